@@ -1,0 +1,160 @@
+package applets
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestCuratedSets(t *testing.T) {
+	want := []string{"default", "minimal"}
+	if got := Sets(); !slices.Equal(got, want) {
+		t.Fatalf("Sets() = %v; want %v", got, want)
+	}
+	for _, set := range want {
+		list, err := Named(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := list.Names()
+		for _, needed := range []string{"ip", "sh", "mkdir", "mknod", "sysctl", "cat"} {
+			if !slices.Contains(names, needed) {
+				t.Errorf("the set %s has no %s", set, needed)
+			}
+		}
+		if !slices.IsSorted(names) {
+			t.Errorf("the names of the set %s are not sorted: %v", set, names)
+		}
+		t.Logf("the set %s has %d applets", set, len(names))
+	}
+	if n := len(must(t, "default").Names()); n < 80 || n > 120 {
+		t.Errorf("the default set has %d applets; about 100 are wanted", n)
+	}
+}
+
+func TestNamedRefusesAnUnknownSet(t *testing.T) {
+	_, err := Named("huge")
+	if err == nil || err.Error() != `unknown applet set "huge": choose one of default, minimal` {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestParseKeepsGroups(t *testing.T) {
+	list, err := Parse("my.txt", strings.NewReader("\ufeffip # first, without a heading\r\n\r\n[shell]\r\nsh\r\nash\r\n[\r\n[[\r\n[ empty ]\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := list.Groups()
+	if len(groups) != 2 || groups[0].Name != "applets" || groups[1].Name != "shell" {
+		t.Fatalf("groups = %v", groups)
+	}
+	if want := []string{"sh", "ash", "[", "[["}; !slices.Equal(groups[1].Applets, want) {
+		t.Errorf("applets of the group shell = %q; want %q", groups[1].Applets, want)
+	}
+	if want := []string{"[", "[[", "ash", "ip", "sh"}; !slices.Equal(list.Names(), want) {
+		t.Errorf("names = %q; want %q", list.Names(), want)
+	}
+}
+
+func TestParseNamesEveryProblemWithItsLine(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"unknown":         {"ash\nsh\nfoo\n", `my.txt:3: unknown applet "foo"`},
+		"doubled":         {"ash\nsh\n\nash\n", `my.txt:4: applet "ash" stands already on line 1`},
+		"doubled unknown": {"foo\nfoo\n", "my.txt:1: unknown applet \"foo\"\nmy.txt:2: applet \"foo\" stands already on line 1"},
+		"two on a line":   {"ash sh\n", `my.txt:1: "ash sh": one applet a line is wanted`},
+		"open heading":    {"[shell\nash\nsh\n", `my.txt:1: malformed heading "[shell": [name] is wanted`},
+		"empty heading":   {"[]\nash\nsh\n", `my.txt:1: malformed heading "[]": [name] is wanted`},
+		"empty":           {"# nothing\n", `my.txt: the applets ash and sh are wanted, since the image starts with a shell`},
+		"no shell":        {"ip\n", `my.txt: the applets ash and sh are wanted, since the image starts with a shell`},
+		"long line":       {"ash\n" + strings.Repeat("x", 5000), `my.txt:2: the line is longer than 4096 bytes`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list, err := Parse("my.txt", strings.NewReader(c.text))
+			if err == nil || err.Error() != c.want {
+				t.Errorf("error = %v\nwant    %s", err, c.want)
+			}
+			if len(list.Names()) > 0 {
+				t.Errorf("a list came with the error: %v", list.Names())
+			}
+		})
+	}
+}
+
+func TestConfig(t *testing.T) {
+	list, err := Parse("my.txt", strings.NewReader("ash\nsh\nip\n[\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(list.Config(), "\n"), "\n")
+	for _, want := range []string{
+		"CONFIG_ASH=y", "CONFIG_SH_IS_ASH=y", "CONFIG_IP=y", "CONFIG_FEATURE_IP_ROUTE=y", "CONFIG_TEST1=y",
+		"CONFIG_STATIC=y", "CONFIG_LFS=y", `CONFIG_FEATURE_IP_ROUTE_DIR="/etc/iproute2"`,
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("the configuration has no %s", want)
+		}
+	}
+	if !slices.IsSorted(lines) || len(slices.Compact(slices.Clone(lines))) != len(lines) {
+		t.Error("the configuration is not sorted, or says a thing twice")
+	}
+}
+
+// A packed binary can't find itself through /proc/self/exe.
+func TestNothingMakesTheShellRunAppletsByItself(t *testing.T) {
+	list, err := Parse("all", strings.NewReader(strings.Join(Catalogue(), "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, never := range []string{"FEATURE_SH_STANDALONE", "FEATURE_SH_NOFORK", "FEATURE_PREFER_APPLETS"} {
+		if strings.Contains(list.Config(), never) {
+			t.Errorf("the configuration has %s", never)
+		}
+	}
+}
+
+func TestCatalogueIsWellFormed(t *testing.T) {
+	symbol := regexp.MustCompile(`^[A-Z0-9_]+$`)
+	value := regexp.MustCompile(`^(y|[0-9]+|"[^"]*")$`)
+	values := map[string]string{}
+	for name, options := range catalogue {
+		for _, o := range options {
+			if !symbol.MatchString(o.symbol) || !value.MatchString(o.value) {
+				t.Errorf("%s: malformed option %s", name, o.line())
+			}
+			if before, ok := values[o.symbol]; ok && before != o.value {
+				t.Errorf("%s: %s has another value with another applet", name, o.symbol)
+			}
+			values[o.symbol] = o.value
+		}
+	}
+	if len(catalogue) < 300 {
+		t.Errorf("the catalogue has %d applets", len(catalogue))
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("[shell]\nash\nsh\n")
+	f.Add("[\n[[\n[x]\n]\n# c\n")
+	f.Add("\ufeffash\r\nsh\r\nash\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := Parse("f", strings.NewReader(text))
+		if (err == nil) != (len(list.Names()) > 0) {
+			t.Fatalf("%d applets with the error %v", len(list.Names()), err)
+		}
+		for _, name := range list.Names() {
+			if _, ok := catalogue[name]; !ok {
+				t.Fatalf("unknown applet %q came through", name)
+			}
+		}
+	})
+}
+
+func must(t *testing.T, set string) List {
+	t.Helper()
+	list, err := Named(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}

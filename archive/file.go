@@ -1,0 +1,126 @@
+package archive
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Written tells what WriteFile has written.
+type Written struct {
+	// Size is the number of bytes.
+	Size int64
+	// SHA256 is their checksum, in hexadecimal.
+	SHA256 string
+}
+
+// WriteFile makes a file of what the function write gives it, and replaces a file of that name.
+// The file appears whole or not at all: the bytes go to a hidden file in the same folder, which is
+// flushed to disk and then renamed, or removed where anything fails or ctx is cancelled before that.
+//
+// Errors name path and wrap their cause, such as syscall.ENOSPC. A path that is there and is not a
+// regular file, such as a folder or /dev/null, is refused rather than replaced.
+func WriteFile(ctx context.Context, path string, write func(io.Writer) error) (Written, error) {
+	written, err := writeFile(ctx, path, write)
+	if err != nil {
+		return Written{}, fmt.Errorf("writing %s: %w", path, err)
+	}
+	return written, nil
+}
+
+func writeFile(ctx context.Context, path string, write func(io.Writer) error) (Written, error) {
+	if err := replaceable(path); err != nil {
+		return Written{}, err
+	}
+	folder := filepath.Dir(path)
+	temporary := filepath.Join(folder, ".partial-"+rand.Text())
+	// Unlike os.CreateTemp, this leaves the permissions to the umask.
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return Written{}, fmt.Errorf("making a file in %s: %w", folder, cause(err))
+	}
+	// Once the file is closed and renamed, both do nothing.
+	defer os.Remove(temporary)
+	defer file.Close()
+
+	s := &sink{ctx: ctx, file: file, hash: sha256.New()}
+	if err := write(s); err != nil {
+		return Written{}, err
+	}
+	if s.err != nil {
+		return Written{}, s.err
+	}
+	if err := file.Sync(); err != nil {
+		return Written{}, cause(err)
+	}
+	if err := file.Close(); err != nil {
+		return Written{}, cause(err)
+	}
+	if err := context.Cause(ctx); err != nil {
+		return Written{}, err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return Written{}, cause(err)
+	}
+	return Written{Size: s.size, SHA256: hex.EncodeToString(s.hash.Sum(nil))}, nil
+}
+
+// replaceable finds what a rename would fail on, or should not replace, before anything is written.
+func replaceable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return cause(err)
+	case info.IsDir():
+		return errors.New("it is a folder, not a file")
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a regular file")
+	}
+	return nil
+}
+
+// cause takes the temporary file's name, which means nothing to users, out of an error.
+func cause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// sink measures what goes to the file. It keeps its first error, for writers that drop errors.
+type sink struct {
+	ctx  context.Context
+	file *os.File
+	hash hash.Hash
+	size int64
+	err  error
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.err == nil {
+		s.err = context.Cause(s.ctx)
+	}
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.file.Write(p)
+	s.hash.Write(p[:n])
+	s.size += int64(n)
+	if err != nil {
+		s.err = cause(err)
+	}
+	return n, s.err
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/sourcegraph/conc"
+	"github.com/spf13/cobra"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+func buildCommand(asJSON *bool) *cobra.Command {
+	o := newOptions()
+	var arch []string
+	var output string
+	c := &cobra.Command{
+		Use:   "build --arch arm64 [--output tailscale-arm64.tar]",
+		Short: "Build images and write them as tarballs",
+		Long: "Builds the image for one or more routers and writes each as a tarball for\n" +
+			"/container/add file=... What it downloads and builds is kept in the cache folder:\n" +
+			"a second run with nothing changed takes seconds. The same inputs give the same bytes.\n\n" +
+			"Platforms (\"/system/resource/print\" on the router shows its architecture-name):\n" + platforms() +
+			"\nEnvironment: SOURCE_DATE_EPOCH is the time, in seconds since 1970, that the image and\n" +
+			"its files carry (default 0). The settings of the go command and http_proxy are obeyed.",
+		Example: "  mikrotik-tailscale build --arch arm64\n" +
+			"  mikrotik-tailscale build --arch all --output dist/\n" +
+			"  mikrotik-tailscale build --arch arm --features +ssh --applet-set minimal",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			targets, err := parseTargets(arch)
+			if err != nil {
+				return usageError{err}
+			}
+			if err := o.resolve(); err != nil {
+				return err
+			}
+			out, err := newDestination(output, targets)
+			if err != nil {
+				return usageError{err}
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			results, err := build(cmd.Context(), o, targets, out, p)
+			p.close()
+			if err != nil {
+				return err
+			}
+			return report(cmd.OutOrStdout(), *asJSON, results, p.ended)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringSliceVar(&arch, "arch", nil, "platforms to build for, or \"all\"")
+	flags.StringVarP(&output, "output", "o", "", "file to write for one platform (default tailscale-ARCH.tar), folder for several (default dist)")
+	o.imageFlags(flags)
+	o.driverFlags(flags)
+	return c
+}
+
+func platforms() string {
+	var b strings.Builder
+	for _, t := range platform.All() {
+		fmt.Fprintf(&b, "  %-6s %-13s RouterOS %-6s %s\n", t.Name, t.Platform(), t.RouterOS, t.Boards)
+	}
+	return b.String()
+}
+
+func parseTargets(names []string) ([]platform.Target, error) {
+	if len(names) == 0 {
+		return nil, errors.New("no platform: give --arch with one of " + strings.Join(platformNames(), ", ") + ", or all")
+	}
+	var targets []platform.Target
+	seen := map[string]bool{}
+	for _, name := range names {
+		chosen := platform.All()
+		if name != "all" {
+			t, err := platform.Parse(name)
+			if err != nil {
+				return nil, err
+			}
+			chosen = []platform.Target{t}
+		}
+		for _, t := range chosen {
+			if !seen[t.Name] {
+				targets, seen[t.Name] = append(targets, t), true
+			}
+		}
+	}
+	return targets, nil
+}
+
+func platformNames() []string {
+	var names []string
+	for _, t := range platform.All() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// result is one tarball, as --json shows it.
+type result struct {
+	Platform          string   `json:"platform"`
+	ContainerPlatform string   `json:"container_platform"`
+	Path              string   `json:"path"`
+	Size              int64    `json:"size"`
+	SHA256            string   `json:"sha256"`
+	RootfsSize        int64    `json:"rootfs_size"`
+	TailscaleVersion  string   `json:"tailscale_version"`
+	Features          []string `json:"features"`
+}
+
+// build makes the tarballs of all targets and, once all are there, puts them where they belong.
+func build(ctx context.Context, o *options, targets []platform.Target, out destination, p *progress) (_ []result, err error) {
+	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
+		return nil, err
+	}
+	d, err := driver.Open(ctx, o.driverOptions(p.observe))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	scratch, err := d.Scratch()
+	if err != nil {
+		return nil, err
+	}
+	features, err := resolveFeatures(ctx, d, o.config)
+	if err != nil {
+		return nil, err
+	}
+	built, err := buildAll(ctx, d, o.config, features, targets, scratch)
+	if err != nil {
+		return nil, err
+	}
+	return built, out.place(ctx, built)
+}
+
+// buildAll makes the tarballs in scratch, all platforms at the same time. One platform's error
+// does not keep the others' from being told.
+func buildAll(ctx context.Context, d *driver.Driver, c recipe.Config, r recipe.Resolved, targets []platform.Target, scratch string) ([]result, error) {
+	results := make([]result, len(targets))
+	errs := make([]error, len(targets))
+	var group conc.WaitGroup
+	for i, t := range targets {
+		group.Go(func() {
+			if results[i], errs[i] = buildOne(ctx, d, c, r, t, scratch); errs[i] != nil {
+				errs[i] = fmt.Errorf("building for %s: %w", t, errs[i])
+			}
+		})
+	}
+	group.Wait()
+	return results, errors.Join(errs...)
+}
+
+func buildOne(ctx context.Context, d *driver.Driver, c recipe.Config, r recipe.Resolved, t platform.Target, scratch string) (result, error) {
+	entries := recipe.Rootfs(t, c, r)
+	files, err := outputs(ctx, d, entries)
+	if err != nil {
+		return result{}, err
+	}
+	rootfs := filepath.Join(scratch, "rootfs-"+t.Name)
+	if err := assembly.Rootfs(rootfs, entries, func(path string) string { return files[path] }); err != nil {
+		return result{}, err
+	}
+	path := filepath.Join(scratch, assembly.TarballName(t))
+	tarball, err := assembly.Write(ctx, path, rootfs, recipe.ImageConfig(t, c, r), c.Tag, c.Epoch)
+	return result{
+		Platform: t.Name, ContainerPlatform: t.Platform(), Path: path,
+		Size: tarball.Size, SHA256: tarball.SHA256, RootfsSize: tarball.RootfsSize,
+		TailscaleVersion: c.TailscaleVersion, Features: r.Features,
+	}, err
+}
+
+// outputs runs the stages of a root file system at the same time and gives their files by path.
+func outputs(ctx context.Context, d *driver.Driver, entries []recipe.Entry) (map[string]string, error) {
+	files := make([]string, len(entries))
+	errs := make([]error, len(entries))
+	var group conc.WaitGroup
+	for i, e := range entries {
+		if e.Stage != nil {
+			group.Go(func() { files[i], errs[i] = d.Output(ctx, *e.Stage) })
+		}
+	}
+	group.Wait()
+	byPath := map[string]string{}
+	for i, e := range entries {
+		byPath[e.Path] = files[i]
+	}
+	return byPath, errors.Join(errs...)
+}
+
+func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (recipe.Resolved, error) {
+	path, err := d.Output(ctx, recipe.ResolveFeatures(c))
+	if err != nil {
+		return recipe.Resolved{}, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return recipe.Resolved{}, fmt.Errorf("reading Tailscale's features: %w", err)
+	}
+	r, err := recipe.Resolve(c, string(text))
+	if err != nil {
+		return r, usageError{err}
+	}
+	return r, nil
+}
+
+// report tells what was built.
+func report(w io.Writer, asJSON bool, results []result, ended []driver.Event) error {
+	if asJSON {
+		type stage struct {
+			Stage   string       `json:"stage"`
+			State   driver.State `json:"state"`
+			Seconds float64      `json:"seconds"`
+		}
+		stages := []stage{}
+		for _, e := range ended {
+			stages = append(stages, stage{e.Title, e.State, e.Took.Seconds()})
+		}
+		return printJSON(w, map[string]any{"tarballs": results, "stages": stages})
+	}
+	for _, r := range results {
+		_, err := fmt.Fprintf(w, "%s: %s for %s, %d bytes (%d on the router), sha256 %s\n",
+			r.Path, "Tailscale "+r.TailscaleVersion, r.ContainerPlatform, r.Size, r.RootfsSize, r.SHA256)
+		if err != nil {
+			return err
+		}
+	}
+	if len(results) > 0 {
+		r := results[0]
+		_, err := fmt.Fprintf(w, "Copy it to the router and run there: /container/add file=%s\n", filepath.Base(r.Path))
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+func featuresCommand(asJSON *bool) *cobra.Command {
+	o := newOptions()
+	c := &cobra.Command{
+		Use:   "features",
+		Short: "List the features that Tailscale can be built with",
+		Long: "Lists the features of a Tailscale release, as Tailscale's own source names them. Those of\n" +
+			"the default image are marked with *, those that they depend on with +, and the reason\n" +
+			"for each of the default ones stands in place of Tailscale's description.",
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if err := o.resolve(); err != nil {
+				return err
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			defer p.close()
+			if err := driver.Require(cmd.Context(), p.say, driver.Tools()...); err != nil {
+				return err
+			}
+			d, err := driver.Open(cmd.Context(), o.driverOptions(p.observe))
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, d.Close()) }()
+			r, err := resolveFeatures(cmd.Context(), d, o.config)
+			if err != nil {
+				return err
+			}
+			return listFeatures(cmd.OutOrStdout(), *asJSON, o.config, r)
+		},
+	}
+	o.tailscaleFlags(c.Flags())
+	o.driverFlags(c.Flags())
+	return c
+}
+
+func listFeatures(w io.Writer, asJSON bool, c recipe.Config, r recipe.Resolved) error {
+	type feature struct {
+		Name        string `json:"name"`
+		Description string `json:"description"`
+		Default     bool   `json:"default"`
+		Reason      string `json:"reason,omitempty"`
+		Built       bool   `json:"built"`
+	}
+	var all []feature
+	for _, k := range r.Known {
+		all = append(all, feature{
+			Name: k.Name, Description: k.Description, Default: slices.Contains(c.Features, k.Name),
+			Reason: recipe.FeatureReason(k.Name), Built: slices.Contains(r.Features, k.Name),
+		})
+	}
+	if asJSON {
+		return printJSON(w, map[string]any{"tailscale_version": c.TailscaleVersion, "features": all})
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, f := range all {
+		mark, text := " ", f.Description
+		switch {
+		case f.Default:
+			mark, text = "*", f.Reason
+		case f.Built:
+			mark = "+"
+		}
+		if _, err := fmt.Fprintf(table, "%s %s\t%s\n", mark, f.Name, text); err != nil {
+			return err
+		}
+	}
+	return table.Flush()
+}
+
+func appletsCommand(asJSON *bool) *cobra.Command {
+	o := newOptions()
+	c := &cobra.Command{
+		Use:   "applets",
+		Short: "List the commands of the image's shell",
+		Long: "Lists the applets of a curated list, or of a list of your own, by group. The output\n" +
+			"without --json is itself a list that --applets takes.",
+		Example: "  mikrotik-tailscale applets --applet-set minimal >my-applets.txt\n" +
+			"  mikrotik-tailscale build --arch arm --applets my-applets.txt",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := o.applets()
+			if err != nil {
+				return usageError{err}
+			}
+			if *asJSON {
+				type group struct {
+					Name    string   `json:"name"`
+					Applets []string `json:"applets"`
+				}
+				groups := []group{}
+				for _, g := range list.Groups() {
+					groups = append(groups, group{g.Name, g.Applets})
+				}
+				return printJSON(cmd.OutOrStdout(), map[string]any{"groups": groups})
+			}
+			for _, g := range list.Groups() {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "[%s]\n%s\n", g.Name, strings.Join(g.Applets, "\n")); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	o.appletFlags(c.Flags())
+	return c
+}

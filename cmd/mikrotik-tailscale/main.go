@@ -1,0 +1,90 @@
+// Command mikrotik-tailscale builds Tailscale images for MikroTik routers on a machine that has
+// neither Docker nor Dagger.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// What the command exits with.
+const (
+	exitFailure     = 1   // something went wrong while building
+	exitUsage       = 2   // the command was called wrongly, and nothing was begun
+	exitInterrupted = 130 // the user stopped it
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second Ctrl-C ends the command at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// usageError is an error in how the command was called.
+type usageError struct{ error }
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var asJSON bool
+	root := &cobra.Command{
+		Use:   "mikrotik-tailscale",
+		Short: "Build the smallest useful Tailscale image for a MikroTik router",
+		Long: "Builds, from source, a container image of about 4 MB that holds Tailscale and a small\n" +
+			"shell, and writes it as a tarball that RouterOS takes with /container/add file=...\n" +
+			"It needs neither Docker nor Dagger: Debian or Ubuntu, Go, and root or user namespaces do.",
+		Example: "  mikrotik-tailscale build --arch arm64\n" +
+			"  mikrotik-tailscale build --arch all --output dist/",
+		SilenceUsage: true, SilenceErrors: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.PersistentFlags().BoolVar(&asJSON, "json", false, "print the result, or the error, as one JSON object")
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(buildCommand(&asJSON), featuresCommand(&asJSON), appletsCommand(&asJSON))
+	for _, c := range root.Commands() {
+		c.Args = noArguments
+	}
+
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	code := exitFailure
+	var usage usageError
+	switch {
+	case ctx.Err() != nil:
+		code, err = exitInterrupted, errors.New("interrupted, nothing was written")
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+		code = exitUsage
+	}
+	if asJSON {
+		_ = printJSON(stdout, map[string]string{"error": err.Error()})
+	} else {
+		_, _ = fmt.Fprintf(stderr, "Error: %v\n", err)
+	}
+	return code
+}
+
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q: everything is given as a --flag", args[0])}
+	}
+	return nil
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"dagger/mikrotik-tailscale/applets"
+	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// options are the flags that say what to build and how. What is built, they say in the words of
+// the Dagger module's constructor.
+type options struct {
+	config      recipe.Config
+	appletSet   string
+	appletFile  string
+	compression string
+	cache       string
+	jobs        int
+	noCache     bool
+}
+
+func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
+	c := &o.config
+	flags.StringVar(&c.TailscaleVersion, "tailscale-version", c.TailscaleVersion, "Tailscale release; even minor versions are stable ones")
+	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded where this machine has another")
+	flags.StringVar(&c.GoProxy, "go-proxy", "", "GOPROXY setting to download with (default what \"go env\" says)")
+	flags.StringVar(&c.DebianMirror, "debian-mirror", "", "address of a Debian archive, such as http://mirror.example/debian (default Debian's own)")
+}
+
+func (o *options) appletFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.appletSet, "applet-set", "default", "curated list of applets: "+strings.Join(applets.Sets(), " or "))
+	flags.StringVar(&o.appletFile, "applets", "", "file with an applet list of your own, in place of the curated one")
+}
+
+func (o *options) imageFlags(flags *pflag.FlagSet) {
+	c := &o.config
+	o.tailscaleFlags(flags)
+	flags.StringSliceVar(&c.Features, "features", nil,
+		"Tailscale features: names replace the default list, +name and -name change it (see the features command)")
+	flags.StringVar(&c.BusyboxVersion, "busybox-version", c.BusyboxVersion, "busybox release")
+	flags.StringVar(&c.BusyboxChecksum, "busybox-checksum", "",
+		"sha256 of busybox's .tar.bz2 (default the known one of "+strings.Join(recipe.BusyboxVersions(), ", ")+")")
+	flags.StringVar(&c.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
+	o.appletFlags(flags)
+	flags.StringVar(&o.compression, "compression", string(c.Compression), fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
+	flags.StringVar(&c.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+c.Tag+")")
+}
+
+func (o *options) driverFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.cache, "cache-dir", "", "folder for what is downloaded and built (default mikrotik-tailscale in your cache folder)")
+	flags.IntVar(&o.jobs, "jobs", 2, "how many stages run at once")
+	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again, with the newest packages of the Debian release")
+}
+
+func newOptions() *options {
+	o := &options{config: recipe.Default()}
+	o.config.Tag = ""
+	return o
+}
+
+// resolve checks what was given and completes the configuration.
+func (o *options) resolve() error {
+	var problems []error
+	o.config.Compression = recipe.Compression(o.compression)
+	if list, err := o.applets(); err != nil {
+		problems = append(problems, err)
+	} else {
+		o.config.Applets = list
+	}
+	if o.jobs < 1 {
+		problems = append(problems, fmt.Errorf("jobs is %d: give 1 or more", o.jobs))
+	}
+	epoch, err := archive.SourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
+	if err != nil {
+		problems = append(problems, err)
+	}
+	o.config.Epoch = epoch
+	if err := errors.Join(append(problems, o.config.Validate())...); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+func (o *options) applets() (applets.List, error) {
+	if o.appletFile == "" {
+		return applets.Named(o.appletSet)
+	}
+	f, err := os.Open(o.appletFile)
+	if err != nil {
+		return applets.List{}, fmt.Errorf("reading the applet list: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	return applets.Parse(o.appletFile, f)
+}
+
+func (o *options) driverOptions(observe func(driver.Event)) driver.Options {
+	return driver.Options{
+		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Observe: observe,
+		GoProxy: o.config.GoProxy, DebianMirror: o.config.DebianMirror,
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// destination is where tarballs go: the one of a single platform to file, those of several to
+// folder, with their checksums.
+type destination struct{ file, folder string }
+
+// newDestination checks, before anything is built, that the output can be written.
+func newDestination(output string, targets []platform.Target) (destination, error) {
+	if len(targets) > 1 {
+		if output == "" {
+			output = "dist"
+		}
+		return destination{folder: output}, checkFolder(output)
+	}
+	name := assembly.TarballName(targets[0])
+	info, err := os.Stat(output)
+	switch {
+	case output == "":
+		output = name
+	case strings.HasSuffix(output, "/"), err == nil && info.IsDir():
+		output = filepath.Join(output, name)
+	case err == nil && !info.Mode().IsRegular():
+		return destination{}, fmt.Errorf("output %s is neither a file nor a folder", output)
+	}
+	return destination{file: output}, checkFolder(filepath.Dir(output))
+}
+
+// checkFolder finds out whether files can be made in a folder, or the folder itself be made.
+func checkFolder(folder string) error {
+	place := folder
+	for {
+		info, err := os.Stat(place)
+		if errors.Is(err, fs.ErrNotExist) && place != filepath.Dir(place) {
+			place = filepath.Dir(place)
+			continue
+		}
+		if err == nil && !info.IsDir() {
+			err = unix.ENOTDIR
+		}
+		if err == nil {
+			err = unix.Access(place, unix.W_OK|unix.X_OK)
+		}
+		if err != nil {
+			return fmt.Errorf("output folder %s can't be written: %s: %w", folder, place, err)
+		}
+		return nil
+	}
+}
+
+// place copies what was built to where it belongs and notes the path.
+func (d destination) place(ctx context.Context, built []result) error {
+	folder := d.folder
+	if folder == "" {
+		folder = filepath.Dir(d.file)
+	}
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return fmt.Errorf("making the output folder: %w", err)
+	}
+	var names, sums []string
+	for i := range built {
+		from := built[i].Path
+		to := d.file
+		if to == "" {
+			to = filepath.Join(folder, filepath.Base(from))
+		}
+		if err := copyFile(ctx, to, from); err != nil {
+			return err
+		}
+		built[i].Path = to
+		names, sums = append(names, filepath.Base(to)), append(sums, built[i].SHA256)
+	}
+	if d.folder == "" {
+		return nil
+	}
+	_, err := archive.WriteFile(ctx, filepath.Join(folder, assembly.ChecksumsName), func(w io.Writer) error {
+		_, err := io.WriteString(w, assembly.Checksums(names, sums))
+		return err
+	})
+	return err
+}
+
+func copyFile(ctx context.Context, to, from string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", to, err)
+	}
+	defer func() { _ = in.Close() }()
+	_, err = archive.WriteFile(ctx, to, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
+		return err
+	})
+	return err
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"dagger/mikrotik-tailscale/driver"
+)
+
+// progress shows stages as they run: moving lines on a terminal, one line a change elsewhere.
+type progress struct {
+	mu     sync.Mutex
+	w      io.Writer
+	screen *mpb.Progress // nil where w is no terminal
+	bars   map[string]*mpb.Bar
+	ended  []driver.Event
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w, bars: map[string]*mpb.Bar{}}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.screen = mpb.New(mpb.WithOutput(w), mpb.WithWidth(4))
+	}
+	return p
+}
+
+func (p *progress) observe(e driver.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.State != driver.Started {
+		p.ended = append(p.ended, e)
+	}
+	if p.screen == nil {
+		p.print(e)
+		return
+	}
+	bar := p.bars[e.Title]
+	switch e.State {
+	case driver.Started:
+		p.bars[e.Title] = p.spin(e.Title)
+	case driver.Failed:
+		if bar != nil {
+			bar.Abort(false)
+			bar.Wait()
+		}
+	case driver.Cached:
+		if bar == nil {
+			bar = p.spin(e.Title)
+		}
+		fallthrough
+	case driver.Done:
+		if bar != nil {
+			bar.SetTotal(1, true)
+		}
+	}
+}
+
+func (p *progress) spin(title string) *mpb.Bar {
+	return p.screen.New(1, mpb.SpinnerStyle(), mpb.PrependDecorators(decor.Name(title, decor.WCSyncSpaceR)),
+		mpb.AppendDecorators(decor.OnAbort(decor.OnComplete(decor.Elapsed(decor.ET_STYLE_GO), "done"), "failed")))
+}
+
+func (p *progress) print(e driver.Event) {
+	took := ""
+	if e.State == driver.Done || e.State == driver.Failed {
+		took = " after " + e.Took.Round(100*time.Millisecond).String()
+	}
+	_, _ = fmt.Fprintf(p.w, "%s: %s%s\n", e.Title, e.State, took)
+}
+
+// say prints a line between those of the stages.
+func (p *progress) say(line string) {
+	w := p.w
+	if p.screen != nil {
+		w = p.screen
+	}
+	_, _ = fmt.Fprintln(w, line)
+}
+
+// close leaves the screen as it stands.
+func (p *progress) close() {
+	if p.screen == nil {
+		return
+	}
+	p.mu.Lock()
+	for _, bar := range p.bars {
+		bar.Abort(false)
+	}
+	p.mu.Unlock()
+	p.screen.Wait()
+}

@@ -1,0 +1,311 @@
+// Package driver runs the stages of package recipe on this machine, with neither Docker nor
+// Dagger: it makes the Debian root that a stage starts from with mmdebstrap, enters it with
+// bubblewrap and runs the stage's steps there. It knows nothing of what the stages make.
+//
+// Everything is kept in one cache folder, which any number of runs may share:
+//
+//	blobs/     outputs, named by their sha256
+//	stages/    which blob a stage gave, named by the sha256 of the stage
+//	roots/     Debian roots, named by the sha256 of what is installed in them
+//	go-mod/    Go's module cache
+//	go-build/  Go's build cache
+//	locks/     one file for each stage and root
+//	tmp/       what is in the making, a folder for each run
+package driver
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sync/singleflight"
+
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// Options are how a Driver works; none of them changes what a stage gives.
+type Options struct {
+	// Cache is the cache folder. DefaultCache when empty.
+	Cache string
+	// Jobs is how many stages run at once. Each compiler run uses every processor, so two keep a
+	// machine busy. 2 when zero.
+	Jobs int
+	// Fresh runs every stage again, and makes every Debian root again, although the cache has them.
+	Fresh bool
+	// GoProxy is the GOPROXY setting. What "go env" says when empty.
+	GoProxy string
+	// DebianMirror is the address of a Debian archive. mmdebstrap's own choice when empty.
+	DebianMirror string
+	// Observe is called when a stage begins and ends, from several goroutines. May be nil.
+	Observe func(Event)
+}
+
+// Event is one thing that happened to a stage.
+type Event struct {
+	// Title names the stage.
+	Title string
+	State State
+	// Took is how long a stage ran, once it ended.
+	Took time.Duration
+}
+
+// State is what became of a stage.
+type State string
+
+// The states of a stage. Cached, Done and Failed are final.
+const (
+	Started State = "started"
+	Cached  State = "cached"
+	Done    State = "done"
+	Failed  State = "failed"
+)
+
+// Driver runs stages. Make one with Open and Close it.
+type Driver struct {
+	Options
+	scratch string
+	release func()
+	slots   chan struct{}
+	flights singleflight.Group
+
+	mu   sync.Mutex
+	made map[string]bool // keys that were made in this run, which Fresh must not make twice
+}
+
+// DefaultCache is the cache folder for a user who names none.
+func DefaultCache() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the cache folder: %w", err)
+	}
+	return filepath.Join(dir, recipe.Title), nil
+}
+
+// Open prepares the cache folder, removes what ended runs left in it, and checks that the
+// machine lets a sandbox be made.
+func Open(ctx context.Context, o Options) (*Driver, error) {
+	if o.Cache == "" {
+		dir, err := DefaultCache()
+		if err != nil {
+			return nil, err
+		}
+		o.Cache = dir
+	}
+	dir, err := filepath.Abs(o.Cache)
+	if err != nil {
+		return nil, fmt.Errorf("finding the cache folder: %w", err)
+	}
+	o.Cache = dir
+	if o.Jobs <= 0 {
+		o.Jobs = 2
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	for _, sub := range []string{"blobs", "stages", "roots", "go-mod", "go-build", "locks", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(o.Cache, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("preparing the cache folder: %w", err)
+		}
+	}
+	if err := checkSandbox(ctx); err != nil {
+		return nil, err
+	}
+	d := &Driver{Options: o, slots: make(chan struct{}, o.Jobs), made: map[string]bool{}}
+	d.scratch, d.release, err = newScratch(filepath.Join(o.Cache, "tmp"))
+	if err != nil {
+		return nil, fmt.Errorf("preparing the cache folder: %w", err)
+	}
+	return d, nil
+}
+
+// Scratch gives a new folder that is there until Close.
+func (d *Driver) Scratch() (string, error) {
+	dir, err := os.MkdirTemp(d.scratch, "scratch-*")
+	if err != nil {
+		return "", fmt.Errorf("making a folder to work in: %w", err)
+	}
+	return dir, nil
+}
+
+// Close removes what the run left unfinished.
+func (d *Driver) Close() error {
+	defer d.release()
+	return removeAll(d.scratch)
+}
+
+// Output gives the path of the stage's output, running the stage and those that it depends on
+// where the cache does not have them. The file belongs to the cache: do not change it.
+func (d *Driver) Output(ctx context.Context, s recipe.Stage) (string, error) {
+	key, err := keyOf(s)
+	if err != nil {
+		return "", err
+	}
+	path, err, _ := d.flights.Do(key, func() (any, error) { return d.output(ctx, s, key) })
+	if err != nil {
+		return "", err
+	}
+	return path.(string), nil
+}
+
+func (d *Driver) output(ctx context.Context, s recipe.Stage, key string) (_ string, err error) {
+	unlock, err := d.lock(ctx, key, true)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s.Title(), err)
+	}
+	defer unlock()
+	if d.usable(key) {
+		if path, ok := d.lookup(key); ok {
+			d.Observe(Event{Title: s.Title(), State: Cached})
+			return path, nil
+		}
+	}
+	inputs, err := d.inputs(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	root, unlockRoot, err := d.root(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	defer unlockRoot()
+	path := ""
+	err = d.observed(ctx, s.Title(), func() error {
+		path, err = d.run(ctx, s, key, root, inputs)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	d.markMade(key)
+	return path, nil
+}
+
+// inputs runs the stages that a stage takes its inputs from, at the same time.
+func (d *Driver) inputs(ctx context.Context, s recipe.Stage) (map[string]string, error) {
+	paths := make([]string, len(s.Inputs))
+	errs := make([]error, len(s.Inputs))
+	var wg sync.WaitGroup
+	for i, in := range s.Inputs {
+		wg.Go(func() { paths[i], errs[i] = d.Output(ctx, *in.Stage) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	inputs := map[string]string{}
+	for i, in := range s.Inputs {
+		inputs[in.Name] = paths[i]
+	}
+	return inputs, nil
+}
+
+// observed does work in one of the run's slots and tells how it went.
+func (d *Driver) observed(ctx context.Context, title string, work func() error) error {
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", title, context.Cause(ctx))
+	}
+	d.Observe(Event{Title: title, State: Started})
+	began := time.Now()
+	err := work()
+	state := Done
+	if err != nil {
+		state, err = Failed, fmt.Errorf("%s: %w", title, err)
+	}
+	d.Observe(Event{Title: title, State: state, Took: time.Since(began)})
+	return err
+}
+
+// usable says whether what the cache has for a key may be taken.
+func (d *Driver) usable(key string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.Fresh || d.made[key]
+}
+
+func (d *Driver) markMade(key string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.made[key] = true
+}
+
+// lock takes the lock of a stage or root against other runs that share the cache folder.
+func (d *Driver) lock(ctx context.Context, key string, exclusive bool) (unlock func(), err error) {
+	l := flock.New(filepath.Join(d.Cache, "locks", key))
+	try := l.TryRLockContext
+	if exclusive {
+		try = l.TryLockContext
+	}
+	if _, err := try(ctx, 100*time.Millisecond); err != nil {
+		return nil, fmt.Errorf("waiting for another run: %w", err)
+	}
+	return func() { _ = l.Unlock() }, nil
+}
+
+// keyOf names what a value describes by its content.
+func keyOf(v any) (string, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("naming a stage: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// newScratch makes a folder for one run, locked for as long as the run lives, and removes the
+// folders of runs that were killed.
+func newScratch(parent string) (dir string, release func(), err error) {
+	gate := flock.New(filepath.Join(parent, "lock"))
+	if err := gate.Lock(); err != nil {
+		return "", nil, err
+	}
+	defer func() { _ = gate.Unlock() }()
+	old, err := filepath.Glob(filepath.Join(parent, "run-*.lock"))
+	if err != nil {
+		return "", nil, err
+	}
+	for _, lockFile := range old {
+		l := flock.New(lockFile)
+		if ours, err := l.TryLock(); err != nil || !ours {
+			continue
+		}
+		_ = removeAll(lockFile[:len(lockFile)-len(".lock")])
+		_ = os.Remove(lockFile)
+		_ = l.Unlock()
+	}
+	dir, err = os.MkdirTemp(parent, "run-*")
+	if err != nil {
+		return "", nil, err
+	}
+	l := flock.New(dir + ".lock")
+	if err := l.Lock(); err != nil {
+		return "", nil, err
+	}
+	return dir, func() { _ = os.Remove(dir + ".lock"); _ = l.Unlock() }, nil
+}
+
+// removeAll is os.RemoveAll for trees that hold read-only folders.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil {
+		return nil
+	}
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			_ = os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}

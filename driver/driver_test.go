@@ -1,0 +1,306 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// events notes what a driver tells about its stages.
+type events struct {
+	mu  sync.Mutex
+	all []Event
+}
+
+func (e *events) observe(event Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, event)
+}
+
+// ended lists the stages that came to the state, roots aside.
+func (e *events) ended(state State) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var titles []string
+	for _, event := range e.all {
+		if event.State == state && !strings.HasPrefix(event.Title, "debian") {
+			titles = append(titles, event.Title)
+		}
+	}
+	slices.Sort(titles)
+	return titles
+}
+
+// open makes a driver whose outputs are its own and whose Debian roots are those of the tests
+// before it, since they take half a minute to make.
+func open(t *testing.T, o Options) (*Driver, *events) {
+	t.Helper()
+	if err := Require(t.Context(), func(s string) { t.Log(s) }, Tools()...); err != nil {
+		t.Fatal(err)
+	}
+	if o.Cache == "" {
+		o.Cache = newCache(t)
+	}
+	roots := filepath.Join(filepath.Dir(o.Cache), "roots")
+	if err := os.Symlink(roots, filepath.Join(o.Cache, "roots")); err != nil && !errors.Is(err, os.ErrExist) {
+		t.Fatal(err)
+	}
+	seen := &events{}
+	o.Observe = seen.observe
+	d, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(d.scratch + "*"); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+	return d, seen
+}
+
+// newCache makes a cache folder beside the shared roots, where files can be moved between them.
+func newCache(t *testing.T) string {
+	t.Helper()
+	base, err := DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(base, "roots"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(base, "test-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := removeAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// stage is a stage on the root that the recipe's own small stages use.
+func stage(name, script string, inputs ...recipe.Input) recipe.Stage {
+	return recipe.Stage{
+		Name: name, Base: recipe.BaseDebian, Packages: recipe.Certificates().Packages,
+		Steps: [][]string{{"sh", "-euc", script}}, Inputs: inputs, Output: "out",
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestOutputRunsAStageAndItsInputsOnce(t *testing.T) {
+	d, seen := open(t, Options{})
+	first := stage("first", "echo one >/out/out")
+	first.Env = []recipe.Variable{{Name: "UNUSED", Value: "x"}}
+	second := stage("second", `cat /in/a /in/text >/out/out; echo "$WORD" >>/out/out`, recipe.Input{Name: "a", Stage: &first})
+	second.Files = []recipe.File{{Name: "text", Content: "two\n"}}
+	second.Env = []recipe.Variable{{Name: "WORD", Value: "it's three"}}
+
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			path, err := d.Output(t.Context(), second)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got, want := read(t, path), "one\ntwo\nit's three\n"; got != want {
+				t.Errorf("output = %q; want %q", got, want)
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := seen.ended(Done), []string{"first", "second"}; !slices.Equal(got, want) {
+		t.Errorf("stages run = %v; want %v", got, want)
+	}
+
+	// A changed stage runs; its unchanged input does not.
+	third := second
+	third.Env = []recipe.Variable{{Name: "WORD", Value: "other"}}
+	if _, err := d.Output(t.Context(), third); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := seen.ended(Done), []string{"first", "second", "second"}; !slices.Equal(got, want) {
+		t.Errorf("stages run = %v; want %v", got, want)
+	}
+}
+
+func TestACacheIsSharedAndDamageIsSeen(t *testing.T) {
+	cache := newCache(t)
+	s := stage("shared", "echo content >/out/out; echo x >>/build/trace")
+	d1, seen1 := open(t, Options{Cache: cache})
+	d2, seen2 := open(t, Options{Cache: cache})
+	var wg sync.WaitGroup
+	for _, d := range []*Driver{d1, d2} {
+		wg.Go(func() {
+			if _, err := d.Output(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if runs := len(seen1.ended(Done)) + len(seen2.ended(Done)); runs != 1 {
+		t.Errorf("two runs at once ran the stage %d times; want once", runs)
+	}
+
+	path, err := d1.Output(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("cont"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d3, seen3 := open(t, Options{Cache: cache})
+	path, err = d3.Output(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); got != "content\n" {
+		t.Errorf("after damage the cache gives %q", got)
+	}
+	if got := seen3.ended(Done); len(got) != 1 {
+		t.Errorf("a damaged output was taken from the cache")
+	}
+}
+
+func TestFailuresNameTheStageTheStepAndWhatItPrinted(t *testing.T) {
+	d, seen := open(t, Options{})
+	for name, c := range map[string]struct {
+		script string
+		want   []string
+	}{
+		"a failing step": {"echo out of luck >&2; exit 7", []string{"broken arm: step 1 of 1", "exit status 7", "out of luck"}},
+		"no output":      {"true", []string{"broken arm:", "made no file out"}},
+		"a link":         {"ln -s /etc/passwd /out/out", []string{"made no file out"}},
+		"the root":       {"echo x >/usr/x", []string{"Read-only file system"}},
+		"the network":    {"cat </dev/tcp/127.0.0.1/1", []string{"broken arm"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stage("broken", c.script)
+			s.Platform = "arm"
+			_, err := d.Output(t.Context(), s)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("error %q does not say %q", err, w)
+				}
+			}
+		})
+	}
+	if got := seen.ended(Done); len(got) > 0 {
+		t.Errorf("a failed stage is told as done: %v", got)
+	}
+}
+
+func TestCancellingStopsAStageAndLeavesNothing(t *testing.T) {
+	d, _ := open(t, Options{})
+	if _, err := d.Output(t.Context(), stage("root", "echo >/out/out")); err != nil {
+		t.Fatal(err) // the root is there from here on
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Second, cancel)
+	began := time.Now()
+	_, err := d.Output(ctx, stage("endless", "sleep 600; echo >/out/out"))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v; want it to be the cancellation", err)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+	if left, _ := os.ReadDir(d.scratch); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestScratchOfAKilledRunIsRemoved(t *testing.T) {
+	cache := newCache(t)
+	dead := filepath.Join(cache, "tmp", "run-dead")
+	if err := os.MkdirAll(filepath.Join(dead, "stage", "read-only"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dead+".lock", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dead, "stage", "read-only"), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	alive, _ := open(t, Options{Cache: cache})
+	open(t, Options{Cache: cache})
+	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder of a dead run is still there: %v", err)
+	}
+	if _, err := os.Stat(alive.scratch); err != nil {
+		t.Errorf("the folder of a living run was removed: %v", err)
+	}
+}
+
+func TestFreshRunsEveryStageOnceMore(t *testing.T) {
+	cache := newCache(t)
+	s := stage("again", "echo >/out/out")
+	d, _ := open(t, Options{Cache: cache})
+	if _, err := d.Output(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	fresh, seen := open(t, Options{Cache: cache})
+	fresh.Fresh = true
+	key, err := keyOf(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fresh.usable(key) {
+		t.Error("a fresh run takes what an earlier one made")
+	}
+	fresh.Fresh = false // not for the roots, which other tests share
+	if _, err := fresh.Output(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen.ended(Cached); len(got) != 1 {
+		t.Errorf("cached stages = %v; want one", got)
+	}
+	fresh.Fresh = true
+	fresh.markMade(key)
+	if !fresh.usable(key) {
+		t.Error("a fresh run would run a stage twice")
+	}
+}
+
+func TestRequireNamesWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no apt-get: not a machine that tools can be installed on
+	said := ""
+	err := Require(t.Context(), func(s string) { said += s }, Tool{"no-such-tool", "some-package"}, Tool{"/", "never"})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"no-such-tool", "apt-get install some-package"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not say %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "never") || said != "" {
+		t.Errorf("error %q, said %q: a tool that is there is not missing, and nothing was installed", err, said)
+	}
+}

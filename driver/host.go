@@ -1,0 +1,100 @@
+package driver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+// Tool is something that has to be on this machine, and the Debian package that brings it.
+type Tool struct {
+	// Command is a program's name, or the absolute path of a file.
+	Command string
+	Package string
+}
+
+// Tools are what running stages needs.
+func Tools() []Tool {
+	tools := []Tool{
+		{"mmdebstrap", "mmdebstrap"},
+		{"bwrap", "bubblewrap"},
+		{"tar", "tar"},
+		{"go", "golang-go"},
+		{"/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"},
+	}
+	if os.Geteuid() != 0 {
+		tools = append(tools, Tool{"newuidmap", "uidmap"})
+	}
+	return tools
+}
+
+// Require sees to it that tools are there. On Debian and its kin, as root, it installs what is
+// missing, after telling through say. Elsewhere it is an error that names the packages.
+func Require(ctx context.Context, say func(string), tools ...Tool) error {
+	var packages, commands []string
+	for _, t := range tools {
+		if !t.present() {
+			packages, commands = append(packages, t.Package), append(commands, t.Command)
+		}
+	}
+	if len(packages) == 0 {
+		return nil
+	}
+	install := "apt-get install " + strings.Join(packages, " ")
+	if os.Geteuid() != 0 || !isDebian() {
+		return fmt.Errorf("missing on this machine: %s. On Debian and Ubuntu, as root: %s", strings.Join(commands, ", "), install)
+	}
+	say("missing on this machine: " + strings.Join(commands, ", ") + "; installing with " + install)
+	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	if _, err := runCommand(ctx, env, "apt-get", "update", "-qq"); err != nil {
+		return fmt.Errorf("installing %s: %w", strings.Join(packages, ", "), err)
+	}
+	if _, err := runCommand(ctx, env, append([]string{"apt-get", "install", "-y", "-qq", "--no-install-recommends"}, packages...)...); err != nil {
+		return fmt.Errorf("installing %s: %w", strings.Join(packages, ", "), err)
+	}
+	return nil
+}
+
+func (t Tool) present() bool {
+	if strings.HasPrefix(t.Command, "/") {
+		_, err := os.Stat(t.Command)
+		return err == nil
+	}
+	_, err := exec.LookPath(t.Command)
+	return err == nil
+}
+
+func isDebian() bool {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return false
+	}
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(release)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if name != "ID" && name != "ID_LIKE" {
+			continue
+		}
+		for _, id := range strings.Fields(strings.Trim(value, `"`)) {
+			if id == "debian" || id == "ubuntu" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// debianArchitecture is this machine's name in Debian. Debian has cross compilers for every
+// target on these two alone.
+func debianArchitecture() (string, error) {
+	switch runtime.GOARCH {
+	case "amd64", "arm64":
+		return runtime.GOARCH, nil
+	}
+	return "", fmt.Errorf("this machine is %s: images are built on amd64 or arm64", runtime.GOARCH)
+}

@@ -1,0 +1,122 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// debianRoot is what is installed in a root; roots that are described alike are the same.
+type debianRoot struct {
+	Suite         string
+	Mirror        string
+	Architectures []string
+	Packages      []string
+}
+
+// Folders that a sandbox needs in a root, to mount things on.
+var mountPoints = []string{recipe.BuildDir, recipe.InDir, recipe.OutDir, recipe.GoModCache, recipe.GoBuildCache, goRoot}
+
+// root gives the folder of the Debian root that a stage starts from, locked against being made
+// anew, and makes it where the cache does not have it.
+func (d *Driver) root(ctx context.Context, s recipe.Stage) (dir string, unlock func(), err error) {
+	native, err := debianArchitecture()
+	if err != nil {
+		return "", nil, err
+	}
+	want := debianRoot{Suite: recipe.DebianSuite, Mirror: d.DebianMirror, Packages: s.Packages, Architectures: []string{native}}
+	for _, a := range s.Architectures {
+		if !slices.Contains(want.Architectures, a) {
+			want.Architectures = append(want.Architectures, a)
+		}
+	}
+	key, err := keyOf(want)
+	if err != nil {
+		return "", nil, err
+	}
+	dir = filepath.Join(d.Cache, "roots", key)
+	title := strings.TrimSpace("debian " + s.Platform)
+	_, err, _ = d.flights.Do(key, func() (any, error) {
+		unlock, err := d.lock(ctx, key, true)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", title, err)
+		}
+		defer unlock()
+		if _, err := os.Stat(dir); err == nil && d.usable(key) {
+			return nil, nil
+		}
+		if err := d.observed(ctx, title, func() error { return d.makeRoot(ctx, want, dir) }); err != nil {
+			return nil, err
+		}
+		d.markMade(key)
+		return nil, nil
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	unlock, err = d.lock(ctx, key, false)
+	return dir, unlock, err
+}
+
+func (d *Driver) makeRoot(ctx context.Context, want debianRoot, dir string) error {
+	work, err := os.MkdirTemp(d.scratch, "root-*")
+	if err != nil {
+		return fmt.Errorf("making a Debian root: %w", err)
+	}
+	defer func() { _ = removeAll(work) }()
+	archive, tree := filepath.Join(work, "root.tar"), filepath.Join(work, "root")
+	argv := []string{"mmdebstrap", "--quiet", "--format=tar", "--variant=apt",
+		"--architectures=" + strings.Join(want.Architectures, ","),
+		"--include=" + strings.Join(want.Packages, ","),
+		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
+		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*"}
+	if os.Geteuid() != 0 {
+		argv = append(argv, "--mode=unshare")
+	}
+	if want.Mirror == "" {
+		// mmdebstrap adds the suites for updates; stages take packages from the release alone.
+		argv = append(argv, fmt.Sprintf(`--setup-hook=sed -i "/ %s-/d" "$1/etc/apt/sources.list"`, want.Suite))
+	}
+	argv = append(argv, want.Suite, archive)
+	if want.Mirror != "" {
+		argv = append(argv, want.Mirror)
+	}
+	if _, err := runCommand(ctx, []string{"LC_ALL=C.UTF-8"}, argv...); err != nil {
+		return fmt.Errorf("making a Debian root with mmdebstrap: %w", err)
+	}
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		return fmt.Errorf("unpacking a Debian root: %w", err)
+	}
+	// Device nodes need privileges, and the sandbox has its own.
+	if _, err := runCommand(ctx, nil, "tar", "-C", tree, "--no-same-owner", "--exclude=./dev/*", "-xf", archive); err != nil {
+		return fmt.Errorf("unpacking a Debian root: %w", err)
+	}
+	for _, p := range mountPoints {
+		if err := os.MkdirAll(filepath.Join(tree, p), 0o755); err != nil {
+			return fmt.Errorf("unpacking a Debian root: %w", err)
+		}
+	}
+	for _, p := range []string{"/etc/resolv.conf", "/etc/hosts"} {
+		path := filepath.Join(tree, p)
+		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644)); err != nil {
+			return fmt.Errorf("unpacking a Debian root: %w", err)
+		}
+	}
+	// An old root goes to this run's scratch folder first, since a folder can't replace another.
+	if err := os.Rename(dir, filepath.Join(work, "old")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("replacing a Debian root: %w", err)
+	}
+	now := time.Now()
+	if err := errors.Join(os.Chtimes(tree, now, now), os.Rename(tree, dir)); err != nil {
+		return fmt.Errorf("keeping a Debian root: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package driver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+const goRoot = "/usr/local/go"
+
+// run runs a stage's steps in a sandbox on a root and keeps the output.
+func (d *Driver) run(ctx context.Context, s recipe.Stage, key, root string, inputs map[string]string) (string, error) {
+	work, err := os.MkdirTemp(d.scratch, "stage-*")
+	if err != nil {
+		return "", fmt.Errorf("making a folder to work in: %w", err)
+	}
+	defer func() { _ = removeAll(work) }()
+	sandbox := newSandbox(root)
+	for place, writable := range map[string]string{recipe.BuildDir: "build", recipe.OutDir: "out", "/tmp": "tmp"} {
+		dir := filepath.Join(work, writable)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return "", fmt.Errorf("making a folder to work in: %w", err)
+		}
+		sandbox.mount("--bind", dir, place)
+	}
+	sandbox.args = append(sandbox.args, "--tmpfs", recipe.InDir)
+	for _, f := range s.Files {
+		path := filepath.Join(work, f.Name)
+		if err := os.WriteFile(path, []byte(f.Content), 0o644); err != nil {
+			return "", fmt.Errorf("writing %s: %w", f.Name, err)
+		}
+		sandbox.mount("--ro-bind", path, recipe.InDir+"/"+f.Name)
+	}
+	for name, path := range inputs {
+		sandbox.mount("--ro-bind", path, recipe.InDir+"/"+name)
+	}
+	if s.Network {
+		sandbox.network()
+	} else {
+		sandbox.args = append(sandbox.args, "--unshare-net")
+	}
+	if s.Base == recipe.BaseGo {
+		if err := sandbox.goToolchain(ctx, d, s); err != nil {
+			return "", err
+		}
+	}
+	for _, v := range s.Env {
+		sandbox.setenv(v.Name, v.Value)
+	}
+	for i, step := range s.Steps {
+		argv := slices.Concat(sandbox.args, []string{"--"}, step)
+		if _, err := runCommand(ctx, nil, argv...); err != nil {
+			return "", fmt.Errorf("step %d of %d, %s: %w", i+1, len(s.Steps), abbreviate(step), err)
+		}
+	}
+	output := filepath.Join(work, "out", s.Output)
+	if info, err := os.Lstat(output); err != nil || !info.Mode().IsRegular() {
+		return "", fmt.Errorf("its steps made no file %s", s.Output)
+	}
+	return d.keep(key, output)
+}
+
+// sandbox is a bubblewrap command in the making.
+type sandbox struct{ args []string }
+
+func newSandbox(root string) *sandbox {
+	s := &sandbox{args: []string{"bwrap", "--die-with-parent", "--new-session",
+		"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--clearenv"}}
+	if os.Geteuid() != 0 {
+		s.args = append(s.args, "--unshare-user", "--uid", "0", "--gid", "0")
+	}
+	s.mount("--ro-bind", root, "/")
+	s.args = append(s.args, "--dev", "/dev", "--proc", "/proc", "--chdir", recipe.BuildDir)
+	s.setenv("PATH", goRoot+"/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	s.setenv("HOME", "/tmp")
+	s.setenv("LC_ALL", "C.UTF-8")
+	return s
+}
+
+func (s *sandbox) mount(how, from, to string) { s.args = append(s.args, how, from, to) }
+func (s *sandbox) setenv(name, value string)  { s.args = append(s.args, "--setenv", name, value) }
+
+// network lets the sandbox reach what this machine reaches, in the way it does: its resolver,
+// its proxies, and the certificates that it trusts.
+func (s *sandbox) network() {
+	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts"} {
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			s.mount("--ro-bind", real, file)
+		}
+	}
+	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy"} {
+		for _, name := range []string{name, strings.ToUpper(name)} {
+			if value := os.Getenv(name); value != "" {
+				s.setenv(name, value)
+			}
+		}
+	}
+	const bundle = "/etc/ssl/certs/ca-certificates.crt"
+	for _, file := range []string{os.Getenv("SSL_CERT_FILE"), bundle} {
+		if real, err := filepath.EvalSymlinks(file); err == nil && file != "" {
+			s.mount("--ro-bind", real, bundle)
+			return
+		}
+	}
+}
+
+// goToolchain mounts the Go toolchain that the stage asks for, the caches, and this machine's
+// settings of where modules come from.
+func (s *sandbox) goToolchain(ctx context.Context, d *Driver, stage recipe.Stage) error {
+	var asked string
+	for _, v := range stage.Env {
+		if v.Name == "GOTOOLCHAIN" {
+			asked = v.Value
+		}
+	}
+	env := []string{"GOTOOLCHAIN=" + asked, "GOWORK=off", "GOFLAGS="}
+	if d.GoProxy != "" {
+		env = append(env, "GOPROXY="+d.GoProxy)
+	}
+	settings := []string{"GOROOT", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"}
+	out, err := runCommand(ctx, env, append([]string{"go", "-C", d.scratch, "env", "-json"}, settings...)...)
+	if err != nil {
+		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+	}
+	found := map[string]string{}
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
+		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+	}
+	// Distributions fill the toolchain's folder with links to other places: mount what they lead to.
+	parts, err := os.ReadDir(found["GOROOT"])
+	if err != nil {
+		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+	}
+	s.args = append(s.args, "--tmpfs", goRoot)
+	for _, part := range parts {
+		real, err := filepath.EvalSymlinks(filepath.Join(found["GOROOT"], part.Name()))
+		if err != nil {
+			return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+		}
+		s.mount("--ro-bind", real, goRoot+"/"+part.Name())
+	}
+	s.mount("--bind", filepath.Join(d.Cache, "go-mod"), recipe.GoModCache)
+	s.mount("--bind", filepath.Join(d.Cache, "go-build"), recipe.GoBuildCache)
+	for _, name := range settings[1:] {
+		if found[name] != "" {
+			s.setenv(name, found[name])
+		}
+	}
+	return nil
+}
+
+// checkSandbox makes the smallest sandbox there is.
+func checkSandbox(ctx context.Context) error {
+	argv := []string{"bwrap", "--unshare-pid", "--ro-bind", "/", "/"}
+	if os.Geteuid() != 0 {
+		argv = append(argv, "--unshare-user", "--uid", "0", "--gid", "0")
+	}
+	if _, err := runCommand(ctx, nil, append(argv, "--", "true")...); err != nil {
+		return fmt.Errorf("this machine lets no sandbox be made, which needs root or user namespaces: %w", err)
+	}
+	return nil
+}
+
+// abbreviate shows a step in an error, on one line of bearable length.
+func abbreviate(step []string) string {
+	const longest = 120
+	text := strings.Join(strings.Fields(strings.Join(step, " ")), " ")
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,113 @@
+// Package platform is the table of the routers that an image can be built for, with every
+// name that a build stage knows each of them by.
+package platform
+
+import (
+	"debug/elf"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Target is one kind of router: what RouterOS, containers, Go, C compilers and Debian call it.
+type Target struct {
+	// Name is this project's name for the target, used in options and in file names.
+	Name string
+	// Aliases are further names that users know the target by.
+	Aliases []string
+	// RouterOS is what "/system/resource" prints as architecture-name.
+	RouterOS string
+	// Boards says in a few words which routers the target is for.
+	Boards string
+	// OS, Architecture and Variant make up the container platform.
+	OS, Architecture, Variant string
+	// GOARM is the Go compiler's ARM version, empty elsewhere. GOARCH is Architecture.
+	GOARM string
+	// Triple prefixes the names of Debian's cross compiler and names its folder in /usr.
+	Triple string
+	// Debian is the Debian architecture that the C library comes from.
+	Debian string
+	// CFlags choose the CPU for the C compiler.
+	CFlags []string
+	// Machine is what the ELF header of every binary in the image must say.
+	Machine elf.Machine
+	// Class is the word size that the ELF header must say.
+	Class elf.Class
+	// HardFloat says whether 32-bit ARM code may pass floats in VFP registers.
+	HardFloat bool
+}
+
+// The C compiler's flags are Debian's baseline for the architecture, spelled out, so that a
+// change of Debian's defaults does not change the image.
+var targets = []Target{
+	{
+		Name: "amd64", Aliases: []string{"x86", "x86_64", "chr"}, RouterOS: "x86", Boards: "x86 and CHR",
+		OS: "linux", Architecture: "amd64", Triple: "x86_64-linux-gnu", Debian: "amd64",
+		CFlags: []string{"-march=x86-64", "-mtune=generic"}, Machine: elf.EM_X86_64, Class: elf.ELFCLASS64,
+	},
+	{
+		Name: "arm64", Aliases: []string{"aarch64", "arm64v8"}, RouterOS: "arm64", Boards: "64-bit ARM boards",
+		OS: "linux", Architecture: "arm64", Triple: "aarch64-linux-gnu", Debian: "arm64",
+		CFlags: []string{"-march=armv8-a"}, Machine: elf.EM_AARCH64, Class: elf.ELFCLASS64,
+	},
+	{
+		Name: "arm", Aliases: []string{"armv7", "armhf", "arm32v7"}, RouterOS: "arm", Boards: "32-bit ARM boards but those of armv5",
+		OS: "linux", Architecture: "arm", Variant: "v7", GOARM: "7", Triple: "arm-linux-gnueabihf", Debian: "armhf",
+		CFlags: []string{"-march=armv7-a+fp", "-mfloat-abi=hard", "-mthumb"}, Machine: elf.EM_ARM, Class: elf.ELFCLASS32, HardFloat: true,
+	},
+	{
+		Name: "armv5", Aliases: []string{"armel", "arm32v5"}, RouterOS: "arm", Boards: "boards with the EN7562CT: hEX refresh (E50UG), hEX S (2025), hAP ax S",
+		OS: "linux", Architecture: "arm", Variant: "v5", GOARM: "5", Triple: "arm-linux-gnueabi", Debian: "armel",
+		CFlags: []string{"-march=armv5te", "-mfloat-abi=soft", "-marm"}, Machine: elf.EM_ARM, Class: elf.ELFCLASS32,
+	},
+}
+
+// All returns every target, in the order in which they are listed to users.
+func All() []Target { return slices.Clone(targets) }
+
+// Parse finds the target that a user means: one of its names, or a container platform such as
+// linux/arm/v7. A 32-bit ARM platform with no variant means ARMv7, as it does to container tools.
+func Parse(name string) (Target, error) {
+	wanted := strings.ToLower(strings.TrimSpace(name))
+	for _, t := range targets {
+		if slices.Contains(t.Names(), wanted) {
+			return t, nil
+		}
+	}
+	return Target{}, fmt.Errorf("unknown platform %q: choose one of %s", name, listing())
+}
+
+// Names returns everything that Parse takes for the target, its own name first.
+func (t Target) Names() []string {
+	names := append([]string{t.Name}, t.Aliases...)
+	names = append(names, t.Platform())
+	switch {
+	case t.Architecture == "arm" && t.Variant == "v7":
+		names = append(names, t.OS+"/"+t.Architecture)
+	case t.Architecture == "arm64":
+		names = append(names, t.Platform()+"/v8")
+	}
+	return names
+}
+
+// Platform is the container platform, with the variant where there is one.
+func (t Target) Platform() string {
+	p := t.OS + "/" + t.Architecture
+	if t.Variant != "" {
+		p += "/" + t.Variant
+	}
+	return p
+}
+
+// MuslTriple prefixes Debian's compiler that links with musl.
+func (t Target) MuslTriple() string { return strings.Replace(t.Triple, "gnu", "musl", 1) }
+
+func (t Target) String() string { return t.Name }
+
+func listing() string {
+	var all []string
+	for _, t := range targets {
+		all = append(all, fmt.Sprintf("%s (also %s)", t.Name, strings.Join(t.Names()[1:], ", ")))
+	}
+	return strings.Join(all, "; ")
+}

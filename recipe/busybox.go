@@ -1,0 +1,83 @@
+package recipe
+
+import (
+	"fmt"
+	"strings"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// BusyboxSource is the stage that downloads busybox's release and checks it against its sha256.
+// The project's own site is often down; Debian's archive carries the same file.
+func BusyboxSource(c Config) Stage {
+	first := c.BusyboxURL
+	if first == "" {
+		first = fmt.Sprintf("https://busybox.net/downloads/busybox-%s.tar.bz2", c.BusyboxVersion)
+	}
+	s := Stage{
+		Name: "busybox-source", Base: BaseDebian, Packages: toolPackages, Network: true,
+		Output: "busybox.tar.bz2",
+	}
+	// apt's own downloader checks the sum, and knows the Debian mirror in use.
+	s.Steps = [][]string{shell(`
+		sum=$1 file=$2 version=$3 first=$4
+		archive=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
+		for url in "$first" "$archive/pool/main/b/busybox/busybox_$version.orig.tar.bz2"; do
+			/usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=1 \
+				-o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
+				download-file "$url" "$file" "SHA256:$sum" && exit 0
+			rm -f "$file"
+			tried="${tried:+$tried or }$url"
+		done
+		echo "busybox $version with the sha256 $sum is not to be had from $tried" >&2
+		exit 1`,
+		c.BusyboxChecksum, OutDir+"/"+s.Output, c.BusyboxVersion, first)}
+	return s
+}
+
+// Busybox is the stage that compiles the shell and its applets into one static binary with musl,
+// on the machine's own architecture, for the target.
+func Busybox(t platform.Target, c Config) Stage {
+	source := BusyboxSource(c)
+	s := Stage{
+		Name: "busybox", Platform: t.Name, Base: BaseDebian,
+		Packages: []string{
+			"bzip2", "gcc", "libc6-dev", "make", // libc6-dev is for busybox's own build tools
+			"gcc-" + strings.ReplaceAll(t.Triple, "_", "-"),
+			"linux-libc-dev-" + t.Debian + "-cross",
+			"musl-dev:" + t.Debian,
+		},
+		Architectures: []string{t.Debian},
+		// Without it the time of the build is part of the version that busybox prints.
+		Env:    []Variable{{"KCONFIG_NOTIMESTAMP", "1"}},
+		Files:  []File{{Name: "busybox.config", Content: c.Applets.Config()}},
+		Inputs: []Input{{Name: source.Output, Stage: &source}},
+		Output: "busybox",
+	}
+	cflags := append([]string{
+		"-Os", "-fno-pie", "-no-pie",
+		// musl has no kernel headers: those of the cross compiler come last, behind musl's own.
+		"-idirafter", "/usr/" + t.Triple + "/include",
+	}, t.CFlags...)
+	s.Steps = [][]string{
+		{"tar", "-xf", InDir + "/" + source.Output, "--strip-components=1"},
+		// busybox's allnoconfig turns off what it is given, too. So every symbol that there is goes
+		// into the configuration as off, but those that are wanted, and oldconfig finds nothing to ask
+		// but for the values of what is off.
+		shell(`
+			make -s allnoconfig >log
+			find . -name Config.in -exec sed -n 's/^[[:space:]]*config \([A-Z0-9a-z_]*\)$/CONFIG_\1/p' {} + | sort -u |
+				awk -F= 'NR == FNR { wanted[$1]; print; next } !($1 in wanted) { print "# " $1 " is not set" }' "$1" - >.config
+			yes "" | make -s oldconfig >log
+			if grep -vxFf .config "$1" >missing; then
+				echo "busybox's configuration did not take:" >&2
+				cat missing >&2
+				exit 1
+			fi`, InDir+"/busybox.config"),
+		shell(`
+			make -s -j"$(nproc)" busybox "CROSS_COMPILE=$1-" "CC=$2-gcc" "CONFIG_EXTRA_CFLAGS=$3" "CONFIG_EXTRA_LDFLAGS=-no-pie"
+			cp busybox "$4"`,
+			t.Triple, t.MuslTriple(), strings.Join(cflags, " "), OutDir+"/"+s.Output),
+	}
+	return s
+}

@@ -1,0 +1,48 @@
+package recipe
+
+import "dagger/mikrotik-tailscale/platform"
+
+// toolPackages are installed wherever no compiler is needed, the same for every such stage, so
+// that they share one root file system.
+var toolPackages = []string{"ca-certificates", "upx-ucl"}
+
+// Compress is the stage that packs a binary. The input named "binary" is the output of the given
+// stage, or of the driver's choosing when that is nil. With CompressionNone it only copies.
+func Compress(t platform.Target, c Config, binary *Stage) Stage {
+	s := Stage{
+		Name: "compress", Platform: t.Name, Base: BaseDebian, Packages: toolPackages,
+		Inputs: []Input{{Name: "binary", Stage: binary}},
+		Output: "binary",
+	}
+	if binary != nil {
+		s.Name = "compress " + binary.Name
+	}
+	in, out := InDir+"/binary", OutDir+"/"+s.Output
+	if c.Compression == CompressionNone {
+		s.Steps = [][]string{{"cp", in, out}}
+		return s
+	}
+	s.Steps = [][]string{
+		shell(`
+			found=$(upx --version | head -n 1)
+			if [ "$found" != "upx $1" ]; then
+				echo "UPX $1 is wanted, since other releases make ARM binaries that crash; Debian has: $found" >&2
+				exit 1
+			fi`, UPXVersion),
+		{"install", "-m", "755", in, "binary"}, // UPX packs nothing else
+		{"upx", "-qq", "--lzma", "--best", "-o", out, "binary"},
+		{"upx", "-qq", "-t", out},
+	}
+	return s
+}
+
+// Certificates is the stage that gives the CA certificates as one PEM file. It reads them from
+// the package and not from /etc/ssl, where a machine's own additions may stand.
+func Certificates() Stage {
+	return Stage{
+		Name: "certificates", Base: BaseDebian, Packages: toolPackages,
+		Env:    []Variable{{"LC_ALL", "C"}},
+		Steps:  [][]string{shell(`cat /usr/share/ca-certificates/mozilla/*.crt >"$1"`, OutDir+"/ca-certificates.crt")},
+		Output: "ca-certificates.crt",
+	}
+}

@@ -1,0 +1,155 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"dagger/mikrotik-tailscale/applets"
+)
+
+// Config is everything that a user may choose about an image. Make one with Default, change what
+// is to be different, and let Validate look at it before any stage is made of it.
+type Config struct {
+	// TailscaleVersion is a release of Tailscale without the leading "v", as in 1.102.5.
+	TailscaleVersion string
+	// Features are the Tailscale features to build in. What they depend on comes along.
+	Features []string
+	// BusyboxVersion is a release of busybox, as in 1.38.0.
+	BusyboxVersion string
+	// BusyboxChecksum is the sha256 of the release's .tar.bz2, 64 hexadecimal digits. It may stay
+	// empty for a version in BusyboxVersions.
+	BusyboxChecksum string
+	// BusyboxURL is where to look for the .tar.bz2 first. The project's own site when empty; the
+	// Debian mirror is the second place in any case.
+	BusyboxURL string
+	// Applets are the commands that the image's busybox offers.
+	Applets applets.List
+	// Compression says how the binaries are packed.
+	Compression Compression
+	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.
+	GoVersion string
+	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Go's own when empty.
+	GoProxy string
+	// DebianMirror is the http or https address of a Debian archive. Debian's own when empty.
+	DebianMirror string
+	// Epoch is the time that the image and every file in it carry.
+	Epoch time.Time
+	// Tag is the repository and tag that the tarball names its image by.
+	Tag string
+}
+
+// Compression says how binaries are packed for the router's flash.
+type Compression string
+
+const (
+	// CompressionUPX packs with UPX, LZMA at its best level: the smallest.
+	CompressionUPX Compression = "upx"
+	// CompressionNone leaves binaries as they are linked: quick to start and easy on memory, but
+	// about four times the size on flash.
+	CompressionNone Compression = "none"
+)
+
+// Compressions lists the accepted values of Config.Compression.
+func Compressions() []Compression { return []Compression{CompressionUPX, CompressionNone} }
+
+// Default is the configuration of the image that most routers want.
+func Default() Config {
+	list, err := applets.Named("default")
+	if err != nil {
+		panic(err) // the set is compiled in and tested
+	}
+	return Config{
+		TailscaleVersion: TailscaleVersion,
+		Features:         Features(),
+		BusyboxVersion:   BusyboxVersion,
+		Applets:          list,
+		Compression:      CompressionUPX,
+		GoVersion:        GoVersion,
+		Epoch:            time.Unix(0, 0).UTC(),
+		Tag:              Title + ":" + ImageVersion(TailscaleVersion),
+	}
+}
+
+// ImageVersion is the version of an image that holds a Tailscale release.
+func ImageVersion(tailscale string) string { return fmt.Sprintf("%s-mt.%d", tailscale, Revision) }
+
+var (
+	versionForm  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
+	featureForm  = regexp.MustCompile(`^[a-z0-9_]+$`)
+	checksumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+)
+
+// Validate reports everything about the configuration that can be seen to be wrong without
+// building anything, in one error. It fills in what follows from the rest: the checksum of a
+// known busybox release, and a tag for the chosen Tailscale version.
+func (c *Config) Validate() error {
+	c.TailscaleVersion = strings.TrimPrefix(c.TailscaleVersion, "v")
+	c.GoVersion = strings.TrimPrefix(c.GoVersion, "go")
+	problems := []error{
+		checkVersion("Tailscale version", c.TailscaleVersion, TailscaleVersion),
+		checkVersion("busybox version", c.BusyboxVersion, BusyboxVersion),
+		checkVersion("Go version", c.GoVersion, GoVersion),
+		checkURL("busybox address", c.BusyboxURL),
+		checkURL("Debian mirror", c.DebianMirror),
+	}
+	if len(c.Features) == 0 {
+		problems = append(problems, errors.New("no features: name at least one Tailscale feature"))
+	}
+	for _, f := range c.Features {
+		if !featureForm.MatchString(f) {
+			problems = append(problems, fmt.Errorf("malformed feature %q: names are lower-case letters, digits and underscores", f))
+		}
+	}
+	c.BusyboxChecksum = strings.TrimPrefix(strings.ToLower(c.BusyboxChecksum), "sha256:")
+	if c.BusyboxChecksum == "" {
+		c.BusyboxChecksum = busyboxChecksums[c.BusyboxVersion]
+	}
+	switch {
+	case c.BusyboxChecksum == "" && versionForm.MatchString(c.BusyboxVersion):
+		problems = append(problems, fmt.Errorf("no checksum is known for busybox %s: give the sha256 of its .tar.bz2, or choose one of %s",
+			c.BusyboxVersion, strings.Join(BusyboxVersions(), ", ")))
+	case c.BusyboxChecksum != "" && !checksumForm.MatchString(c.BusyboxChecksum):
+		problems = append(problems, fmt.Errorf("malformed busybox checksum %q: a sha256 is 64 hexadecimal digits", c.BusyboxChecksum))
+	}
+	if !slices.Contains(Compressions(), c.Compression) {
+		problems = append(problems, fmt.Errorf("unknown compression %q: choose one of %v", c.Compression, Compressions()))
+	}
+	if len(c.Applets.Names()) == 0 {
+		problems = append(problems, errors.New("no applets: the image needs at least a shell"))
+	}
+	if c.Tag == "" {
+		c.Tag = Title + ":" + ImageVersion(c.TailscaleVersion)
+	}
+	if _, err := name.NewTag(c.Tag, name.WithDefaultRegistry("")); err != nil {
+		problems = append(problems, fmt.Errorf("malformed image tag %q: %w", c.Tag, err))
+	}
+	return errors.Join(problems...)
+}
+
+func checkVersion(what, given, example string) error {
+	switch {
+	case given == "":
+		return fmt.Errorf("no %s: give one such as %s", what, example)
+	case !versionForm.MatchString(given):
+		return fmt.Errorf("malformed %s %q: three numbers are wanted, such as %s", what, given, example)
+	}
+	return nil
+}
+
+func checkURL(what, given string) error {
+	if given == "" {
+		return nil
+	}
+	u, err := url.Parse(given)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.ContainsAny(given, " \t\r\n") {
+		return fmt.Errorf("malformed %s %q: an http or https address is wanted", what, given)
+	}
+	return nil
+}

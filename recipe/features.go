@@ -1,0 +1,112 @@
+package recipe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// feature is one entry of the default allowlist: what a router needs, and why.
+type feature struct{ name, reason string }
+
+var defaultFeatures = []feature{
+	{"advertiseexitnode", "offer the router as an exit node"},
+	{"advertiseroutes", "offer the networks behind the router (subnet router)"},
+	{"cli", "the tailscale command, in the daemon's binary"},
+	{"dns", "MagicDNS and the tailnet's name servers"},
+	{"gro", "packets are read and written in batches, several times the throughput"},
+	{"health", "warnings in tailscale status"},
+	{"ipnbus", "tailscale up waits for the daemon and prints the login address"},
+	{"iptables", "source NAT and filtering where the kernel has no nftables, as RouterOS's has not"},
+	{"listenrawdisco", "direct paths are found although a firewall filters the socket"},
+	{"netstack", "the only one to answer on 100.100.100.100"},
+	{"osrouter", "routes and addresses are set in the kernel"},
+	{"peerapiserver", "name resolution for clients of the exit node"},
+	{"portmapper", "direct paths through a router that speaks UPnP, NAT-PMP or PCP"},
+	{"unixsocketidentity", "the daemon knows who calls, without it every command is refused"},
+	{"useexitnode", "send the networks' traffic through another exit node"},
+	{"useroutes", "reach the networks behind other subnet routers"},
+}
+
+// Features lists the features that an image has unless others are asked for.
+func Features() []string {
+	var names []string
+	for _, f := range defaultFeatures {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// FeatureReason says why a feature is in the default image, empty for one that is not.
+func FeatureReason(name string) string {
+	for _, f := range defaultFeatures {
+		if f.name == name {
+			return f.reason
+		}
+	}
+	return ""
+}
+
+// Known is one feature that a Tailscale release can be built with.
+type Known struct{ Name, Description string }
+
+// Resolved is a feature allowlist with all that it depends on, as Tailscale itself resolves it.
+type Resolved struct {
+	// Tags are the Go build tags.
+	Tags string
+	// Features are the names of all features in the build, sorted.
+	Features []string
+	// Known are all features of the Tailscale release, sorted by name.
+	Known []Known
+}
+
+// ResolveFeatures is the stage that asks Tailscale's own source which features there are and
+// which build tags the configured ones need. Resolve reads its output.
+func ResolveFeatures(c Config) Stage {
+	s := goStage("features", c)
+	s.Steps = append(s.Steps, shell(`
+		cd "$1"
+		{ go run ./cmd/featuretags --list; echo; go run ./cmd/featuretags --min --add="$2"; } >"$3"`,
+		sourceDir, strings.Join(sorted(c.Features), ","), OutDir+"/features"))
+	s.Output = "features"
+	return s
+}
+
+// Resolve reads what the ResolveFeatures stage gave. A feature that the configured release does
+// not have is an error that lists those that it has: Tailscale's tool passes over it in silence.
+func Resolve(c Config, output string) (Resolved, error) {
+	list, tags, found := strings.Cut(output, "\n\n")
+	if !found {
+		return Resolved{}, fmt.Errorf("Tailscale %s lists its features in a way that is not understood: %q", c.TailscaleVersion, output)
+	}
+	r := Resolved{Tags: strings.TrimSpace(tags)}
+	for line := range strings.Lines(list) {
+		name, description, found := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); found && name != "" {
+			r.Known = append(r.Known, Known{Name: name, Description: strings.TrimSpace(description)})
+		}
+	}
+	built := strings.Split(r.Tags, ",")
+	var names, unknown []string
+	for _, k := range r.Known {
+		names = append(names, k.Name)
+		if slices.Contains(built, "ts_include_"+k.Name) || k.Name != "cli" && !slices.Contains(built, "ts_omit_"+k.Name) {
+			r.Features = append(r.Features, k.Name)
+		}
+	}
+	for _, f := range sorted(c.Features) {
+		if !slices.Contains(names, f) {
+			unknown = append(unknown, fmt.Sprintf("%q", f))
+		}
+	}
+	if len(unknown) > 0 {
+		return r, fmt.Errorf("Tailscale %s has no feature %s: it has %s", c.TailscaleVersion, strings.Join(unknown, ", "), strings.Join(names, ", "))
+	}
+	return r, nil
+}
+
+func sorted(names []string) []string {
+	s := slices.Clone(names)
+	slices.Sort(s)
+	return slices.Compact(s)
+}

@@ -1,0 +1,57 @@
+package recipe
+
+import (
+	"strings"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// Title is the image's name, and that of its tarballs' repository.
+const Title = "mikrotik-tailscale"
+
+// Image is what an image's configuration says.
+type Image struct {
+	Target     platform.Target
+	Entrypoint []string
+	// Cmd are the daemon's default arguments.
+	Cmd        []string
+	Env        []Variable
+	WorkingDir string
+	Volumes    []string
+	Labels     map[string]string
+}
+
+// ImageConfig is the configuration of the image for a target.
+func ImageConfig(t platform.Target, c Config, r Resolved) Image {
+	return Image{
+		Target:     t,
+		Entrypoint: []string{"/" + binaryPath},
+		Cmd: []string{
+			"--no-logs-no-support",
+			"--state=" + stateDir + "/tailscaled.state",
+			"--statedir=" + stateDir,
+			"--socket=" + runDir + "/tailscaled.sock",
+		},
+		Env: []Variable{
+			{"PATH", searchPath},
+			// Go would look here by itself; other programs are told.
+			{"SSL_CERT_FILE", "/" + certificatePath},
+		},
+		WorkingDir: "/",
+		Volumes:    []string{stateDir},
+		Labels: map[string]string{
+			"org.opencontainers.image.title":       Title,
+			"org.opencontainers.image.description": "Tailscale " + c.TailscaleVersion + " for MikroTik routers (" + t.Boards + ")",
+			"org.opencontainers.image.source":      "https://github.com/tailscale/tailscale",
+			"org.opencontainers.image.version":     ImageVersion(c.TailscaleVersion),
+			"org.opencontainers.image.licenses":    "BSD-3-Clause AND GPL-2.0-only AND MIT AND MPL-2.0",
+			labels + "tailscale.version":           c.TailscaleVersion,
+			labels + "tailscale.features":          strings.Join(r.Features, ","),
+			labels + "busybox.version":             c.BusyboxVersion,
+			labels + "compression":                 string(c.Compression),
+		},
+	}
+}
+
+// labels prefixes the labels that only this project uses.
+const labels = Title + "."

@@ -1,0 +1,55 @@
+package recipe
+
+import (
+	"cmp"
+	"slices"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// Entry is one path of the image's root file system: a stage's output, a text, a symbolic link
+// or, with none of these, an empty folder.
+type Entry struct {
+	// Path has no leading slash.
+	Path string
+	// Stage makes the file.
+	Stage *Stage
+	// Text is the file's content.
+	Text string
+	// Link is what a symbolic link says.
+	Link string
+	// Executable marks a file as a program.
+	Executable bool
+}
+
+// Where the parts of the image are. The daemon's places are those of the official image.
+const (
+	binaryPath      = "usr/local/bin/tailscaled"
+	stateDir        = "/var/lib/tailscale"
+	runDir          = "/var/run/tailscale"
+	certificatePath = "etc/ssl/certs/ca-certificates.crt"
+	searchPath      = "/usr/local/bin:/bin"
+)
+
+// Rootfs lists the image's root file system, sorted by path. Links to busybox come from the
+// applet list, never from running the binary.
+func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
+	tailscale, busybox, certificates := Tailscale(t, c, r), Busybox(t, c), Certificates()
+	packedTailscale, packedBusybox := Compress(t, c, &tailscale), Compress(t, c, &busybox)
+	entries := []Entry{
+		{Path: binaryPath, Stage: &packedTailscale, Executable: true},
+		{Path: "usr/local/bin/tailscale", Link: "tailscaled"},
+		{Path: "bin/busybox", Stage: &packedBusybox, Executable: true},
+		{Path: certificatePath, Stage: &certificates},
+		{Path: "etc/passwd", Text: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
+		{Path: "etc/group", Text: "root:x:0:\nnogroup:x:65534:\n"},
+	}
+	for _, applet := range c.Applets.Names() {
+		entries = append(entries, Entry{Path: "bin/" + applet, Link: "busybox"})
+	}
+	for _, dir := range []string{"dev", "proc", "root", "run", "sys", "tmp", "var/lib/tailscale", "var/run/tailscale"} {
+		entries = append(entries, Entry{Path: dir})
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })
+	return entries
+}

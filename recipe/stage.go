@@ -1,0 +1,78 @@
+// Package recipe holds every stage of the build as data: what it starts from, which packages it
+// needs, its environment, its steps and what it gives. Its functions are pure. Two drivers run
+// the stages: the Dagger module at the top of this repository, and package driver, which needs
+// no container engine.
+package recipe
+
+// Base is the root file system that a stage starts from.
+type Base string
+
+const (
+	// BaseDebian is a minimal Debian system of DebianSuite.
+	BaseDebian Base = "debian"
+	// BaseGo is the same with Go in /usr/local/go.
+	BaseGo Base = "go"
+)
+
+// Where every stage finds things, whoever runs it.
+const (
+	// BuildDir is the empty folder that a stage's steps start in.
+	BuildDir = "/build"
+	// InDir holds a stage's files and inputs.
+	InDir = "/in"
+	// OutDir is where a stage leaves its output.
+	OutDir = "/out"
+	// GoModCache and GoBuildCache are kept from one Go stage to the next. They change how long a
+	// stage takes, never what it gives.
+	GoModCache   = "/go/pkg/mod"
+	GoBuildCache = "/go/build-cache"
+)
+
+// Stage is one unit of the build, complete in itself: equal stages give equal outputs.
+type Stage struct {
+	// Name says what the stage makes, for progress and errors.
+	Name string
+	// Platform is the target's name, empty for a stage that is the same for all.
+	Platform string
+	Base     Base
+	// Packages are the Debian packages to install first, from DebianSuite.
+	Packages []string
+	// Architectures are the Debian architectures besides the machine's own that Packages names.
+	Architectures []string
+	Env           []Variable
+	Files         []File
+	Inputs        []Input
+	// Network says that steps download something.
+	Network bool
+	// Steps are commands with their arguments, run in order in BuildDir.
+	Steps [][]string
+	// Output is the name in OutDir of the one file that the stage gives.
+	Output string
+}
+
+// Variable is one environment variable.
+type Variable struct{ Name, Value string }
+
+// File is a small text that a stage finds as InDir/Name.
+type File struct{ Name, Content string }
+
+// Input is the output of another stage, found as InDir/Name. A driver that has the file from
+// elsewhere leaves Stage nil and puts the file there itself.
+type Input struct {
+	Name  string
+	Stage *Stage
+}
+
+// Title of the stage for people: its name, with the platform where it has one.
+func (s Stage) Title() string {
+	if s.Platform == "" {
+		return s.Name
+	}
+	return s.Name + " " + s.Platform
+}
+
+// shell is a step that needs redirection or a loop. Values come in as arguments, never by
+// pasting them into the script.
+func shell(script string, args ...string) []string {
+	return append([]string{"sh", "-euc", script, "sh"}, args...)
+}

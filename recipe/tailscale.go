@@ -1,0 +1,62 @@
+package recipe
+
+import (
+	_ "embed"
+	"fmt"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+//go:embed files/logfilter.go
+var logFilter string
+
+// sourceDir is where a stage has Tailscale's source, relative to BuildDir.
+const sourceDir = "tailscale"
+
+// Tailscale is the stage that compiles the daemon and the command line tool into one binary with
+// just the resolved features.
+//
+// Inlining is off (-l) because it costs a tenth of the compressed size, and symbols are left out
+// (-s -w). Without the version stamps the binary would call itself an erroneous build.
+func Tailscale(t platform.Target, c Config, r Resolved) Stage {
+	s := goStage("tailscale", c)
+	s.Platform = t.Name
+	s.Env = append(s.Env,
+		Variable{"GOOS", t.OS}, Variable{"GOARCH", t.Architecture},
+		Variable{"GOAMD64", "v1"}, Variable{"GOARM64", "v8.0"})
+	if t.GOARM != "" {
+		s.Env = append(s.Env, Variable{"GOARM", t.GOARM})
+	}
+	s.Files = []File{{Name: "logfilter.go", Content: logFilter}}
+	s.Output = "tailscaled"
+	s.Steps = append(s.Steps,
+		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
+		[]string{"go", "-C", sourceDir, "build", "-trimpath", "-buildvcs=false",
+			"-tags", r.Tags,
+			"-gcflags", "all=-l",
+			"-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
+				c.TailscaleVersion, ImageVersion(c.TailscaleVersion)),
+			"-o", OutDir + "/" + s.Output, "./cmd/tailscaled"})
+	return s
+}
+
+// goStage starts a stage that has Tailscale's source, as the Go module proxy and the checksum
+// database give it. The module cache is read-only, so the stage works on a copy.
+func goStage(name string, c Config) Stage {
+	module := "tailscale.com@v" + c.TailscaleVersion
+	return Stage{
+		Name: name, Base: BaseGo, Packages: toolPackages, Network: true,
+		Env: []Variable{
+			{"CGO_ENABLED", "0"},
+			{"GOENV", "off"},
+			{"GOTOOLCHAIN", "go" + c.GoVersion},
+			{"GOFLAGS", "-mod=readonly"},
+			{"GOMODCACHE", GoModCache},
+			{"GOCACHE", GoBuildCache},
+		},
+		Steps: [][]string{
+			{"go", "mod", "download", module},
+			{"cp", "-R", "--no-preserve=mode", GoModCache + "/" + module, sourceDir},
+		},
+	}
+}

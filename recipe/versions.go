@@ -1,0 +1,39 @@
+package recipe
+
+import (
+	"maps"
+	"slices"
+)
+
+// Every version that the image is made of stands here and nowhere else.
+const (
+	// TailscaleVersion is the Tailscale release that is built unless another is asked for. Even
+	// minor versions are Tailscale's stable releases.
+	TailscaleVersion = "1.102.5"
+	// BusyboxVersion is the busybox release that is built unless another is asked for.
+	BusyboxVersion = "1.38.0"
+	// GoVersion compiles Tailscale.
+	GoVersion = "1.26.8"
+	// UPXVersion packs the binaries. Other releases make ARM binaries that crash at start (UPX
+	// issues 18898 and 901), so the compress stage refuses them.
+	UPXVersion = "4.2.4"
+	// DebianSuite is the Debian release that compilers, musl, UPX and the CA certificates come
+	// from. Only the release itself is used: it changes at point releases and stays the same
+	// between them, so that two builds find the same compiler.
+	DebianSuite = "trixie"
+	// DebianImage is the container image of that release that the engine starts stages from.
+	DebianImage = "debian:" + DebianSuite + "-slim"
+	// GoImage is the container image that the engine compiles Tailscale in.
+	GoImage = "golang:" + GoVersion + "-" + DebianSuite
+	// Revision counts the images made of one Tailscale release.
+	Revision = 1
+)
+
+// busyboxChecksums are the sha256 sums of the releases' .tar.bz2 files.
+var busyboxChecksums = map[string]string{
+	"1.38.0": "34f9ea6ff8636f2c9241153b9114eefa9e65674a45318ae1ef95bb5f31c53bb2",
+	"1.37.0": "3311dff32e746499f4df0d5df04d7eb396382d7e108bb9250e7b519b837043a4",
+}
+
+// BusyboxVersions lists the busybox releases whose checksum is known.
+func BusyboxVersions() []string { return slices.Sorted(maps.Keys(busyboxChecksums)) }

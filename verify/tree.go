@@ -1,0 +1,142 @@
+package verify
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// Tree checks a root file system for the target: every file that starts as an ELF binary does must
+// pass Binary, and every symbolic link must lead to something inside the tree. Absolute links
+// start at the tree's root, and links into /dev, /proc and /sys pass, because the kernel fills these
+// in. A tree without any binary is refused, since it is most likely the wrong folder.
+//
+// The error has every problem, sorted, each with its path inside the tree.
+func Tree(rootfs string, t platform.Target) error {
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return fmt.Errorf("checking a tree: %w", err)
+	}
+	defer root.Close()
+
+	var problems []error
+	binaries := 0
+	note := func(name string, err error) {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	// What goes wrong is noted, and the walk goes on: it returns no error of its own.
+	_ = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			note(name, err)
+		case d.Type() == fs.ModeSymlink:
+			note(name, resolve(root, name))
+		case d.Type().IsRegular():
+			isELF, err := checkFile(root, name, t)
+			if isELF {
+				binaries++
+			}
+			note(name, err)
+		}
+		return nil
+	})
+	if binaries == 0 {
+		note(rootfs, fmt.Errorf("holds no ELF binary, but %s needs at least one", t))
+	}
+	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(problems...)
+}
+
+func checkFile(root *os.Root, name string, t platform.Target) (isELF bool, err error) {
+	file, err := root.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	magic := make([]byte, len(elf.ELFMAG))
+	_, err = io.ReadFull(file, magic)
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return false, nil // It is too short for a binary.
+	case err != nil:
+		return false, err
+	case string(magic) != elf.ELFMAG:
+		return false, nil
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return true, err
+	}
+	return true, check(file, info.Size(), t)
+}
+
+// maxLinks is how many links Linux follows for one path.
+const maxLinks = 40
+
+// resolve follows a link as the kernel will once the tree is its root. It does not let the link
+// climb above that root, where the kernel would stop: whoever wrote such a link meant another place.
+func resolve(root *os.Root, name string) error {
+	target, err := root.Readlink(name)
+	if err != nil {
+		return err
+	}
+	at, parts := follow(path.Dir(name), target)
+	for links := 1; len(parts) > 0; {
+		part := parts[0]
+		parts = parts[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			if at == "." {
+				return fmt.Errorf("links to %q, which leads out of the tree", target)
+			}
+			at = path.Dir(at)
+			continue
+		}
+		at = path.Join(at, part)
+		switch at {
+		case "dev", "proc", "sys":
+			return nil
+		}
+		info, err := root.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return fmt.Errorf("links to %q, but the tree has no %s", target, at)
+		}
+		if err != nil {
+			return fmt.Errorf("links to %q: %w", target, err)
+		}
+		if info.Mode().Type() != fs.ModeSymlink {
+			continue
+		}
+		if links++; links > maxLinks {
+			return fmt.Errorf("links to %q, which never ends at a file: the links go in a circle", target)
+		}
+		next, err := root.Readlink(at)
+		if err != nil {
+			return fmt.Errorf("links to %q: %w", target, err)
+		}
+		from, more := follow(path.Dir(at), next)
+		at, parts = from, append(more, parts...)
+	}
+	return nil
+}
+
+// follow says where a link's target starts from, and by which parts it goes on.
+func follow(folder, target string) (from string, parts []string) {
+	if path.IsAbs(target) {
+		folder = "."
+	}
+	return folder, strings.Split(target, "/")
+}
