@@ -19,7 +19,9 @@ import (
 type Config struct {
 	// TailscaleVersion is a release of Tailscale without the leading "v", as in 1.102.5.
 	TailscaleVersion string
-	// Features are the Tailscale features to build in. What they depend on comes along.
+	// Features are the Tailscale features to build in. What they depend on comes along. Names with
+	// a + or a - before them change the default list, which an empty list stands for; Validate
+	// makes plain names of them.
 	Features []string
 	// BusyboxVersion is a release of busybox, as in 1.38.0.
 	BusyboxVersion string
@@ -99,9 +101,11 @@ func (c *Config) Validate() error {
 		checkURL("busybox address", c.BusyboxURL),
 		checkURL("Debian mirror", c.DebianMirror),
 	}
-	if len(c.Features) == 0 {
-		problems = append(problems, errors.New("no features: name at least one Tailscale feature"))
+	selected, err := selectFeatures(c.Features)
+	if err != nil {
+		problems = append(problems, err)
 	}
+	c.Features = selected
 	for _, f := range c.Features {
 		if !featureForm.MatchString(f) {
 			problems = append(problems, fmt.Errorf("malformed feature %q: names are lower-case letters, digits and underscores", f))

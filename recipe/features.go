@@ -60,6 +60,9 @@ type Resolved struct {
 	Known []Known
 }
 
+// Has says whether a feature is in the build.
+func (r Resolved) Has(feature string) bool { return slices.Contains(r.Features, feature) }
+
 // ResolveFeatures is the stage that asks Tailscale's own source which features there are and
 // which build tags the configured ones need. Resolve reads its output.
 func ResolveFeatures(c Config) Stage {
@@ -103,6 +106,41 @@ func Resolve(c Config, output string) (Resolved, error) {
 		return r, fmt.Errorf("Tailscale %s has no feature %s: it has %s", c.TailscaleVersion, strings.Join(unknown, ", "), strings.Join(names, ", "))
 	}
 	return r, nil
+}
+
+// selectFeatures gives the features that a user means: names stand for themselves, and a list
+// whose names begin with + or - changes the default one.
+func selectFeatures(given []string) ([]string, error) {
+	if len(given) == 0 {
+		return Features(), nil
+	}
+	var selected []string
+	changes := 0
+	for _, f := range given {
+		if strings.HasPrefix(f, "+") || strings.HasPrefix(f, "-") {
+			changes++
+		}
+	}
+	if changes == 0 {
+		return given, nil
+	}
+	if changes < len(given) {
+		return nil, fmt.Errorf("features %s: give either names, or only names with + or - before them", strings.Join(given, ","))
+	}
+	selected = Features()
+	for _, f := range given {
+		name := f[1:]
+		at := slices.Index(selected, name)
+		switch {
+		case f[0] == '+' && at < 0:
+			selected = append(selected, name)
+		case f[0] == '-' && at >= 0:
+			selected = slices.Delete(selected, at, at+1)
+		case f[0] == '-':
+			return nil, fmt.Errorf("feature %q is not in the default list, which has %s", name, strings.Join(Features(), ", "))
+		}
+	}
+	return selected, nil
 }
 
 func sorted(names []string) []string {

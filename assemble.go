@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/sourcegraph/conc/pool"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// Gives the image's root file system.
+func (m *MikrotikTailscale) Rootfs(
+	ctx context.Context,
+	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	arch string,
+) (*dagger.Directory, error) {
+	t, c, err := m.plan(arch)
+	if err != nil {
+		return nil, err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return m.rootfs(t, c, r)
+}
+
+// rootfs makes all links in one step, where one step a link would be slow.
+func (m *MikrotikTailscale) rootfs(t platform.Target, c recipe.Config, r recipe.Resolved) (*dagger.Directory, error) {
+	entries := recipe.Rootfs(t, c, r)
+	skeleton, err := os.MkdirTemp(".", "skeleton-"+t.Name+"-*")
+	if err != nil {
+		return nil, failed("writing the root file system", err)
+	}
+	if err := assembly.Skeleton(skeleton, entries); err != nil {
+		return nil, err
+	}
+	dir := dag.CurrentModule().Workdir(skeleton)
+	for _, e := range entries {
+		if e.Stage == nil {
+			continue
+		}
+		permissions := 0o644
+		if e.Executable {
+			permissions = 0o755
+		}
+		dir = dir.WithFile(e.Path, m.output(*e.Stage, nil), dagger.DirectoryWithFileOpts{Permissions: permissions})
+	}
+	return dir, nil
+}
+
+// Gives the assembled image as a container.
+func (m *MikrotikTailscale) Build(
+	ctx context.Context,
+	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	arch string,
+) (*dagger.Container, error) {
+	t, _, err := m.plan(arch)
+	if err != nil {
+		return nil, err
+	}
+	tarball, err := m.Tarball(ctx, arch)
+	if err != nil {
+		return nil, err
+	}
+	return dag.Container(dagger.ContainerOpts{Platform: dagger.Platform(t.Platform())}).Import(tarball), nil
+}
+
+// Gives the image as a tarball that RouterOS takes with /container/add file=...
+//
+// The same inputs give the same bytes, here and with the engine-free command.
+func (m *MikrotikTailscale) Tarball(
+	ctx context.Context,
+	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	arch string,
+) (*dagger.File, error) {
+	t, c, err := m.plan(arch)
+	if err != nil {
+		return nil, err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	path, _, err := m.tarball(ctx, t, c, r)
+	if err != nil {
+		return nil, err
+	}
+	return dag.CurrentModule().WorkdirFile(path), nil
+}
+
+// Gives the tarballs of all platforms, built at the same time, with their SHA256SUMS.
+func (m *MikrotikTailscale) Tarballs(
+	ctx context.Context,
+	// Platforms to build for; all when left out.
+	//
+	// +optional
+	platforms []string,
+) (*dagger.Directory, error) {
+	targets := platform.All()
+	if len(platforms) > 0 {
+		targets = nil
+		for _, name := range platforms {
+			t, err := platform.Parse(name)
+			if err != nil {
+				return nil, err
+			}
+			targets = append(targets, t)
+		}
+	}
+	c, err := m.config()
+	if err != nil {
+		return nil, err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	paths, sums, errs := make([]string, len(targets)), make([]string, len(targets)), make([]error, len(targets))
+	group := pool.New()
+	for i, t := range targets {
+		group.Go(func() {
+			var tarball assembly.Tarball
+			paths[i], tarball, errs[i] = m.tarball(ctx, t, c, r)
+			sums[i] = tarball.SHA256
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	dir, names := dag.Directory(), make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = assembly.TarballName(t)
+		dir = dir.WithFile(names[i], dag.CurrentModule().WorkdirFile(paths[i]))
+	}
+	return dir.WithNewFile(assembly.ChecksumsName, assembly.Checksums(names, sums)), nil
+}
+
+// tarball writes a platform's tarball beside the module's program and gives its path.
+func (m *MikrotikTailscale) tarball(ctx context.Context, t platform.Target, c recipe.Config, r recipe.Resolved) (string, assembly.Tarball, error) {
+	wrong := func(err error) (string, assembly.Tarball, error) {
+		return "", assembly.Tarball{}, fmt.Errorf("building for %s: %w", t, err)
+	}
+	dir, err := m.rootfs(t, c, r)
+	if err != nil {
+		return wrong(err)
+	}
+	work, err := os.MkdirTemp(".", "image-"+t.Name+"-*")
+	if err != nil {
+		return wrong(err)
+	}
+	rootfs, path := filepath.Join(work, "rootfs"), filepath.Join(work, assembly.TarballName(t))
+	if _, err := dir.Export(ctx, rootfs); err != nil {
+		return wrong(err)
+	}
+	written, err := assembly.Write(ctx, path, rootfs, recipe.ImageConfig(t, c, r), c.Tag, c.Epoch)
+	if err != nil {
+		return wrong(err)
+	}
+	return path, written, nil
+}

@@ -1,0 +1,28 @@
+// Package dagger stands in for the package that the Dagger engine generates here when it loads
+// the module, so that a fresh clone compiles with the Go toolchain alone. It has just the names
+// that the module uses. The engine replaces it in a copy of its own; a generated file is not to
+// be committed in its place.
+package dagger
+
+import (
+	"dagger.io/dagger"
+	// What the generated file imports, so that go.mod pins it.
+	_ "github.com/dagger/otel-go"
+	_ "github.com/dagger/querybuilder"
+)
+
+type (
+	CacheVolume                   = dagger.CacheVolume
+	Client                        = dagger.Client
+	Container                     = dagger.Container
+	ContainerOpts                 = dagger.ContainerOpts
+	ContainerWithFileOpts         = dagger.ContainerWithFileOpts
+	ContainerWithMountedCacheOpts = dagger.ContainerWithMountedCacheOpts
+	ContainerWithNewFileOpts      = dagger.ContainerWithNewFileOpts
+	Directory                     = dagger.Directory
+	DirectoryWithFileOpts         = dagger.DirectoryWithFileOpts
+	File                          = dagger.File
+	Platform                      = dagger.Platform
+)
+
+const CacheSharingModeLocked = dagger.CacheSharingModeLocked

@@ -1,0 +1,188 @@
+// Builds, from source, the smallest useful Tailscale container image for MikroTik routers.
+//
+// The image holds Tailscale's daemon and command line tool as one binary with just the features
+// that a router needs, and a small busybox for a shell. It has one layer, takes about 4 MB of the
+// router's flash, and comes as a tarball that RouterOS takes with /container/add file=...
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"dagger/mikrotik-tailscale/applets"
+	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// MikrotikTailscale builds Tailscale images for MikroTik routers.
+type MikrotikTailscale struct {
+	// +private
+	TailscaleVersion string
+	// +private
+	Features []string
+	// +private
+	BusyboxVersion string
+	// +private
+	BusyboxChecksum string
+	// +private
+	BusyboxURL string
+	// +private
+	AppletList string
+	// +private
+	AppletSource string
+	// +private
+	Compression string
+	// +private
+	GoVersion string
+	// +private
+	GoProxy string
+	// +private
+	DebianMirror string
+	// +private
+	GoImage string
+	// +private
+	DebianImage string
+	// +private
+	SourceDateEpoch string
+	// +private
+	Tag string
+}
+
+// New checks the configuration that all functions share.
+func New(
+	ctx context.Context,
+	// Tailscale release, as in 1.102.5; even minor versions are stable ones. The newest that this
+	// module was tested with when left out.
+	//
+	// +optional
+	tailscaleVersion string,
+	// Tailscale features. Names replace the default list, and names with a + or a - before them
+	// change it: +ssh. What a feature depends on comes along.
+	//
+	// +optional
+	features []string,
+	// busybox release, as in 1.38.0.
+	//
+	// +optional
+	busyboxVersion string,
+	// sha256 of the busybox release's .tar.bz2. Known for the versions that this module was tested
+	// with.
+	//
+	// +optional
+	busyboxChecksum string,
+	// Where to look for busybox's .tar.bz2 first. Its own site when left out; the Debian archive
+	// comes second.
+	//
+	// +optional
+	busyboxUrl string,
+	// Curated list of the shell's commands: default or minimal.
+	//
+	// +optional
+	// +default="default"
+	appletSet string,
+	// Applet list of your own. Takes precedence over the curated ones.
+	//
+	// +optional
+	applets *dagger.File,
+	// How binaries are packed: upx, or none for quick starts and little memory at about four times
+	// the size.
+	//
+	// +optional
+	// +default="upx"
+	compression string,
+	// Go release that compiles Tailscale, downloaded where the Go image has another. Another one
+	// gives other bytes.
+	//
+	// +optional
+	goVersion string,
+	// GOPROXY setting to get Tailscale with. Go's own when left out.
+	//
+	// +optional
+	goProxy string,
+	// Address of a Debian archive, such as http://mirror.example/debian. That of the Debian image
+	// when left out.
+	//
+	// +optional
+	debianMirror string,
+	// Container image with Go on Debian. Docker Hub's golang of the Go release when left out.
+	//
+	// +optional
+	goImage string,
+	// Container image of the Debian release that compilers and tools come from. Docker Hub's debian
+	// when left out.
+	//
+	// +optional
+	debianImage string,
+	// Time that the image and every file in it carry, in seconds since 1970, which is the default.
+	//
+	// +optional
+	sourceDateEpoch string,
+	// Repository and tag that tarballs name their image by, as in tailscale:router.
+	//
+	// +optional
+	tag string,
+) (*MikrotikTailscale, error) {
+	m := &MikrotikTailscale{
+		TailscaleVersion: tailscaleVersion, Features: features,
+		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
+		AppletSource: appletSet, Compression: compression,
+		GoVersion: goVersion, GoProxy: goProxy, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
+		SourceDateEpoch: sourceDateEpoch, Tag: tag,
+	}
+	if applets != nil {
+		var err error
+		if m.AppletSource, err = applets.Name(ctx); err != nil {
+			return nil, fmt.Errorf("reading the applet list: %w", err)
+		}
+		if m.AppletList, err = applets.Contents(ctx); err != nil {
+			return nil, fmt.Errorf("reading the applet list: %w", err)
+		}
+		if strings.TrimSpace(m.AppletList) == "" {
+			return nil, fmt.Errorf("the applet list %s is empty", m.AppletSource)
+		}
+	}
+	_, err := m.config()
+	return m, err
+}
+
+// config is the configuration as the recipes take it. What was left out has its default.
+func (m *MikrotikTailscale) config() (recipe.Config, error) {
+	c := recipe.Default()
+	c.Tag = m.Tag
+	for field, given := range map[*string]string{
+		&c.TailscaleVersion: m.TailscaleVersion, &c.BusyboxVersion: m.BusyboxVersion,
+		&c.BusyboxChecksum: m.BusyboxChecksum, &c.BusyboxURL: m.BusyboxURL,
+		&c.GoVersion: m.GoVersion, &c.GoProxy: m.GoProxy, &c.DebianMirror: m.DebianMirror,
+	} {
+		if given != "" {
+			*field = given
+		}
+	}
+	c.Features = m.Features
+	c.Compression = recipe.Compression(m.Compression)
+	var errs [2]error
+	if m.AppletList != "" {
+		c.Applets, errs[0] = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))
+	} else {
+		c.Applets, errs[0] = applets.Named(m.AppletSource)
+	}
+	c.Epoch, errs[1] = archive.SourceDateEpoch(m.SourceDateEpoch)
+	if err := errors.Join(errs[:]...); err != nil {
+		return c, err
+	}
+	return c, c.Validate()
+}
+
+// plan is what every function about one platform begins with.
+func (m *MikrotikTailscale) plan(arch string) (platform.Target, recipe.Config, error) {
+	t, err := platform.Parse(arch)
+	if err != nil {
+		return t, recipe.Config{}, err
+	}
+	c, err := m.config()
+	return t, c, err
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// output runs a stage in a container of its own and gives its one file. Nothing runs before the
+// file is asked for. binary takes the place of an input that no stage makes.
+func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.File {
+	c := m.base(s)
+	for _, v := range s.Env {
+		c = c.WithEnvVariable(v.Name, v.Value)
+	}
+	for _, f := range s.Files {
+		c = c.WithNewFile(recipe.InDir+"/"+f.Name, f.Content)
+	}
+	for _, in := range s.Inputs {
+		file := binary
+		if in.Stage != nil {
+			file = m.output(*in.Stage, nil)
+		}
+		c = c.WithMountedFile(recipe.InDir+"/"+in.Name, file)
+	}
+	c = c.WithWorkdir(recipe.BuildDir).WithDirectory(recipe.OutDir, dag.Directory())
+	for _, step := range s.Steps {
+		c = c.WithExec(step)
+	}
+	return c.File(recipe.OutDir + "/" + s.Output)
+}
+
+// base is the container that a stage starts from, with its packages.
+func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
+	if s.Base == recipe.BaseGo {
+		image := m.GoImage
+		if image == "" {
+			image = "golang:" + m.goVersion() + "-" + recipe.DebianSuite
+		}
+		c := dag.Container().From(image).
+			WithMountedCache(recipe.GoModCache, dag.CacheVolume("go-mod")).
+			WithMountedCache(recipe.GoBuildCache, dag.CacheVolume("go-build"))
+		if m.GoProxy != "" {
+			c = c.WithEnvVariable("GOPROXY", m.GoProxy)
+		}
+		return c
+	}
+	image := m.DebianImage
+	if image == "" {
+		image = recipe.DebianImage
+	}
+	// apt locks its folders, so one stage at a time may use them.
+	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
+	return dag.Container().From(image).
+		WithMountedCache("/var/cache/apt", dag.CacheVolume("apt-cache"), locked).
+		WithMountedCache("/var/lib/apt/lists", dag.CacheVolume("apt-lists"), locked).
+		WithExec([]string{"sh", "-euc", installPackages, "sh",
+			recipe.DebianSuite, m.DebianMirror, strings.Join(s.Architectures, " "), strings.Join(s.Packages, " ")}).
+		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists")
+}
+
+func (m *MikrotikTailscale) goVersion() string {
+	if m.GoVersion != "" {
+		return strings.TrimPrefix(m.GoVersion, "go")
+	}
+	return recipe.GoVersion
+}
+
+// installPackages makes the container one of the Debian release alone, without its updates, as
+// every stage expects it, and installs the stage's packages.
+const installPackages = `
+suite=$1 mirror=$2 architectures=$3 packages=$4
+if [ -z "$mirror" ]; then
+	mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
+fi
+if [ -z "$mirror" ]; then
+	mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
+fi
+rm -f /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/docker-clean
+echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >/etc/apt/sources.list
+for a in $architectures; do
+	[ "$a" = "$(dpkg --print-architecture)" ] || dpkg --add-architecture "$a"
+done
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq -o Acquire::Retries=1 --error-on=any
+apt-get install -y -qq --no-install-recommends -o APT::Keep-Downloaded-Packages=true $packages`
+
+// failed says what was being done when an error came.
+func failed(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// Gives Tailscale's daemon and command line tool as one binary, compiled and not yet packed.
+func (m *MikrotikTailscale) Tailscale(
+	ctx context.Context,
+	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	arch string,
+) (*dagger.File, error) {
+	t, c, err := m.plan(arch)
+	if err != nil {
+		return nil, err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return m.output(recipe.Tailscale(t, c, r), nil), nil
+}
+
+// Lists the features that the Tailscale release can be built with, one a line: those in the
+// image with a *.
+func (m *MikrotikTailscale) ListFeatures(ctx context.Context) (string, error) {
+	c, err := m.config()
+	if err != nil {
+		return "", err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, k := range r.Known {
+		mark := " "
+		if r.Has(k.Name) {
+			mark = "*"
+		}
+		fmt.Fprintf(&b, "%s %-20s %s\n", mark, k.Name, k.Description)
+	}
+	return b.String(), nil
+}
+
+// resolve asks Tailscale's source what the configured features mean.
+func (m *MikrotikTailscale) resolve(ctx context.Context, c recipe.Config) (recipe.Resolved, error) {
+	text, err := m.output(recipe.ResolveFeatures(c), nil).Contents(ctx)
+	if err != nil {
+		return recipe.Resolved{}, fmt.Errorf("resolving the features of Tailscale %s: %w", c.TailscaleVersion, err)
+	}
+	return recipe.Resolve(c, text)
+}
