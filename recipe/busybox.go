@@ -55,7 +55,7 @@ func Busybox(t platform.Target, c Config) Stage {
 		Output: "busybox",
 	}
 	cflags := append([]string{
-		"-Os", "-fno-pie", "-no-pie",
+		"-fno-pie", "-no-pie", // busybox asks for the smallest code by itself
 		// musl has no kernel headers: those of the cross compiler come last, behind musl's own.
 		"-idirafter", "/usr/" + t.Triple + "/include",
 	}, t.CFlags...)

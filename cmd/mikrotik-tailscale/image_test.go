@@ -1,0 +1,240 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/applets"
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/verify"
+)
+
+// How large the extracted root file systems may be, in bytes.
+var largest = map[string]int64{"amd64": 5_050_000, "arm64": 4_200_000, "arm": 4_150_000, "armv5": 4_150_000}
+
+// built is what the command reports of one build of all platforms.
+type built struct{ Tarballs []result }
+
+// buildAllPlatforms runs the command as a user would, in a folder of its own.
+func buildAllPlatforms(t *testing.T, args ...string) built {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	stdout, stderr, code := call(t, append([]string{"build", "--arch", "all", "--json"}, args...)...)
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s%s", code, stdout, stderr)
+	}
+	var b built
+	if err := json.Unmarshal([]byte(stdout), &b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Tarballs) != len(platform.All()) {
+		t.Fatalf("%d tarballs; want one for each platform", len(b.Tarballs))
+	}
+	return b
+}
+
+// Two builds share nothing but the sources: not the folder, not the cache, not the number of
+// stages at once, not the time. The second cache is kept, so that this is quick when nothing changed.
+func TestTwoBuildsGiveTheSameBytes(t *testing.T) {
+	cache, err := driver.DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := buildAllPlatforms(t)
+	second := buildAllPlatforms(t, "--jobs", "1", "--output", "elsewhere/deeper", "--cache-dir", cache+"-second")
+	for i, r := range first.Tarballs {
+		if s := second.Tarballs[i]; r.SHA256 != s.SHA256 || r.Path == s.Path {
+			t.Errorf("%s has the sha256 %s, %s has %s", r.Path, r.SHA256, s.Path, s.SHA256)
+		}
+	}
+}
+
+func TestImages(t *testing.T) {
+	require(t, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"},
+		driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	b := buildAllPlatforms(t)
+	tool(t, "sh", "-c", "cd dist && sha256sum --check --strict "+assembly.ChecksumsName)
+	for i, target := range platform.All() {
+		t.Run(target.Name, func(t *testing.T) {
+			r := b.Tarballs[i]
+			tarball, err := filepath.Abs(r.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inspect(t, tarball, target)
+			rootfs := unpack(t, tarball)
+			if err := verify.Tree(rootfs, target); err != nil {
+				t.Error(err)
+			}
+			size, err := assembly.Size(rootfs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size > largest[target.Name] || size != r.RootfsSize {
+				t.Errorf("the files take %d bytes; at most %d are wanted, and %d were reported", size, largest[target.Name], r.RootfsSize)
+			}
+			t.Logf("%s: %d bytes of files", target, size)
+			runs(t, rootfs, target)
+		})
+	}
+}
+
+// inspect reads the tarball with a program that has nothing to do with how it was written.
+func inspect(t *testing.T, tarball string, target platform.Target) {
+	t.Helper()
+	var config struct {
+		OS, Architecture, Variant string
+		Config                    struct {
+			Entrypoint, Cmd, Env []string
+			Labels               map[string]string
+			Volumes              map[string]struct{}
+		}
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		}
+	}
+	if err := json.Unmarshal([]byte(tool(t, "skopeo", "inspect", "--config", "docker-archive:"+tarball)), &config); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSuffix(config.OS+"/"+config.Architecture+"/"+config.Variant, "/"); got != target.Platform() {
+		t.Errorf("platform = %s; want %s", got, target.Platform())
+	}
+	if n := len(config.RootFS.DiffIDs); n != 1 {
+		t.Errorf("%d layers; want 1", n)
+	}
+	if got := config.Config.Labels["org.opencontainers.image.version"]; got != recipe.ImageVersion(recipe.TailscaleVersion) {
+		t.Errorf("version label = %q", got)
+	}
+	if got := config.Config.Labels["mikrotik-tailscale.tailscale.features"]; !strings.Contains(got, "netstack") || !strings.Contains(got, "c2n") {
+		t.Errorf("features label = %q; want the default ones and what they depend on", got)
+	}
+	if _, ok := config.Config.Volumes["/var/lib/tailscale"]; !ok || !slices.Contains(config.Config.Cmd, "--no-logs-no-support") {
+		t.Errorf("volumes %v, arguments %q", config.Config.Volumes, config.Config.Cmd)
+	}
+	listing := tool(t, "tar", "-tf", tarball)
+	if !strings.Contains(listing, "manifest.json\n") || strings.Count(listing, "/layer.tar\n") != 1 {
+		t.Errorf("not the layout of a docker archive with one plain layer:\n%s", listing)
+	}
+	if tags := tool(t, "skopeo", "inspect", "--format", "{{.RepoTags}}", "docker-archive:"+tarball); tags == "" {
+		t.Error("no repository tag")
+	}
+}
+
+// unpack extracts the image with skopeo and umoci and gives its root file system.
+func unpack(t *testing.T, tarball string) string {
+	t.Helper()
+	dir := t.TempDir()
+	tool(t, "skopeo", "copy", "--quiet", "docker-archive:"+tarball, "oci:"+dir+"/image:router")
+	tool(t, "umoci", "unpack", "--image", dir+"/image:router", dir+"/bundle")
+	return filepath.Join(dir, "bundle", "rootfs")
+}
+
+// runs starts every program of the image, on an emulated processor where the target is not this
+// machine's: for ARMv5 on an ARM926, which is the smallest that has it.
+func runs(t *testing.T, rootfs string, target platform.Target) {
+	t.Helper()
+	if got := inImage(t, rootfs, target, "tailscale version"); !strings.HasPrefix(got, recipe.TailscaleVersion+"\n") {
+		t.Errorf("tailscale version prints %q", got)
+	}
+	if got := inImage(t, rootfs, target, "tailscaled --version"); !strings.HasPrefix(got, recipe.TailscaleVersion+"\n") {
+		t.Errorf("tailscaled --version prints %q", got)
+	}
+	pipeline := `printf 'b 2\na 1\nc 3\n' | sort | awk '{ s += $2; print $1 } END { print s }' | sed 's/^a$/A/' | tr '\n' ' ' | grep -o 'A b c 6'`
+	if got := inImage(t, rootfs, target, pipeline); got != "A b c 6\n" {
+		t.Errorf("the pipeline prints %q", got)
+	}
+	list, err := applets.Named("default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Fields(inImage(t, rootfs, target, "busybox --list")); !slices.Equal(sortedCopy(got), list.Names()) {
+		t.Errorf("busybox has %v\nwant        %v", got, list.Names())
+	}
+	// An applet that is not there ends with 127, one that can't be started with 126 or a signal.
+	answers := inImage(t, rootfs, target, `cd /bin && for a in *; do
+		"./$a" --help </dev/null >/tmp/out 2>&1; code=$?
+		grep -q 'applet not found' /tmp/out && code=127
+		echo "$a $code"; done`)
+	answered := 0
+	for line := range strings.Lines(answers) {
+		var name string
+		var code int
+		if _, err := fmt.Sscan(line, &name, &code); err != nil || code >= 126 {
+			t.Errorf("applet %q", strings.TrimSpace(line))
+		}
+		answered++
+	}
+	if want := len(list.Names()) + 1; answered != want { // busybox itself is in the folder, too
+		t.Errorf("%d programs in /bin; want %d", answered, want)
+	}
+}
+
+func sortedCopy(s []string) []string {
+	s = slices.Clone(s)
+	slices.Sort(s)
+	return s
+}
+
+// emulator is the program that runs a target's binaries, and the first bytes that tell them.
+type emulator struct{ program, cpu, magic string }
+
+var emulators = map[string]emulator{
+	"arm64": {"qemu-aarch64-static", "", elfMagic(2, 0xb7)},
+	"arm":   {"qemu-arm-static", "cortex-a7", elfMagic(1, 0x28)},
+	"armv5": {"qemu-arm-static", "arm926", elfMagic(1, 0x28)},
+}
+
+// elfMagic is the form in which the kernel's binfmt_misc takes the start of an ELF header.
+func elfMagic(class, machine byte) string {
+	return fmt.Sprintf(`\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:`+
+		`\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff`, class, machine)
+}
+
+// inImage runs a shell script in the root file system, in namespaces of its own, which end with
+// everything in them. An emulator is registered for these namespaces alone.
+func inImage(t *testing.T, rootfs string, target platform.Target, script string) string {
+	t.Helper()
+	e := emulators[target.Name]
+	setup := `
+		set -eu
+		mount -t proc proc "$1/proc"
+		mount --rbind /dev "$1/dev"
+		if [ -n "$2" ]; then
+			mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+			printf '%s' ":router:M::$3:$(command -v "$2"):F" >/proc/sys/fs/binfmt_misc/register
+		fi
+		exec chroot "$1" /bin/sh -c "$4"`
+	args := []string{"--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--",
+		"sh", "-c", setup, "sh", rootfs, e.program, e.magic, script}
+	cmd := exec.CommandContext(t.Context(), "unshare", args...)
+	cmd.Env = []string{"PATH=/usr/local/bin:/bin:/usr/sbin:/usr/bin:/sbin", "HOME=/root"}
+	if e.cpu != "" {
+		cmd.Env = append(cmd.Env, "QEMU_CPU="+e.cpu)
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%s: %v\n%s", script, err, out)
+	}
+	return string(out)
+}
+
+// tool runs a program that the test can't do without and gives its standard output.
+func tool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+	}
+	return string(out)
+}

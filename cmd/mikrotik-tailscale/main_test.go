@@ -1,0 +1,305 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dagger/mikrotik-tailscale/driver"
+)
+
+// asCommand makes the test program be the command itself, so that a test can run it as a process.
+const asCommand = "MIKROTIK_TAILSCALE_TEST_AS_COMMAND"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// call runs the command within the test and gives what it printed and its exit code.
+func call(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, &out, &err)
+	return out.String(), err.String(), code
+}
+
+func require(t testing.TB, tools ...driver.Tool) {
+	t.Helper()
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, tools...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// emptyDir gives a folder that a test is to leave empty.
+func emptyDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v (%v)", left, err)
+		}
+	})
+	return dir
+}
+
+func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "my.txt")
+	if err := os.WriteFile(list, []byte("[shell]\nash\nsh\nfrobnicate\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"no platform":         {nil, []string{"no platform", "amd64, arm64, arm, armv5"}},
+		"unknown platform":    {[]string{"--arch", "mips"}, []string{`unknown platform "mips"`, "armv5 (also armel, arm32v5, linux/arm/v5)"}},
+		"malformed version":   {[]string{"--arch", "arm", "--tailscale-version", "latest"}, []string{`malformed Tailscale version "latest"`, "1.102.5"}},
+		"malformed feature":   {[]string{"--arch", "arm", "--features", "SSH!"}, []string{`malformed feature "SSH!"`}},
+		"mixed features":      {[]string{"--arch", "arm", "--features", "+ssh,dns"}, []string{"+ssh,dns", "either names, or only names with + or -"}},
+		"removed feature":     {[]string{"--arch", "arm", "--features", "-ssh"}, []string{`feature "ssh" is not in the default list`}},
+		"unknown set":         {[]string{"--arch", "arm", "--applet-set", "all"}, []string{`unknown applet set "all"`, "default, minimal"}},
+		"unknown applet":      {[]string{"--arch", "arm", "--applets", list}, []string{list + `:4: unknown applet "frobnicate"`}},
+		"no applet list":      {[]string{"--arch", "arm", "--applets", "nowhere.txt"}, []string{"nowhere.txt", "no such file"}},
+		"unknown compression": {[]string{"--arch", "arm", "--compression", "zip"}, []string{`unknown compression "zip"`, "upx none"}},
+		"malformed checksum":  {[]string{"--arch", "arm", "--busybox-checksum", "abc"}, []string{`malformed busybox checksum "abc"`, "64 hexadecimal digits"}},
+		"unknown busybox":     {[]string{"--arch", "arm", "--busybox-version", "1.36.1"}, []string{"no checksum is known for busybox 1.36.1"}},
+		"malformed mirror":    {[]string{"--arch", "arm", "--debian-mirror", "ftp://x"}, []string{`malformed Debian mirror "ftp://x"`}},
+		"malformed tag":       {[]string{"--arch", "arm", "--tag", "UPPER CASE"}, []string{`malformed image tag "UPPER CASE"`}},
+		"no jobs":             {[]string{"--arch", "arm", "--jobs", "0"}, []string{"jobs is 0"}},
+		"an argument":         {[]string{"arm"}, []string{`unexpected argument "arm"`}},
+		"unknown flag":        {[]string{"--bogus"}, []string{"unknown flag: --bogus"}},
+		"output in a file":    {[]string{"--arch", "arm", "--output", list + "/x.tar"}, []string{list, "not a directory"}},
+		"output is a file":    {[]string{"--arch", "all", "--output", list}, []string{list, "not a directory"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(emptyDir(t))
+			cache := filepath.Join(t.TempDir(), "cache")
+			stdout, stderr, code := call(t, append([]string{"build", "--cache-dir", cache}, c.args...)...)
+			if code != exitUsage || stdout != "" {
+				t.Errorf("exit code %d, standard output %q; want %d and nothing", code, stdout, exitUsage)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("error does not say %q:\n%s", want, stderr)
+				}
+			}
+			if _, err := os.Stat(cache); err == nil {
+				t.Error("the cache was touched")
+			}
+		})
+	}
+}
+
+func TestEveryProblemIsToldAtOnce(t *testing.T) {
+	_, stderr, _ := call(t, "build", "--arch", "arm", "--tailscale-version", "x", "--compression", "y", "--applet-set", "z")
+	for _, want := range []string{`"x"`, `"y"`, `"z"`} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("error does not name %s:\n%s", want, stderr)
+		}
+	}
+}
+
+func TestSourceDateEpochIsChecked(t *testing.T) {
+	t.Setenv("SOURCE_DATE_EPOCH", "yesterday")
+	if _, stderr, code := call(t, "build", "--arch", "arm"); code != exitUsage || !strings.Contains(stderr, `"yesterday"`) {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+func TestReadOnlyOutputIsRefusedAtOnce(t *testing.T) {
+	dir := mountTmpfs(t, "ro")
+	_, stderr, code := call(t, "build", "--arch", "arm", "--output", dir+"/x.tar")
+	if code != exitUsage || !strings.Contains(stderr, dir) || !strings.Contains(stderr, "read-only file system") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
+// mountTmpfs gives a small file system of its own, with further mount options.
+func mountTmpfs(t *testing.T, options string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("mounting a file system needs root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if options == "ro" {
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestFailuresWhileBuilding(t *testing.T) {
+	zeros := strings.Repeat("0", 64)
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want []string
+	}{
+		"unknown feature": {[]string{"--features", "+warpdrive"}, exitUsage, []string{`Tailscale 1.102.5 has no feature "warpdrive"`, "netstack"}},
+		"absent version":  {[]string{"--tailscale-version", "1.2.999"}, exitFailure, []string{"features:", "tailscale.com@v1.2.999"}},
+		"wrong checksum":  {[]string{"--busybox-checksum", zeros}, exitFailure, []string{"busybox-source:", zeros, "busybox 1.38.0"}},
+		"silent mirror":   {[]string{"--debian-mirror", "http://127.0.0.1:1/debian"}, exitFailure, []string{"debian", "mmdebstrap", "127.0.0.1"}},
+		"silent proxy":    {[]string{"--go-proxy", "http://127.0.0.1:1", "--tailscale-version", "1.2.998"}, exitFailure, []string{"features:", "127.0.0.1:1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(emptyDir(t))
+			stdout, stderr, code := call(t, append([]string{"build", "--arch", "arm"}, c.args...)...)
+			if code != c.code || stdout != "" {
+				t.Errorf("exit code %d, standard output %q; want %d and nothing", code, stdout, c.code)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("error does not say %q:\n%s", want, stderr)
+				}
+			}
+		})
+	}
+}
+
+func TestFullDiskLeavesNothing(t *testing.T) {
+	for name, args := range map[string][]string{
+		"for the output": {"--output", "DIR/x.tar"},
+		"for the cache":  {"--output", "/dev/null/x", "--cache-dir", "DIR"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := mountTmpfs(t, "")
+			for i := range args {
+				args[i] = strings.Replace(args[i], "DIR", dir, 1)
+			}
+			if strings.Contains(name, "cache") {
+				args[1] = filepath.Join(emptyDir(t), "x.tar")
+			}
+			_, stderr, code := call(t, append([]string{"build", "--arch", "arm"}, args...)...)
+			if code != exitFailure || !strings.Contains(strings.ToLower(stderr), "no space left on device") {
+				t.Errorf("exit code %d: %s", code, stderr)
+			}
+			left, err := filepath.Glob(filepath.Join(dir, "*.tar"))
+			if partial, _ := filepath.Glob(filepath.Join(dir, ".partial*")); err != nil || len(left)+len(partial) > 0 {
+				t.Errorf("left behind: %v %v", left, partial)
+			}
+		})
+	}
+}
+
+func TestMissingToolsAreNamed(t *testing.T) {
+	t.Chdir(emptyDir(t))
+	t.Setenv("PATH", t.TempDir()) // nothing to install with, either
+	_, stderr, code := call(t, "build", "--arch", "arm")
+	if code != exitFailure {
+		t.Errorf("exit code %d; want %d", code, exitFailure)
+	}
+	for _, want := range []string{"missing on this machine: mmdebstrap, bwrap, tar, go", "apt-get install mmdebstrap bubblewrap tar golang-go"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("error does not say %q:\n%s", want, stderr)
+		}
+	}
+}
+
+func TestInterruptingABuildLeavesNothing(t *testing.T) {
+	require(t, driver.Tools()...)
+	cache, output := t.TempDir(), emptyDir(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "build", "--arch", "arm", "--json", "--cache-dir", cache, "--output", filepath.Join(output, "x.tar"))
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() && !strings.HasSuffix(lines.Text(), "started") {
+	}
+	time.Sleep(2 * time.Second) // into the work of the stage
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, stderr); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted {
+		t.Errorf("exit code %d; want %d", code, exitInterrupted)
+	}
+	var told map[string]string
+	if err := json.Unmarshal(stdout.Bytes(), &told); err != nil || told["error"] != "interrupted, nothing was written" {
+		t.Errorf("standard output %q (%v)", stdout.String(), err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cache, "tmp", "run-*")); len(left) > 0 {
+		t.Errorf("left behind in the cache: %v", left)
+	}
+}
+
+func TestHelpNamesWhatThereIs(t *testing.T) {
+	stdout, _, code := call(t, "build", "--help")
+	if code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, want := range []string{"linux/arm/v5", "E50UG", "--features", "SOURCE_DATE_EPOCH", "default or minimal", "1.102.5"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the help does not say %q", want)
+		}
+	}
+}
+
+func TestAppletsPrintsAListThatBuildTakes(t *testing.T) {
+	stdout, _, code := call(t, "applets", "--applet-set", "minimal")
+	if code != 0 || !strings.HasPrefix(stdout, "[shell]\nash\nsh\n") {
+		t.Fatalf("exit code %d: %s", code, stdout)
+	}
+	list := filepath.Join(t.TempDir(), "my.txt")
+	if err := os.WriteFile(list, []byte(stdout), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again, _, code := call(t, "applets", "--applets", list)
+	if code != 0 || again != stdout {
+		t.Errorf("the printed list reads back as another one (exit code %d):\n%s", code, again)
+	}
+	asJSON, _, _ := call(t, "applets", "--applets", list, "--json")
+	var parsed struct {
+		Groups []struct {
+			Name    string
+			Applets []string
+		}
+	}
+	if err := json.Unmarshal([]byte(asJSON), &parsed); err != nil || len(parsed.Groups) == 0 || !slices.Contains(parsed.Groups[0].Applets, "ash") {
+		t.Errorf("JSON %v (%v)", parsed, err)
+	}
+}
+
+func TestFeaturesMarksTheDefaultOnes(t *testing.T) {
+	require(t, driver.Tools()...)
+	stdout, stderr, code := call(t, "features")
+	if code != 0 {
+		t.Fatal(stderr)
+	}
+	for _, want := range []string{"* netstack ", "+ c2n ", "  ssh "} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the list has no line %q:\n%s", want, stdout)
+		}
+	}
+}
