@@ -37,7 +37,7 @@ func (m *MikrotikTailscale) rootfs(t platform.Target, c recipe.Config, r recipe.
 	entries := recipe.Rootfs(t, c, r)
 	skeleton, err := os.MkdirTemp(".", "skeleton-"+t.Name+"-*")
 	if err != nil {
-		return nil, failed("writing the root file system", err)
+		return nil, fmt.Errorf("writing the root file system: %w", err)
 	}
 	if err := assembly.Skeleton(skeleton, entries); err != nil {
 		return nil, err

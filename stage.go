@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"dagger/mikrotik-tailscale/internal/dagger"
@@ -86,11 +85,3 @@ done
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o Acquire::Retries=1 --error-on=any
 apt-get install -y -qq --no-install-recommends -o APT::Keep-Downloaded-Packages=true $packages`
-
-// failed says what was being done when an error came.
-func failed(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", doing, err)
-}

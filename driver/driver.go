@@ -139,7 +139,7 @@ func (d *Driver) Scratch() (string, error) {
 // Close removes what the run left unfinished.
 func (d *Driver) Close() error {
 	defer d.release()
-	return removeAll(d.scratch)
+	return RemoveAll(d.scratch)
 }
 
 // Output gives the path of the stage's output, running the stage and those that it depends on
@@ -280,7 +280,7 @@ func newScratch(parent string) (dir string, release func(), err error) {
 		if ours, err := l.TryLock(); err != nil || !ours {
 			continue
 		}
-		_ = removeAll(lockFile[:len(lockFile)-len(".lock")])
+		_ = RemoveAll(lockFile[:len(lockFile)-len(".lock")])
 		_ = os.Remove(lockFile)
 		_ = l.Unlock()
 	}
@@ -295,8 +295,8 @@ func newScratch(parent string) (dir string, release func(), err error) {
 	return dir, func() { _ = os.Remove(dir + ".lock"); _ = l.Unlock() }, nil
 }
 
-// removeAll is os.RemoveAll for trees that hold read-only folders.
-func removeAll(dir string) error {
+// RemoveAll is os.RemoveAll for trees that hold read-only folders, as a cache folder does.
+func RemoveAll(dir string) error {
 	err := os.RemoveAll(dir)
 	if err == nil {
 		return nil

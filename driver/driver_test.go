@@ -86,7 +86,7 @@ func newCache(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := removeAll(dir); err != nil {
+		if err := RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
 	})

@@ -70,7 +70,7 @@ func (d *Driver) makeRoot(ctx context.Context, want debianRoot, dir string) erro
 	if err != nil {
 		return fmt.Errorf("making a Debian root: %w", err)
 	}
-	defer func() { _ = removeAll(work) }()
+	defer func() { _ = RemoveAll(work) }()
 	archive, tree := filepath.Join(work, "root.tar"), filepath.Join(work, "root")
 	argv := []string{"mmdebstrap", "--quiet", "--format=tar", "--variant=apt",
 		"--architectures=" + strings.Join(want.Architectures, ","),

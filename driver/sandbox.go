@@ -20,7 +20,7 @@ func (d *Driver) run(ctx context.Context, s recipe.Stage, key, root string, inpu
 	if err != nil {
 		return "", fmt.Errorf("making a folder to work in: %w", err)
 	}
-	defer func() { _ = removeAll(work) }()
+	defer func() { _ = RemoveAll(work) }()
 	sandbox := newSandbox(root)
 	for place, writable := range map[string]string{recipe.BuildDir: "build", recipe.OutDir: "out", "/tmp": "tmp"} {
 		dir := filepath.Join(work, writable)

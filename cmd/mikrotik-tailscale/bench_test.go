@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// BenchmarkBuild builds all platforms with an empty cache and once more with a full one, and
+// prints how long each stage took and how large each component is.
+func BenchmarkBuild(b *testing.B) {
+	require(b, driver.Tools()...)
+	base, err := driver.DefaultCache()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		cache, err := os.MkdirTemp(filepath.Dir(base), recipe.Title+"-bench-*")
+		if err != nil {
+			b.Fatal(err)
+		}
+		cold, coldTook := timedBuild(b, cache)
+		warm, warmTook := timedBuild(b, cache)
+		b.ReportMetric(coldTook.Seconds(), "s/cold")
+		b.ReportMetric(warmTook.Seconds(), "s/warm")
+		b.Logf("\n%s\n%s", times(cold, warm, coldTook, warmTook), sizes(b, cache))
+		if err := driver.RemoveAll(cache); err != nil {
+			b.Error(err)
+		}
+	}
+}
+
+// stages has the seconds that each stage took.
+type stages map[string]float64
+
+func timedBuild(b *testing.B, cache string) (stages, time.Duration) {
+	b.Helper()
+	var out, log bytes.Buffer
+	began := time.Now()
+	code := run(b.Context(), []string{"build", "--arch", "all", "--json", "--cache-dir", cache, "--output", b.TempDir()}, &out, &log)
+	took := time.Since(began)
+	if code != 0 {
+		b.Fatalf("exit code %d:\n%s%s", code, out.String(), log.String())
+	}
+	var report struct {
+		Stages []struct {
+			Stage   string
+			Seconds float64
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		b.Fatal(err)
+	}
+	all := stages{}
+	for _, s := range report.Stages {
+		all[s.Stage] += s.Seconds
+	}
+	return all, took
+}
+
+func times(cold, warm stages, coldTook, warmTook time.Duration) string {
+	return table(func(w *tabwriter.Writer) {
+		fmt.Fprintf(w, "seconds, cold\tshared\t%s\t\n", strings.Join(platformNames(), "\t"))
+		for _, s := range []string{"features", "busybox-source", "certificates", "debian", "tailscale", "busybox", "compress tailscale", "compress busybox"} {
+			fmt.Fprintf(w, "%s\t%s", s, seconds(cold, s))
+			for _, t := range platform.All() {
+				fmt.Fprintf(w, "\t%s", seconds(cold, s+" "+t.Name))
+			}
+			fmt.Fprint(w, "\t\n")
+		}
+		warmStages := 0.0
+		for _, s := range warm {
+			warmStages += s
+		}
+		fmt.Fprintf(w, "the whole build, cold\t%.1f\t\nthe whole build, warm\t%.1f\t\nstages run, warm\t%.1f\t\n",
+			coldTook.Seconds(), warmTook.Seconds(), warmStages)
+	})
+}
+
+func seconds(s stages, title string) string {
+	if v, ok := s[title]; ok {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return ""
+}
+
+// sizes measures what the stages gave, as linked and as it lies in the image.
+func sizes(b *testing.B, cache string) string {
+	b.Helper()
+	d, err := driver.Open(context.Background(), driver.Options{Cache: cache})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	o := newOptions()
+	o.compression = string(o.config.Compression)
+	o.appletSet = "default"
+	o.jobs = 1
+	if err := o.resolve(); err != nil {
+		b.Fatal(err)
+	}
+	r, err := resolveFeatures(b.Context(), d, o.config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return table(func(w *tabwriter.Writer) {
+		fmt.Fprint(w, "bytes\tcomponent\tas linked\tin the image\t\n")
+		for _, t := range platform.All() {
+			var linked, packed int64
+			for _, e := range recipe.Rootfs(t, o.config, r) {
+				in := int64(len(e.Text))
+				raw := in
+				if e.Stage != nil {
+					in = size(b, d, *e.Stage)
+					raw = in
+					if len(e.Stage.Inputs) == 1 {
+						raw = size(b, d, *e.Stage.Inputs[0].Stage)
+					}
+					fmt.Fprintf(w, "%s\t%s\t%d\t%d\t\n", t, e.Path, raw, in)
+				}
+				linked, packed = linked+raw, packed+in
+			}
+			fmt.Fprintf(w, "%s\tall files\t%d\t%d\t\n", t, linked, packed)
+		}
+	})
+}
+
+func size(b *testing.B, d *driver.Driver, s recipe.Stage) int64 {
+	b.Helper()
+	path, err := d.Output(b.Context(), s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return info.Size()
+}
+
+func table(fill func(*tabwriter.Writer)) string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fill(w)
+	_ = w.Flush()
+	return text.String()
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The tests of this file run the module as its users do, with the dagger command on a live engine.
+// Where there is none they are skipped, saying so.
+
+func needEngine(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("dagger"); err != nil {
+		t.Skip("not run: there is no dagger command on this machine")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "dagger", "core", "version").CombinedOutput(); err != nil {
+		t.Skipf("not run: the dagger command finds no live engine: %v\n%s", err, lastLines(string(out), 3))
+	}
+}
+
+// dagger runs the dagger command in the module's folder. Its error carries what it printed.
+func daggerCall(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"call", "--progress=plain"}, args...)...)
+	var log strings.Builder
+	cmd.Stderr = &log
+	out, err := cmd.Output()
+	if err != nil {
+		return log.String(), err
+	}
+	return string(out), nil
+}
+
+func mustCall(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := daggerCall(t, args...)
+	if err != nil {
+		t.Fatalf("dagger call %s: %v\n%s", strings.Join(args, " "), err, lastLines(out, 40))
+	}
+	return out
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// The engine and the engine-free command run the same stages on other machinery.
+func TestTheEngineAndTheCommandGiveTheSameBytes(t *testing.T) {
+	needEngine(t)
+	dir := t.TempDir()
+	mustCall(t, "tarballs", "export", "--path", filepath.Join(dir, "engine"))
+	free := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "build", "--arch", "all", "--output", filepath.Join(dir, "free"))
+	if out, err := free.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	want := contents(t, filepath.Join(dir, "free", "SHA256SUMS"))
+	if got := contents(t, filepath.Join(dir, "engine", "SHA256SUMS")); got != want {
+		t.Errorf("the engine's sums:\n%s\nthe command's:\n%s", got, want)
+	}
+	for _, folder := range []string{"engine", "free"} {
+		check := exec.CommandContext(t.Context(), "sha256sum", "--check", "--strict", "SHA256SUMS")
+		check.Dir = filepath.Join(dir, folder)
+		if out, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
+
+func TestBuildGivesAContainerOfThePlatform(t *testing.T) {
+	needEngine(t)
+	if got := strings.TrimSpace(mustCall(t, "build", "--arch", "linux/arm/v7", "platform")); got != "linux/arm/v7" {
+		t.Errorf("platform = %q", got)
+	}
+	if got := mustCall(t, "build", "--arch", "amd64", "with-exec", "--args", "tailscale,version", "stdout"); !strings.HasPrefix(got, "1.102.5\n") {
+		t.Errorf("tailscale version prints %q", got)
+	}
+	if got := mustCall(t, "build", "--arch", "amd64", "entrypoint"); !strings.Contains(got, "/usr/local/bin/tailscaled") {
+		t.Errorf("entrypoint = %q", got)
+	}
+}
+
+func TestStagesAreFunctions(t *testing.T) {
+	needEngine(t)
+	dir := t.TempDir()
+	raw, packed := filepath.Join(dir, "busybox"), filepath.Join(dir, "packed")
+	mustCall(t, "busybox", "--arch", "armv5", "export", "--path", raw)
+	mustCall(t, "compress", "--arch", "armv5", "--binary", raw, "export", "--path", packed)
+	if a, b := len(contents(t, raw)), len(contents(t, packed)); b == 0 || b >= a {
+		t.Errorf("%d bytes were packed into %d", a, b)
+	}
+	list := filepath.Join(dir, "mine.txt")
+	if err := os.WriteFile(list, []byte("ash\nsh\nip\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustCall(t, "--applets", list, "list-applets"); got != "ash\nip\nsh\n" {
+		t.Errorf("applets = %q", got)
+	}
+	if got := mustCall(t, "list-features"); !strings.Contains(got, "* netstack") || !strings.Contains(got, "  ssh") {
+		t.Errorf("features:\n%s", got)
+	}
+	if got := mustCall(t, "rootfs", "--arch", "amd64", "entries", "--path", "usr/local/bin"); got != "tailscale\ntailscaled\n" {
+		t.Errorf("entries = %q", got)
+	}
+}
+
+func TestTheEngineTellsWrongCalls(t *testing.T) {
+	needEngine(t)
+	list := filepath.Join(t.TempDir(), "mine.txt")
+	if err := os.WriteFile(list, []byte("ash\nsh\nfrobnicate\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"platform":    {[]string{"tarball", "--arch", "mips"}, `unknown platform "mips": choose one of amd64`},
+		"version":     {[]string{"--tailscale-version", "latest", "list-applets"}, `malformed Tailscale version "latest"`},
+		"applet":      {[]string{"--applets", list, "list-applets"}, `mine.txt:3: unknown applet "frobnicate"`},
+		"applet set":  {[]string{"--applet-set", "huge", "list-applets"}, `unknown applet set "huge"`},
+		"compression": {[]string{"--compression", "zip", "list-applets"}, `unknown compression "zip"`},
+		"feature":     {[]string{"--features=+warpdrive", "tarball", "--arch", "arm"}, `Tailscale 1.102.5 has no feature "warpdrive"`},
+		"epoch":       {[]string{"--source-date-epoch", "now", "list-applets"}, `"now"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := daggerCall(t, c.args...)
+			if err == nil || !strings.Contains(out, c.want) {
+				t.Errorf("error %v does not say %q:\n%s", err, c.want, lastLines(out, 20))
+			}
+		})
+	}
+}
+
+// Whoever knows one way of running knows the other.
+func TestTheCommandHasTheModulesOptions(t *testing.T) {
+	help, err := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "build", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherwise := map[string]string{
+		"ctx":             "not an option",
+		"sourceDateEpoch": "is the environment's SOURCE_DATE_EPOCH there",
+		"goImage":         "there are no images there",
+		"debianImage":     "there are no images there",
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "main.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != "New" {
+			continue
+		}
+		for _, p := range f.Type.Params.List {
+			name := p.Names[0].Name
+			seen++
+			if otherwise[name] == "" && !strings.Contains(string(help), "--"+kebab(name)+" ") {
+				t.Errorf("the command has no --%s", kebab(name))
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("found %d arguments of the constructor", seen)
+	}
+}
+
+func kebab(name string) string {
+	var b strings.Builder
+	for _, r := range name {
+		if r >= 'A' && r <= 'Z' {
+			b.WriteByte('-')
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// The engine generates two files of these names, thousands of lines long, in a copy of its own.
+func TestTheStandInsAreNotTheGeneratedFiles(t *testing.T) {
+	for _, file := range []string{"dagger.gen.go", "internal/dagger/dagger.gen.go"} {
+		text := contents(t, file)
+		if n := strings.Count(text, "\n"); n > 100 || strings.Contains(text, "DO NOT EDIT") {
+			t.Errorf("%s has %d lines: the engine's file stands in the place of the stand-in", file, n)
+		}
+	}
+}
+
+func contents(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
