@@ -72,7 +72,7 @@ func (d *Driver) makeRoot(ctx context.Context, want debianRoot, dir string) erro
 	}
 	defer func() { _ = RemoveAll(work) }()
 	archive, tree := filepath.Join(work, "root.tar"), filepath.Join(work, "root")
-	argv := []string{"mmdebstrap", "--quiet", "--format=tar", "--variant=apt",
+	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
 		"--architectures=" + strings.Join(want.Architectures, ","),
 		"--include=" + strings.Join(want.Packages, ","),
 		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,

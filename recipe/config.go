@@ -43,7 +43,7 @@ type Config struct {
 	DebianMirror string
 	// Epoch is the time that the image and every file in it carry.
 	Epoch time.Time
-	// Tag is the repository and tag that the tarball names its image by.
+	// Tag is the repository and tag that the tarball names its image by, DefaultTag when empty.
 	Tag string
 }
 
@@ -75,12 +75,14 @@ func Default() Config {
 		Compression:      CompressionUPX,
 		GoVersion:        GoVersion,
 		Epoch:            time.Unix(0, 0).UTC(),
-		Tag:              Title + ":" + ImageVersion(TailscaleVersion),
 	}
 }
 
 // ImageVersion is the version of an image that holds a Tailscale release.
 func ImageVersion(tailscale string) string { return fmt.Sprintf("%s-mt.%d", tailscale, Revision) }
+
+// DefaultTag is what tarballs of a Tailscale release name their image by.
+func DefaultTag(tailscale string) string { return Title + ":" + ImageVersion(tailscale) }
 
 var (
 	versionForm  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
@@ -129,7 +131,7 @@ func (c *Config) Validate() error {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))
 	}
 	if c.Tag == "" {
-		c.Tag = Title + ":" + ImageVersion(c.TailscaleVersion)
+		c.Tag = DefaultTag(c.TailscaleVersion)
 	}
 	if _, err := name.NewTag(c.Tag, name.WithDefaultRegistry("")); err != nil {
 		problems = append(problems, fmt.Errorf("malformed image tag %q: %w", c.Tag, err))

@@ -104,9 +104,6 @@ func sizes(b *testing.B, cache string) string {
 	}
 	defer func() { _ = d.Close() }()
 	o := newOptions()
-	o.compression = string(o.config.Compression)
-	o.appletSet = "default"
-	o.jobs = 1
 	if err := o.resolve(); err != nil {
 		b.Fatal(err)
 	}

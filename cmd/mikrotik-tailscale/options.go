@@ -35,7 +35,7 @@ func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 }
 
 func (o *options) appletFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.appletSet, "applet-set", "default", "curated list of applets: "+strings.Join(applets.Sets(), " or "))
+	flags.StringVar(&o.appletSet, "applet-set", o.appletSet, "curated list of applets: "+strings.Join(applets.Sets(), " or "))
 	flags.StringVar(&o.appletFile, "applets", "", "file with an applet list of your own, in place of the curated one")
 }
 
@@ -49,20 +49,19 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 		"sha256 of busybox's .tar.bz2 (default the known one of "+strings.Join(recipe.BusyboxVersions(), ", ")+")")
 	flags.StringVar(&c.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
 	o.appletFlags(flags)
-	flags.StringVar(&o.compression, "compression", string(c.Compression), fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
-	flags.StringVar(&c.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+c.Tag+")")
+	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
+	flags.StringVar(&c.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+recipe.DefaultTag(c.TailscaleVersion)+")")
 }
 
 func (o *options) driverFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.cache, "cache-dir", "", "folder for what is downloaded and built (default mikrotik-tailscale in your cache folder)")
-	flags.IntVar(&o.jobs, "jobs", 2, "how many stages run at once")
+	flags.IntVar(&o.jobs, "jobs", o.jobs, "how many stages run at once")
 	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again, with the newest packages of the Debian release")
 }
 
 func newOptions() *options {
-	o := &options{config: recipe.Default()}
-	o.config.Tag = ""
-	return o
+	c := recipe.Default()
+	return &options{config: c, appletSet: "default", compression: string(c.Compression), jobs: 2}
 }
 
 // resolve checks what was given and completes the configuration.

@@ -1,0 +1,93 @@
+package recipe_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/applets"
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// A user's list may have any applet of the catalogue. So each one is tried as a list of its own,
+// with a shell, against busybox's own configuration, and the catalogue against the applets that
+// are registered in busybox's source.
+func TestEveryAppletOfTheCatalogueCanBeChosen(t *testing.T) {
+	report := inBusyboxSource(t, configurations(t), `
+		./scripts/gen_build_files.sh . . >log
+		sed -nE 's/^[[:space:]]*(IF_[A-Z0-9_]+\([[:space:]]*)+APPLET[A-Z_]*\([[:space:]]*([^,[:space:]]+).*/\2/p' include/applets.h | sort -u >registered
+		sed -n 's/^== //p' "$1" | sort -u | comm -13 registered - | sed 's/$/ is no applet of busybox/' >"$2"
+		awk '/^== / { file = "try/" $2; next } { print >file }' "$1"
+		make -s allnoconfig >log
+		find . -name Config.in -exec sed -n 's/^[[:space:]]*config \([A-Z0-9a-z_]*\)$/CONFIG_\1/p' {} + | sort -u >symbols
+		for wanted in try/*; do
+			awk -F= 'NR == FNR { wanted[$1]; print; next } !($1 in wanted) { print "# " $1 " is not set" }' "$wanted" symbols >.config
+			yes "" | scripts/kconfig/conf -o Config.in >log
+			grep -vxFf .config "$wanted" | sed "s|^|${wanted#try/}: not taken: |" >>"$2" || true
+		done`)
+	if report != "" {
+		t.Error(report)
+	}
+}
+
+// configurations gives one configuration for each applet of the catalogue.
+func configurations(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, applet := range applets.Catalogue() {
+		lines := map[string]bool{"ash": true, "sh": true, applet: true}
+		text := ""
+		for name := range lines {
+			text += name + "\n"
+		}
+		list, err := applets.Parse(applet, strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.WriteString("== " + applet + "\n" + list.Config())
+	}
+	return b.String()
+}
+
+// inBusyboxSource runs a script in busybox's unpacked source and gives what it wrote into the
+// file that its second argument names. The first names a file with the given text.
+func inBusyboxSource(t *testing.T, text, script string) string {
+	t.Helper()
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tools()...); err != nil {
+		t.Fatal(err)
+	}
+	c := recipe.Default()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	target, err := platform.Parse("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := recipe.Busybox(target, c)
+	s.Name = "busybox-catalogue"
+	s.Files = []recipe.File{{Name: "text", Content: text}}
+	s.Output = "report"
+	s.Steps = [][]string{s.Steps[0], {"mkdir", "try"},
+		{"sh", "-euc", script, "sh", recipe.InDir + "/text", recipe.OutDir + "/" + s.Output}}
+	d, err := driver.Open(t.Context(), driver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	path, err := d.Output(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(report)
+}

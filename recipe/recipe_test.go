@@ -1,0 +1,175 @@
+package recipe
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// As Tailscale's own tool prints them.
+const featureOutput = `                 cli: embed the CLI into the tailscaled binary
+                 c2n: Control-to-node (C2N) support
+                 dns: MagicDNS and system DNS configuration support
+                 ssh: Tailscale SSH support
+
+ts_include_cli,ts_omit_ssh
+`
+
+func config(t *testing.T, change func(*Config)) Config {
+	t.Helper()
+	c := Default()
+	if change != nil {
+		change(&c)
+	}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestResolveKnowsWhatIsBuiltIn(t *testing.T) {
+	c := config(t, func(c *Config) { c.Features = []string{"dns", "cli"} })
+	r, err := Resolve(c, featureOutput)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"cli", "c2n", "dns"}; !slices.Equal(r.Features, want) {
+		t.Errorf("features = %v; want %v", r.Features, want)
+	}
+	if r.Tags != "ts_include_cli,ts_omit_ssh" || len(r.Known) != 4 || !r.Has("dns") || r.Has("ssh") {
+		t.Errorf("resolved = %+v", r)
+	}
+}
+
+func TestResolveRefusesWhatTailscalePassesOver(t *testing.T) {
+	c := config(t, func(c *Config) { c.Features = []string{"dns", "warp", "drive"} })
+	_, err := Resolve(c, featureOutput)
+	want := `Tailscale 1.102.5 has no feature "drive", "warp": it has cli, c2n, dns, ssh`
+	if err == nil || err.Error() != want {
+		t.Errorf("error = %v; want %s", err, want)
+	}
+	if _, err := Resolve(c, "something else"); err == nil || !strings.Contains(err.Error(), "not understood") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestFeaturesCanBeChangedOrReplaced(t *testing.T) {
+	for name, c := range map[string]struct{ given, want []string }{
+		"default": {nil, Features()},
+		"named":   {[]string{"dns", "cli"}, []string{"dns", "cli"}},
+		"added":   {[]string{"+ssh", "+dns"}, append(Features(), "ssh")},
+		"removed": {[]string{"-" + Features()[0]}, Features()[1:]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := config(t, func(x *Config) { x.Features = c.given })
+			if !slices.Equal(got.Features, c.want) {
+				t.Errorf("features = %v; want %v", got.Features, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryDefaultFeatureHasItsReason(t *testing.T) {
+	for _, f := range Features() {
+		if FeatureReason(f) == "" {
+			t.Errorf("no reason for %s", f)
+		}
+	}
+	if !slices.IsSorted(Features()) {
+		t.Error("the default features are not sorted")
+	}
+}
+
+func TestValidateCompletesAConfiguration(t *testing.T) {
+	c := config(t, func(c *Config) { c.TailscaleVersion, c.GoVersion, c.Tag = "v1.100.0", "go1.26.7", "" })
+	if c.TailscaleVersion != "1.100.0" || c.GoVersion != "1.26.7" {
+		t.Errorf("versions = %s, %s", c.TailscaleVersion, c.GoVersion)
+	}
+	if c.Tag != "mikrotik-tailscale:1.100.0-mt.1" || c.BusyboxChecksum != busyboxChecksums[BusyboxVersion] {
+		t.Errorf("tag = %s, checksum = %s", c.Tag, c.BusyboxChecksum)
+	}
+}
+
+// What can go wrong in a configuration is tried through the command.
+func TestValidateTellsEverythingAtOnce(t *testing.T) {
+	c := Config{TailscaleVersion: "1", BusyboxURL: "file:///x", Features: []string{"A"}, Tag: "a b"}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{`Tailscale version "1"`, "no busybox version", "no Go version", `"file:///x"`, `feature "A"`, `compression ""`, "no applets", `tag "a b"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error does not say %s:\n%v", want, err)
+		}
+	}
+}
+
+// Drivers name what a stage gave by the stage's content.
+func TestStagesDifferExactlyWhereTheyShould(t *testing.T) {
+	c := config(t, nil)
+	r, err := Resolve(config(t, func(c *Config) { c.Features = []string{"dns"} }), featureOutput)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(s Stage) string {
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	seen := map[string]string{}
+	for _, target := range platform.All() {
+		for _, s := range []Stage{Tailscale(target, c, r), Busybox(target, c)} {
+			if other, ok := seen[key(s)]; ok {
+				t.Errorf("%s is the same as %s", s.Title(), other)
+			}
+			seen[key(s)] = s.Title()
+			if key(s) != key(map[string]func() Stage{
+				"tailscale": func() Stage { return Tailscale(target, c, r) },
+				"busybox":   func() Stage { return Busybox(target, c) },
+			}[s.Name]()) {
+				t.Errorf("%s is another one each time", s.Title())
+			}
+		}
+	}
+	minimal := c
+	minimal.GoProxy, minimal.DebianMirror = "http://proxy.example", "http://mirror.example"
+	arm, err := platform.Parse("arm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key(Tailscale(arm, c, r)) != key(Tailscale(arm, minimal, r)) || key(Busybox(arm, c)) != key(Busybox(arm, minimal)) {
+		t.Error("where things are downloaded from changes a stage, although it changes no bytes")
+	}
+}
+
+func TestRootfsHasEveryLink(t *testing.T) {
+	c := config(t, nil)
+	arm, err := platform.Parse("arm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := Rootfs(arm, c, Resolved{})
+	links := map[string]string{}
+	for i, e := range entries {
+		links[e.Path] = e.Link
+		if strings.HasPrefix(e.Path, "/") || strings.HasPrefix(e.Link, "/") {
+			t.Errorf("%s -> %s is not relative", e.Path, e.Link)
+		}
+		if i > 0 && entries[i-1].Path >= e.Path {
+			t.Errorf("%s comes after %s", e.Path, entries[i-1].Path)
+		}
+	}
+	for _, applet := range c.Applets.Names() {
+		if links["bin/"+applet] != "busybox" {
+			t.Errorf("no link for the applet %s", applet)
+		}
+	}
+	if links["usr/local/bin/tailscale"] != "tailscaled" {
+		t.Error("no link for the command line tool")
+	}
+}
