@@ -178,6 +178,35 @@ func runs(t *testing.T, rootfs string, target platform.Target) {
 	}
 }
 
+// The daemon has to keep verbose lines to itself: a router's log is short.
+func TestVerboseLinesAreLeftOutOfTheLog(t *testing.T) {
+	require(t, driver.Tools()...)
+	t.Chdir(t.TempDir())
+	if _, stderr, code := call(t, "build", "--arch", "amd64"); code != 0 {
+		t.Fatal(stderr)
+	}
+	require(t, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"})
+	amd64, err := platform.Parse("amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rootfs := unpack(t, "tailscale-amd64.tar")
+	const daemon = `timeout -s INT 4 tailscaled --tun=userspace-networking --state=mem: --socket=/tmp/sock --no-logs-no-support 2>&1 || true`
+	quiet, verbose := inImage(t, rootfs, amd64, daemon), inImage(t, rootfs, amd64, "export TS_LOG_VERBOSITY=1; "+daemon)
+	for mark := range strings.SplitSeq("[v1]|[v2]|[v\x00JSON]", "|") {
+		if strings.Contains(quiet+verbose, mark) {
+			t.Errorf("a log has lines with %q", mark)
+		}
+	}
+	const levelZero, levelOne = "Engine created.", "using fake (no-op) tun device"
+	if !strings.Contains(quiet, levelZero) || strings.Contains(quiet, levelOne) {
+		t.Errorf("the daemon's log:\n%s", quiet)
+	}
+	if !strings.Contains(verbose, levelZero) || !strings.Contains(verbose, levelOne) {
+		t.Errorf("the daemon's log with TS_LOG_VERBOSITY=1:\n%s", verbose)
+	}
+}
+
 func sortedCopy(s []string) []string {
 	s = slices.Clone(s)
 	slices.Sort(s)

@@ -1,0 +1,55 @@
+package platform
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestEveryNameGivesItsTarget(t *testing.T) {
+	for want, names := range map[string][]string{
+		"amd64": {"amd64", "x86", "AMD64", " x86_64 ", "chr", "linux/amd64"},
+		"arm64": {"arm64", "aarch64", "linux/arm64", "linux/arm64/v8"},
+		"arm":   {"arm", "armv7", "arm32v7", "armhf", "linux/arm", "linux/arm/v7"},
+		"armv5": {"armv5", "arm32v5", "armel", "linux/arm/v5"},
+	} {
+		for _, name := range names {
+			got, err := Parse(name)
+			if err != nil || got.Name != want {
+				t.Errorf("Parse(%q) = %s, %v; want %s", name, got, err, want)
+			}
+		}
+	}
+}
+
+func TestAnythingElseIsAnErrorThatListsThem(t *testing.T) {
+	for _, name := range []string{"", "mips", "armv6", "linux/arm/v6", "linux/arm64/v9", "windows/amd64", "all"} {
+		_, err := Parse(name)
+		if err == nil {
+			t.Errorf("Parse(%q) gives no error", name)
+			continue
+		}
+		for _, target := range All() {
+			if !strings.Contains(err.Error(), target.Name) || !strings.Contains(err.Error(), target.Platform()) {
+				t.Errorf("Parse(%q): the error does not name %s: %v", name, target, err)
+			}
+		}
+	}
+}
+
+func TestNoNameMeansTwoTargets(t *testing.T) {
+	seen := map[string]string{}
+	for _, target := range All() {
+		for _, name := range target.Names() {
+			if other, ok := seen[name]; ok {
+				t.Errorf("%q means %s and %s", name, other, target)
+			}
+			seen[name] = target.Name
+		}
+		if target.MuslTriple() == target.Triple {
+			t.Errorf("%s has no compiler for musl", target)
+		}
+	}
+	if len(All()) != 4 {
+		t.Errorf("%d targets", len(All()))
+	}
+}
