@@ -257,6 +257,36 @@ func TestInterruptingABuildLeavesNothing(t *testing.T) {
 	}
 }
 
+// On a terminal the stages have moving lines, and the command ends when they do.
+func TestProgressOnATerminal(t *testing.T) {
+	require(t, append(driver.Tools(), driver.Tool{Command: "script", Package: "bsdutils"})...)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+	defer cancel()
+	for name, c := range map[string]struct {
+		args string
+		want []string
+	}{
+		"success": {"--arch arm", []string{"tailscale arm", "done", "sha256"}},
+		"failure": {"--arch arm --busybox-checksum " + strings.Repeat("0", 64), []string{"busybox-source", "failed", "Error: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			cmd := exec.CommandContext(ctx, "script", "--quiet", "--command", "stty rows 24 cols 100; exec "+os.Args[0]+" build "+c.args, "/dev/null")
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), asCommand+"=1", "TERM=xterm")
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Error(err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("the terminal does not show %q:\n%s", want, out)
+				}
+			}
+		})
+	}
+}
+
 func TestHelpNamesWhatThereIs(t *testing.T) {
 	stdout, _, code := call(t, "build", "--help")
 	if code != 0 {

@@ -51,13 +51,11 @@ func (p *progress) observe(e driver.Event) {
 			bar.Wait()
 		}
 	case driver.Cached:
-		if bar == nil {
-			bar = p.spin(e.Title)
-		}
+		bar = p.spin(e.Title)
 		fallthrough
 	case driver.Done:
 		if bar != nil {
-			bar.SetTotal(1, true)
+			bar.Increment()
 		}
 	}
 }
