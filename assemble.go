@@ -13,6 +13,7 @@ import (
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/verify"
 )
 
 // Gives the image's root file system.
@@ -156,6 +157,17 @@ func (m *MikrotikTailscale) tarball(ctx context.Context, t platform.Target, c re
 	work, err := os.MkdirTemp(".", "image-"+t.Name+"-*")
 	if err != nil {
 		return wrong(err)
+	}
+	for _, e := range recipe.Rootfs(t, c, r) {
+		if s, ok := e.Linked(); ok {
+			binary := filepath.Join(work, s.Output)
+			if _, err := m.output(s, nil).Export(ctx, binary); err != nil {
+				return wrong(err)
+			}
+			if err := verify.Binary(binary, t); err != nil {
+				return wrong(fmt.Errorf("checking what %s gave: %w", s.Title(), err))
+			}
+		}
 	}
 	rootfs, path := filepath.Join(work, "rootfs"), filepath.Join(work, assembly.TarballName(t))
 	if _, err := dir.Export(ctx, rootfs); err != nil {

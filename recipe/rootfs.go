@@ -22,6 +22,15 @@ type Entry struct {
 	Executable bool
 }
 
+// Linked is the stage that linked an entry's program, before it was packed: a packed program shows
+// less of what it is.
+func (e Entry) Linked() (Stage, bool) {
+	if !e.Executable || e.Stage == nil || len(e.Stage.Inputs) == 0 || e.Stage.Inputs[0].Stage == nil {
+		return Stage{}, false
+	}
+	return *e.Stage.Inputs[0].Stage, true
+}
+
 // Where the parts of the image are. The daemon's places are those of the official image.
 const (
 	binaryPath      = "usr/local/bin/tailscaled"

@@ -121,8 +121,8 @@ func sizes(b *testing.B, cache string) string {
 				if e.Stage != nil {
 					in = size(b, d, *e.Stage)
 					raw = in
-					if len(e.Stage.Inputs) == 1 {
-						raw = size(b, d, *e.Stage.Inputs[0].Stage)
+					if s, ok := e.Linked(); ok {
+						raw = size(b, d, s)
 					}
 					fmt.Fprintf(w, "%s\t%s\t%d\t%d\t\n", t, e.Path, raw, in)
 				}

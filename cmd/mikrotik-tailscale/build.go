@@ -16,6 +16,7 @@ import (
 	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/verify"
 )
 
 func buildCommand(asJSON *bool) *cobra.Command {
@@ -163,6 +164,17 @@ func buildOne(ctx context.Context, d *driver.Driver, c recipe.Config, r recipe.R
 	files, err := outputs(ctx, d, entries)
 	if err != nil {
 		return result{}, err
+	}
+	for _, e := range entries {
+		if s, ok := e.Linked(); ok {
+			path, err := d.Output(ctx, s)
+			if err != nil {
+				return result{}, err
+			}
+			if err := verify.Binary(path, t); err != nil {
+				return result{}, fmt.Errorf("checking what %s gave: %w", s.Title(), err)
+			}
+		}
 	}
 	rootfs := filepath.Join(scratch, "rootfs-"+t.Name)
 	if err := assembly.Rootfs(rootfs, entries, func(path string) string { return files[path] }); err != nil {

@@ -1,0 +1,107 @@
+package assembly
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// program compiles the smallest Go program for a target.
+func program(t *testing.T, target platform.Target) string {
+	t.Helper()
+	dir := t.TempDir()
+	source := filepath.Join(dir, "main.go")
+	if err := os.WriteFile(source, []byte("package main\nfunc main() {}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "program")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, source)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return out
+}
+
+func target(t *testing.T, name string) platform.Target {
+	t.Helper()
+	target, err := platform.Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+// entries is a root file system with one of each kind of entry.
+var entries = []recipe.Entry{
+	{Path: "bin/program", Stage: &recipe.Stage{Name: "program"}, Executable: true},
+	{Path: "bin/link", Link: "program"},
+	{Path: "etc/text", Text: "text\n"},
+	{Path: "var/empty"},
+}
+
+func rootfs(t *testing.T, program string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "rootfs")
+	if err := Rootfs(dir, entries, func(string) string { return program }); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestATarballIsMadeOfARootfs(t *testing.T) {
+	arm := target(t, "arm")
+	dir := rootfs(t, program(t, arm))
+	image := recipe.Image{Target: arm, Entrypoint: []string{"/bin/program"}}
+	var sums []string
+	for range 2 {
+		path := filepath.Join(t.TempDir(), TarballName(arm))
+		tarball, err := Write(t.Context(), path, dir, image, "router:1", time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Size() != tarball.Size {
+			t.Errorf("the file has %v, %d bytes were told (%v)", info.Size(), tarball.Size, err)
+		}
+		program, err := os.Stat(filepath.Join(dir, "bin/program"))
+		if err != nil || tarball.RootfsSize != program.Size()+int64(len("text\n")) {
+			t.Errorf("the size of the files is told as %d (%v)", tarball.RootfsSize, err)
+		}
+		sums = append(sums, tarball.SHA256)
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("two tarballs of one root file system: %v", sums)
+	}
+}
+
+func TestAWrongProgramNeverGetsIntoAnImage(t *testing.T) {
+	dir := rootfs(t, program(t, target(t, "arm64")))
+	path := filepath.Join(t.TempDir(), "x.tar")
+	_, err := Write(t.Context(), path, dir, recipe.Image{Target: target(t, "arm"), Entrypoint: []string{"/bin/program"}}, "router:1", time.Unix(0, 0))
+	if err == nil || !strings.Contains(err.Error(), "checking the root file system for arm: ") || !strings.Contains(err.Error(), "bin/program") {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a tarball was written")
+	}
+}
+
+func TestAMissingOutputIsAnError(t *testing.T) {
+	err := Rootfs(t.TempDir(), entries, func(string) string { return "/nonexistent" })
+	if err == nil || !strings.Contains(err.Error(), "writing the root file system: ") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestChecksumsAreThoseOfSha256sum(t *testing.T) {
+	if got, want := Checksums([]string{"a", "b"}, []string{"1", "2"}), "1  a\n2  b\n"; got != want {
+		t.Errorf("Checksums = %q; want %q", got, want)
+	}
+}
