@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -92,7 +91,7 @@ func (m *MikrotikTailscale) Tarball(
 	}
 	path, _, err := m.tarball(ctx, t, c, r)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("building for %s: %w", t, err)
 	}
 	return dag.CurrentModule().WorkdirFile(path), nil
 }
@@ -105,18 +104,7 @@ func (m *MikrotikTailscale) Tarballs(
 	// +optional
 	platforms []string,
 ) (*dagger.Directory, error) {
-	targets := platform.All()
-	if len(platforms) > 0 {
-		targets = nil
-		for _, name := range platforms {
-			t, err := platform.Parse(name)
-			if err != nil {
-				return nil, err
-			}
-			targets = append(targets, t)
-		}
-	}
-	c, err := m.config()
+	targets, c, err := m.planAll(platforms)
 	if err != nil {
 		return nil, err
 	}
@@ -124,17 +112,13 @@ func (m *MikrotikTailscale) Tarballs(
 	if err != nil {
 		return nil, err
 	}
-	paths, sums, errs := make([]string, len(targets)), make([]string, len(targets)), make([]error, len(targets))
-	group := pool.New()
-	for i, t := range targets {
-		group.Go(func() {
-			var tarball assembly.Tarball
-			paths[i], tarball, errs[i] = m.tarball(ctx, t, c, r)
-			sums[i] = tarball.SHA256
-		})
-	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
+	paths, sums := make([]string, len(targets)), make([]string, len(targets))
+	err = each(targets, func(i int, t platform.Target) error {
+		path, tarball, err := m.tarball(ctx, t, c, r)
+		paths[i], sums[i] = path, tarball.SHA256
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	dir, names := dag.Directory(), make([]string, len(targets))
@@ -145,37 +129,54 @@ func (m *MikrotikTailscale) Tarballs(
 	return dir.WithNewFile(assembly.ChecksumsName, assembly.Checksums(names, sums)), nil
 }
 
+// each does work for all targets at the same time. The error of one does not hide another's.
+func each(targets []platform.Target, work func(int, platform.Target) error) error {
+	group := pool.New().WithErrors()
+	for i, t := range targets {
+		group.Go(func() error {
+			if err := work(i, t); err != nil {
+				return fmt.Errorf("building for %s: %w", t, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
 // tarball writes a platform's tarball beside the module's program and gives its path.
 func (m *MikrotikTailscale) tarball(ctx context.Context, t platform.Target, c recipe.Config, r recipe.Resolved) (string, assembly.Tarball, error) {
-	wrong := func(err error) (string, assembly.Tarball, error) {
-		return "", assembly.Tarball{}, fmt.Errorf("building for %s: %w", t, err)
+	work, rootfs, err := m.exported(ctx, t, c, r)
+	if err != nil {
+		return "", assembly.Tarball{}, err
 	}
+	path := filepath.Join(work, assembly.TarballName(t))
+	written, err := assembly.Write(ctx, path, rootfs, recipe.ImageConfig(t, c, r), c.Tag, c.Epoch)
+	return path, written, err
+}
+
+// exported brings a platform's root file system beside the module's program, into a folder to
+// work in, once it has found the programs in it to be right.
+func (m *MikrotikTailscale) exported(ctx context.Context, t platform.Target, c recipe.Config, r recipe.Resolved) (work, rootfs string, err error) {
 	dir, err := m.rootfs(t, c, r)
 	if err != nil {
-		return wrong(err)
+		return "", "", err
 	}
-	work, err := os.MkdirTemp(".", "image-"+t.Name+"-*")
+	work, err = os.MkdirTemp(".", "image-"+t.Name+"-*")
 	if err != nil {
-		return wrong(err)
+		return "", "", err
 	}
 	for _, e := range recipe.Rootfs(t, c, r) {
 		if s, ok := e.Linked(); ok {
 			binary := filepath.Join(work, s.Output)
 			if _, err := m.output(s, nil).Export(ctx, binary); err != nil {
-				return wrong(err)
+				return "", "", err
 			}
 			if err := verify.Binary(binary, t); err != nil {
-				return wrong(fmt.Errorf("checking what %s gave: %w", s.Title(), err))
+				return "", "", fmt.Errorf("checking what %s gave: %w", s.Title(), err)
 			}
 		}
 	}
-	rootfs, path := filepath.Join(work, "rootfs"), filepath.Join(work, assembly.TarballName(t))
-	if _, err := dir.Export(ctx, rootfs); err != nil {
-		return wrong(err)
-	}
-	written, err := assembly.Write(ctx, path, rootfs, recipe.ImageConfig(t, c, r), c.Tag, c.Epoch)
-	if err != nil {
-		return wrong(err)
-	}
-	return path, written, nil
+	rootfs = filepath.Join(work, "rootfs")
+	_, err = dir.Export(ctx, rootfs)
+	return work, rootfs, err
 }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/testregistry"
 )
 
 // The tests of this file run the module as its users do, with the dagger command on a live engine.
@@ -138,6 +141,40 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 				t.Errorf("error %v does not say %q:\n%s", err, c.want, lastLines(out, 20))
 			}
 		})
+	}
+}
+
+func TestPublishedImagesCanBeReadBack(t *testing.T) {
+	needEngine(t)
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "skopeo", Package: "skopeo"}); err != nil {
+		t.Fatal(err)
+	}
+	const password = "s3cret&word"
+	t.Setenv("REGISTRY_PASSWORD", password)
+	t.Setenv("WRONG_PASSWORD", "gu3ssed")
+	registry := testregistry.Start(t, "robot", password, false)
+	publish := func(args ...string) []string {
+		return append([]string{"publish", "--address", "routers.example/home/tailscale", "--registry", "tcp://" + registry, "--tags", "stable", "--username", "robot"}, args...)
+	}
+	if out, err := daggerCall(t, publish("--password", "env://WRONG_PASSWORD")...); err == nil ||
+		!strings.Contains(out, "the registry refused the user name or password") || strings.Contains(out, "gu3ssed") {
+		t.Errorf("with a wrong password (%v):\n%s", err, lastLines(out, 5))
+	}
+	if out, err := daggerCall(t, publish()...); err == nil || !strings.Contains(out, `the user "robot" has no password`) {
+		t.Errorf("with no password (%v):\n%s", err, lastLines(out, 5))
+	}
+	dry := mustCall(t, publish("--password", "env://REGISTRY_PASSWORD", "--dry-run")...)
+	first := mustCall(t, publish("--password", "env://REGISTRY_PASSWORD")...)
+	second := mustCall(t, publish("--password", "env://REGISTRY_PASSWORD")...)
+	if dry != first || first != second || !strings.HasPrefix(first, "routers.example/home/tailscale:1.102.5-mt.1@sha256:") {
+		t.Errorf("tried: %s\nfirst: %s\nsecond: %s", dry, first, second)
+	}
+	_, digest, _ := strings.Cut(strings.TrimSpace(first), "@")
+	inspect := exec.CommandContext(t.Context(), "skopeo", "inspect", "--tls-verify=false", "--creds=robot:"+password,
+		"--override-arch=arm", "--override-variant=v5", "docker://"+registry+"/home/tailscale:stable")
+	out, err := inspect.Output()
+	if err != nil || !strings.Contains(string(out), digest) || !strings.Contains(string(out), "stable-armv5") {
+		t.Errorf("skopeo finds (%v):\n%s", err, out)
 	}
 }
 

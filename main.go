@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dagger/mikrotik-tailscale/applets"
@@ -185,4 +186,23 @@ func (m *MikrotikTailscale) plan(arch string) (platform.Target, recipe.Config, e
 	}
 	c, err := m.config()
 	return t, c, err
+}
+
+// planAll is what every function about several platforms begins with. None given means all.
+func (m *MikrotikTailscale) planAll(platforms []string) ([]platform.Target, recipe.Config, error) {
+	c, err := m.config()
+	if err != nil || len(platforms) == 0 {
+		return platform.All(), c, err
+	}
+	var targets []platform.Target
+	for _, name := range platforms {
+		t, err := platform.Parse(name)
+		if err != nil {
+			return nil, c, err
+		}
+		if !slices.ContainsFunc(targets, func(o platform.Target) bool { return o.Name == t.Name }) {
+			targets = append(targets, t)
+		}
+	}
+	return targets, c, nil
 }

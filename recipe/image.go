@@ -39,17 +39,28 @@ func ImageConfig(t platform.Target, c Config, r Resolved) Image {
 		},
 		WorkingDir: "/",
 		Volumes:    []string{stateDir},
-		Labels: map[string]string{
-			"org.opencontainers.image.title":       Title,
-			"org.opencontainers.image.description": "Tailscale " + c.TailscaleVersion + " for MikroTik routers (" + t.Boards + ")",
-			"org.opencontainers.image.source":      "https://github.com/tailscale/tailscale",
-			"org.opencontainers.image.version":     ImageVersion(c.TailscaleVersion),
-			"org.opencontainers.image.licenses":    "BSD-3-Clause AND GPL-2.0-only AND MIT AND MPL-2.0",
-			labels + "tailscale.version":           c.TailscaleVersion,
-			labels + "tailscale.features":          strings.Join(r.Features, ","),
-			labels + "busybox.version":             c.BusyboxVersion,
-			labels + "compression":                 string(c.Compression),
-		},
+		Labels:     imageLabels(c, r),
+	}
+}
+
+// imageLabels are what an image says of itself: Annotations, and what only this project's users know.
+func imageLabels(c Config, r Resolved) map[string]string {
+	all := Annotations(c)
+	all[labels+"tailscale.version"] = c.TailscaleVersion
+	all[labels+"tailscale.features"] = strings.Join(r.Features, ",")
+	all[labels+"busybox.version"] = c.BusyboxVersion
+	all[labels+"compression"] = string(c.Compression)
+	return all
+}
+
+// Annotations describe the images of all platforms to people, under the names that OCI gives.
+func Annotations(c Config) map[string]string {
+	return map[string]string{
+		"org.opencontainers.image.title":       Title,
+		"org.opencontainers.image.description": "Tailscale " + c.TailscaleVersion + " for MikroTik routers",
+		"org.opencontainers.image.source":      "https://github.com/tailscale/tailscale",
+		"org.opencontainers.image.version":     ImageVersion(c.TailscaleVersion),
+		"org.opencontainers.image.licenses":    "BSD-3-Clause AND GPL-2.0-only AND MIT AND MPL-2.0",
 	}
 }
 

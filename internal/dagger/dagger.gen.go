@@ -22,6 +22,8 @@ type (
 	Directory                     = dagger.Directory
 	DirectoryWithFileOpts         = dagger.DirectoryWithFileOpts
 	File                          = dagger.File
+	Secret                        = dagger.Secret
+	Service                       = dagger.Service
 	Platform                      = dagger.Platform
 )
 

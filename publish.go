@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/publish"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// Pushes the images of all platforms to a registry, as one multi-platform index, and gives its
+// reference with the digest.
+//
+// Beside each tag there is one for each platform, with the platform's name behind it, as in
+// 1.102.5-mt.1-armv5. The same inputs give the same digest, and what the registry has already is
+// not pushed again.
+//
+// +cache="session"
+func (m *MikrotikTailscale) Publish(
+	ctx context.Context,
+	// Registry and repository, as in registry.example/me/tailscale, with a tag or without. The
+	// image's version is the tag of one without.
+	address string,
+	// Further tags for the same index, such as stable.
+	//
+	// +optional
+	tags []string,
+	// Platforms to publish; all when left out.
+	//
+	// +optional
+	platforms []string,
+	// User name for the registry. Needs the password, too.
+	//
+	// +optional
+	username string,
+	// Password or token for the registry. Needs the user name, too.
+	//
+	// +optional
+	password *dagger.Secret,
+	// Speak plain HTTP.
+	//
+	// +optional
+	insecure bool,
+	// Service that is the registry, in place of the one that the address names. It is spoken to in
+	// plain HTTP.
+	//
+	// +optional
+	registry *dagger.Service,
+	// Build everything and tell the reference, but push nothing.
+	//
+	// +optional
+	dryRun bool,
+) (string, error) {
+	targets, c, err := m.planAll(platforms)
+	if err != nil {
+		return "", err
+	}
+	secret := ""
+	if password != nil {
+		if secret, err = password.Plaintext(ctx); err != nil {
+			return "", fmt.Errorf("reading the password: %w", err)
+		}
+	}
+	version := recipe.ImageVersion(c.TailscaleVersion)
+	destination, err := publish.NewDestination(address, version, tags, username, secret, insecure || registry != nil)
+	if err != nil {
+		return "", err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	images := make([]publish.Image, len(targets))
+	err = each(targets, func(i int, t platform.Target) error {
+		_, rootfs, err := m.exported(ctx, t, c, r)
+		if err != nil {
+			return err
+		}
+		img, err := assembly.Image(rootfs, recipe.ImageConfig(t, c, r), c.Epoch)
+		images[i] = publish.Image{Target: t, Image: img}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	annotations := recipe.Annotations(c)
+	if dryRun {
+		index, _, err := publish.Index(images, annotations)
+		if err != nil {
+			return "", err
+		}
+		return publish.Reference(destination, index)
+	}
+	var transport http.RoundTripper
+	if registry != nil {
+		if transport, err = serviceTransport(ctx, registry); err != nil {
+			return "", fmt.Errorf("starting the registry: %w", err)
+		}
+	}
+	return publish.Push(ctx, destination, images, annotations, transport)
+}
+
+// serviceTransport speaks to a service whatever host is asked for.
+func serviceTransport(ctx context.Context, registry *dagger.Service) (http.RoundTripper, error) {
+	started, err := registry.Start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	endpoint, err := started.Endpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, endpoint)
+	}
+	return transport, nil
+}

@@ -1,0 +1,176 @@
+// Package publish pushes the images of several platforms to a registry under one tag.
+package publish
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// Destination is where images go, and as whom.
+type Destination struct {
+	reference name.Tag
+	tags      []name.Tag
+	auth      authn.Authenticator
+	secret    string
+}
+
+// NewDestination checks an address and further tags of the same repository. An address that
+// names no tag gets the version. Username and password come together or not at all. Plain HTTP is
+// used when insecure is set, and for registries on this machine.
+func NewDestination(address, version string, tags []string, username, password string, insecure bool) (Destination, error) {
+	options := []name.Option{name.StrictValidation}
+	if insecure {
+		options = append(options, name.Insecure)
+	}
+	var problems []error
+	reference, err := name.NewTag(withTag(address, version), options...)
+	if err != nil {
+		problems = append(problems, fmt.Errorf("malformed address %q: registry/repository or registry/repository:tag is wanted: %w", address, err))
+	}
+	d := Destination{reference: reference, auth: authn.Anonymous, secret: password}
+	for _, tag := range tags {
+		further, err := name.NewTag(reference.Context().Name()+":"+tag, options...)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("malformed tag %q: %w", tag, err))
+		}
+		d.tags = append(d.tags, further)
+	}
+	switch {
+	case username != "" && password != "":
+		d.auth = authn.FromConfig(authn.AuthConfig{Username: username, Password: password})
+	case username != "":
+		problems = append(problems, fmt.Errorf("the user %q has no password: give both or neither", username))
+	case password != "":
+		problems = append(problems, errors.New("the password has no user name: give both or neither"))
+	}
+	return d, errors.Join(problems...)
+}
+
+// withTag adds a tag to an address that has none.
+func withTag(address, tag string) string {
+	if strings.Contains(address[strings.LastIndex(address, "/")+1:], ":") {
+		return address
+	}
+	return address + ":" + tag
+}
+
+// Image is the image of one platform.
+type Image struct {
+	Target platform.Target
+	Image  v1.Image
+}
+
+// Index makes one multi-platform index of the images. Everything is of the OCI types, which RouterOS
+// pulls since 7.10, and layers are compressed with gzip, the one form that all of its versions take.
+// The same images give the same index.
+func Index(images []Image, annotations map[string]string) (v1.ImageIndex, []Image, error) {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index = mutate.Annotations(index, annotations).(v1.ImageIndex)
+	var packed []Image
+	for _, i := range images {
+		img, err := compressed(i.Image)
+		if err != nil {
+			return nil, nil, fmt.Errorf("packing the image for %s: %w", i.Target, err)
+		}
+		img = mutate.Annotations(img, annotations).(v1.Image)
+		packed = append(packed, Image{i.Target, img})
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add: img,
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{
+				OS: i.Target.OS, Architecture: i.Target.Architecture, Variant: i.Target.Variant,
+			}},
+		})
+	}
+	return index, packed, nil
+}
+
+// compressed gives the image with layers in gzip. Its configuration, and so its ID, stays.
+func compressed(img v1.Image) (v1.Image, error) {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	packed := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	packed = mutate.ConfigMediaType(packed, types.OCIConfigJSON)
+	for _, l := range layers {
+		layer, err := tarball.LayerFromOpener(l.Uncompressed,
+			tarball.WithCompressionLevel(gzip.BestCompression), tarball.WithMediaType(types.OCILayer))
+		if err != nil {
+			return nil, err
+		}
+		if packed, err = mutate.AppendLayers(packed, layer); err != nil {
+			return nil, err
+		}
+	}
+	return mutate.ConfigFile(packed, config)
+}
+
+// Push pushes the index under the destination's tags, and each platform's image under the same
+// tags with the platform's name behind them, since some boards choose wrongly from an index: those
+// with ARMv5 call themselves arm, too. It gives the reference of the index with its digest.
+//
+// What the registry has already is not pushed again. A transport of nil is the usual one.
+func Push(ctx context.Context, d Destination, images []Image, annotations map[string]string, rt http.RoundTripper) (string, error) {
+	reference, err := push(ctx, d, images, annotations, rt)
+	var refusal *transport.Error
+	if errors.As(err, &refusal) && (refusal.StatusCode == http.StatusUnauthorized || refusal.StatusCode == http.StatusForbidden) {
+		err = fmt.Errorf("the registry refused the user name or password: %w", err)
+	}
+	if err != nil && d.secret != "" {
+		// No registry is known to send a password back in its error, and none shall get it printed.
+		err = errors.New(strings.ReplaceAll(err.Error(), d.secret, "***"))
+	}
+	return reference, err
+}
+
+func push(ctx context.Context, d Destination, images []Image, annotations map[string]string, rt http.RoundTripper) (string, error) {
+	index, packed, err := Index(images, annotations)
+	if err != nil {
+		return "", err
+	}
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(d.auth)}
+	if rt != nil {
+		options = append(options, remote.WithTransport(rt))
+	}
+	for _, tag := range append([]name.Tag{d.reference}, d.tags...) {
+		for _, i := range packed {
+			own := tag.Context().Tag(tag.TagStr() + "-" + i.Target.Name)
+			if err := remote.Write(own, i.Image, options...); err != nil {
+				return "", fmt.Errorf("pushing %s: %w", own, err)
+			}
+		}
+		if err := remote.WriteIndex(tag, index, options...); err != nil {
+			return "", fmt.Errorf("pushing %s: %w", tag, err)
+		}
+	}
+	return Reference(d, index)
+}
+
+// Reference is what the index is known by once it is pushed: the address with its digest.
+func Reference(d Destination, index v1.ImageIndex) (string, error) {
+	digest, err := index.Digest()
+	if err != nil {
+		return "", fmt.Errorf("naming what was published: %w", err)
+	}
+	return d.reference.Name() + "@" + digest.String(), nil
+}

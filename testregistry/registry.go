@@ -1,0 +1,77 @@
+// Package testregistry runs a real registry for tests.
+package testregistry
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// registryProgram is the registry that most people run, built from its source.
+const registryProgram = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0"
+
+// Start runs the registry on a free port of this machine until the test ends, and gives its host
+// and port. With a user it wants to know who calls; a read-only one refuses every push.
+func Start(t testing.TB, user, password string, readOnly bool) (address string) {
+	t.Helper()
+	dir := t.TempDir()
+	install := exec.CommandContext(t.Context(), "go", "install", registryProgram)
+	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("building a registry: %v\n%s", err, out)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: %s/data}\n  maintenance: {readonly: {enabled: %v}}\nhttp: {addr: %q}\n",
+		dir, readOnly, address)
+	if user != "" {
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir+"/htpasswd", user+":"+string(hash)+"\n")
+		config += "auth:\n  htpasswd: {realm: test, path: " + dir + "/htpasswd}\n"
+	}
+	write(t, dir+"/config.yml", config)
+	server := exec.CommandContext(t.Context(), filepath.Join(dir, "registry"), "serve", dir+"/config.yml")
+	server.Env = []string{"OTEL_TRACES_EXPORTER=none"}
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	for range 100 {
+		if response, err := http.Get("http://" + address + "/v2/"); err == nil {
+			_ = response.Body.Close()
+			return address
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("the registry does not answer on %s", address)
+	return ""
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
