@@ -21,11 +21,7 @@ func (m *MikrotikTailscale) Rootfs(
 	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
 	arch string,
 ) (*dagger.Directory, error) {
-	t, c, err := m.plan(arch)
-	if err != nil {
-		return nil, err
-	}
-	r, err := m.resolve(ctx, c)
+	t, c, r, err := m.resolved(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
@@ -81,11 +77,7 @@ func (m *MikrotikTailscale) Tarball(
 	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
-	t, c, err := m.plan(arch)
-	if err != nil {
-		return nil, err
-	}
-	r, err := m.resolve(ctx, c)
+	t, c, r, err := m.resolved(ctx, arch)
 	if err != nil {
 		return nil, err
 	}

@@ -178,7 +178,8 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	return c, c.Validate()
 }
 
-// plan is what every function about one platform begins with.
+// plan is what every function about one platform begins with: it refuses a wrong name or
+// configuration before anything runs.
 func (m *MikrotikTailscale) plan(arch string) (platform.Target, recipe.Config, error) {
 	t, err := platform.Parse(arch)
 	if err != nil {
@@ -186,6 +187,15 @@ func (m *MikrotikTailscale) plan(arch string) (platform.Target, recipe.Config, e
 	}
 	c, err := m.config()
 	return t, c, err
+}
+
+// resolved is plan for functions that need to know what the features mean.
+func (m *MikrotikTailscale) resolved(ctx context.Context, arch string) (t platform.Target, c recipe.Config, r recipe.Resolved, err error) {
+	if t, c, err = m.plan(arch); err != nil {
+		return t, c, r, err
+	}
+	r, err = m.resolve(ctx, c)
+	return t, c, r, err
 }
 
 // planAll is what every function about several platforms begins with. None given means all.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 
 	"dagger/mikrotik-tailscale/internal/dagger"
@@ -34,11 +35,7 @@ func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.
 // base is the container that a stage starts from, with its packages.
 func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	if s.Base == recipe.BaseGo {
-		image := m.GoImage
-		if image == "" {
-			image = "golang:" + m.goVersion() + "-" + recipe.DebianSuite
-		}
-		c := dag.Container().From(image).
+		c := dag.Container().From(cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))).
 			WithMountedCache(recipe.GoModCache, dag.CacheVolume("go-mod")).
 			WithMountedCache(recipe.GoBuildCache, dag.CacheVolume("go-build"))
 		if m.GoProxy != "" {
@@ -46,25 +43,14 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 		}
 		return c
 	}
-	image := m.DebianImage
-	if image == "" {
-		image = recipe.DebianImage
-	}
 	// apt locks its folders, so one stage at a time may use them.
 	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
-	return dag.Container().From(image).
+	return dag.Container().From(cmp.Or(m.DebianImage, recipe.DebianImage)).
 		WithMountedCache("/var/cache/apt", dag.CacheVolume("apt-cache"), locked).
 		WithMountedCache("/var/lib/apt/lists", dag.CacheVolume("apt-lists"), locked).
 		WithExec([]string{"sh", "-euc", installPackages, "sh",
 			recipe.DebianSuite, m.DebianMirror, strings.Join(s.Architectures, " "), strings.Join(s.Packages, " ")}).
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists")
-}
-
-func (m *MikrotikTailscale) goVersion() string {
-	if m.GoVersion != "" {
-		return strings.TrimPrefix(m.GoVersion, "go")
-	}
-	return recipe.GoVersion
 }
 
 // installPackages makes the container one of the Debian release alone, without its updates, as

@@ -56,7 +56,7 @@ func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
 	for _, applet := range c.Applets.Names() {
 		entries = append(entries, Entry{Path: "bin/" + applet, Link: "busybox"})
 	}
-	for _, dir := range []string{"dev", "proc", "root", "run", "sys", "tmp", "var/lib/tailscale", "var/run/tailscale"} {
+	for _, dir := range []string{"dev", "proc", "root", "run", "sys", "tmp", stateDir[1:], runDir[1:]} {
 		entries = append(entries, Entry{Path: dir})
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })

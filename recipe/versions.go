@@ -23,11 +23,13 @@ const (
 	DebianSuite = "trixie"
 	// DebianImage is the container image of that release that the engine starts stages from.
 	DebianImage = "debian:" + DebianSuite + "-slim"
-	// GoImage is the container image that the engine compiles Tailscale in.
-	GoImage = "golang:" + GoVersion + "-" + DebianSuite
 	// Revision counts the images made of one Tailscale release.
 	Revision = 1
 )
+
+// GoImage is the container image that the engine compiles Tailscale in: that of a Go release on
+// the Debian release.
+func GoImage(version string) string { return "golang:" + version + "-" + DebianSuite }
 
 // busyboxChecksums are the sha256 sums of the releases' .tar.bz2 files.
 var busyboxChecksums = map[string]string{
