@@ -83,6 +83,7 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 		"an argument":         {[]string{"arm"}, []string{`unexpected argument "arm"`}},
 		"unknown flag":        {[]string{"--bogus"}, []string{"unknown flag: --bogus"}},
 		"output in a file":    {[]string{"--arch", "arm", "--output", list + "/x.tar"}, []string{list, "not a directory"}},
+		"output in /proc":     {[]string{"--arch", "arm", "--output", "/proc/x/y.tar"}, []string{"output folder /proc/x can't be written: /proc"}},
 		"output is a file":    {[]string{"--arch", "all", "--output", list}, []string{list, "not a directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,8 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"dagger/mikrotik-tailscale/archive"
 	"dagger/mikrotik-tailscale/assembly"
@@ -52,16 +51,26 @@ func checkFolder(folder string) error {
 			continue
 		}
 		if err == nil && !info.IsDir() {
-			err = unix.ENOTDIR
+			err = syscall.ENOTDIR
 		}
 		if err == nil {
-			err = unix.Access(place, unix.W_OK|unix.X_OK)
+			err = probe(place)
 		}
 		if err != nil {
 			return fmt.Errorf("output folder %s can't be written: %s: %w", folder, place, err)
 		}
 		return nil
 	}
+}
+
+// probe makes something in a folder and takes it away again: permissions alone do not tell, as in
+// /proc, where root has all of them.
+func probe(folder string) error {
+	dir, err := os.MkdirTemp(folder, ".probe-*")
+	if err != nil {
+		return errors.Unwrap(err) // the path is one that nobody asked for
+	}
+	return os.Remove(dir)
 }
 
 // place copies what was built to where it belongs and notes the path.
