@@ -10,9 +10,7 @@ import (
 
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/internal/dagger"
-	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/verify"
 )
 
 // Gives the image's root file system.
@@ -21,35 +19,11 @@ func (m *MikrotikTailscale) Rootfs(
 	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
 	arch string,
 ) (*dagger.Directory, error) {
-	t, c, r, err := m.resolved(ctx, arch)
+	_, product, err := m.product(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
-	return m.rootfs(t, c, r)
-}
-
-// rootfs makes all links in one step, where one step a link would be slow.
-func (m *MikrotikTailscale) rootfs(t platform.Target, c recipe.Config, r recipe.Resolved) (*dagger.Directory, error) {
-	entries := recipe.Rootfs(t, c, r)
-	skeleton, err := os.MkdirTemp(".", "skeleton-"+t.Name+"-*")
-	if err != nil {
-		return nil, fmt.Errorf("writing the root file system: %w", err)
-	}
-	if err := assembly.Skeleton(skeleton, entries); err != nil {
-		return nil, err
-	}
-	dir := dag.CurrentModule().Workdir(skeleton)
-	for _, e := range entries {
-		if e.Stage == nil {
-			continue
-		}
-		permissions := 0o644
-		if e.Executable {
-			permissions = 0o755
-		}
-		dir = dir.WithFile(e.Path, m.output(*e.Stage, nil), dagger.DirectoryWithFileOpts{Permissions: permissions})
-	}
-	return dir, nil
+	return dag.CurrentModule().Workdir(product.Rootfs), nil
 }
 
 // Gives the assembled image as a container.
@@ -77,13 +51,13 @@ func (m *MikrotikTailscale) Tarball(
 	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
-	t, c, r, err := m.resolved(ctx, arch)
+	work, product, err := m.product(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
-	path, _, err := m.tarball(ctx, t, c, r)
+	path, _, err := product.Write(ctx, work)
 	if err != nil {
-		return nil, fmt.Errorf("building for %s: %w", t, err)
+		return nil, err
 	}
 	return dag.CurrentModule().WorkdirFile(path), nil
 }
@@ -96,79 +70,78 @@ func (m *MikrotikTailscale) Tarballs(
 	// +optional
 	platforms []string,
 ) (*dagger.Directory, error) {
-	targets, c, err := m.planAll(platforms)
+	work, products, err := m.products(ctx, platforms)
 	if err != nil {
 		return nil, err
 	}
-	r, err := m.resolve(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	paths, sums := make([]string, len(targets)), make([]string, len(targets))
-	err = each(targets, func(i int, t platform.Target) error {
-		path, tarball, err := m.tarball(ctx, t, c, r)
-		paths[i], sums[i] = path, tarball.SHA256
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	dir, names := dag.Directory(), make([]string, len(targets))
-	for i, t := range targets {
-		names[i] = assembly.TarballName(t)
-		dir = dir.WithFile(names[i], dag.CurrentModule().WorkdirFile(paths[i]))
+	dir, names, sums := dag.Directory(), make([]string, len(products)), make([]string, len(products))
+	for i, p := range products {
+		path, tarball, err := p.Write(ctx, work)
+		if err != nil {
+			return nil, err
+		}
+		names[i], sums[i] = filepath.Base(path), tarball.SHA256
+		dir = dir.WithFile(names[i], dag.CurrentModule().WorkdirFile(path))
 	}
 	return dir.WithNewFile(assembly.ChecksumsName, assembly.Checksums(names, sums)), nil
 }
 
-// each does work for all targets at the same time. The error of one does not hide another's.
-func each(targets []platform.Target, work func(int, platform.Target) error) error {
+// products makes the root file systems of several platforms, all when none is named, at the same
+// time, beside the module's program. It gives them with the folder that they are in. One platform's
+// error does not hide another's.
+func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (work string, products []assembly.Product, err error) {
+	targets, c, err := m.planAll(platforms)
+	if err != nil {
+		return "", nil, err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return "", nil, err
+	}
+	if work, err = os.MkdirTemp(".", "work-*"); err != nil {
+		return "", nil, err
+	}
+	extra := ""
+	if m.Extra != nil {
+		extra = filepath.Join(work, "extra")
+		if _, err := m.Extra.Export(ctx, extra); err != nil {
+			return "", nil, fmt.Errorf("reading the extra folder: %w", err)
+		}
+	}
+	products = make([]assembly.Product, len(targets))
 	group := pool.New().WithErrors()
 	for i, t := range targets {
-		group.Go(func() error {
-			if err := work(i, t); err != nil {
+		group.Go(func() (err error) {
+			products[i], err = assembly.Make(ctx, m.outputs(work), t, c, r, extra, filepath.Join(work, "rootfs-"+t.Name))
+			if err != nil {
 				return fmt.Errorf("building for %s: %w", t, err)
 			}
 			return nil
 		})
 	}
-	return group.Wait()
+	return work, products, group.Wait()
 }
 
-// tarball writes a platform's tarball beside the module's program and gives its path.
-func (m *MikrotikTailscale) tarball(ctx context.Context, t platform.Target, c recipe.Config, r recipe.Resolved) (string, assembly.Tarball, error) {
-	work, rootfs, err := m.exported(ctx, t, c, r)
+// product is products for one platform.
+func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work string, _ assembly.Product, err error) {
+	work, products, err := m.products(ctx, []string{arch})
 	if err != nil {
-		return "", assembly.Tarball{}, err
+		return "", assembly.Product{}, err
 	}
-	path := filepath.Join(work, assembly.TarballName(t))
-	written, err := assembly.Write(ctx, path, rootfs, recipe.ImageConfig(t, c, r), c.Tag, c.Epoch)
-	return path, written, err
+	return work, products[0], nil
 }
 
-// exported brings a platform's root file system beside the module's program, into a folder to
-// work in, once it has found the programs in it to be right.
-func (m *MikrotikTailscale) exported(ctx context.Context, t platform.Target, c recipe.Config, r recipe.Resolved) (work, rootfs string, err error) {
-	dir, err := m.rootfs(t, c, r)
-	if err != nil {
-		return "", "", err
-	}
-	work, err = os.MkdirTemp(".", "image-"+t.Name+"-*")
-	if err != nil {
-		return "", "", err
-	}
-	for _, e := range recipe.Rootfs(t, c, r) {
-		if s, ok := e.Linked(); ok {
-			binary := filepath.Join(work, s.Output)
-			if _, err := m.output(s, nil).Export(ctx, binary); err != nil {
-				return "", "", err
-			}
-			if err := verify.Binary(binary, t); err != nil {
-				return "", "", fmt.Errorf("checking what %s gave: %w", s.Title(), err)
-			}
+// outputs brings what stages make into a folder beside the module's program.
+func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
+	return func(ctx context.Context, s recipe.Stage) (string, error) {
+		dir, err := os.MkdirTemp(work, "stage-*")
+		if err != nil {
+			return "", err
 		}
+		path := filepath.Join(dir, s.Output)
+		if _, err := m.output(s, nil).Export(ctx, path); err != nil {
+			return "", fmt.Errorf("%s: %w", s.Title(), err)
+		}
+		return path, nil
 	}
-	rootfs = filepath.Join(work, "rootfs")
-	_, err = dir.Export(ctx, rootfs)
-	return work, rootfs, err
 }

@@ -48,6 +48,16 @@ type MikrotikTailscale struct {
 	// +private
 	DebianImage string
 	// +private
+	Extra *dagger.Directory
+	// +private
+	Entrypoint []string
+	// +private
+	Labels []string
+	// +private
+	Revision int
+	// +private
+	CacheKey string
+	// +private
 	SourceDateEpoch string
 	// +private
 	Tag string
@@ -89,6 +99,10 @@ func New(
 	//
 	// +optional
 	applets *dagger.File,
+	// Applets to have, in place of a list.
+	//
+	// +optional
+	appletNames []string,
 	// How binaries are packed: upx, or none for quick starts and little memory at about four times
 	// the size.
 	//
@@ -118,6 +132,23 @@ func New(
 	//
 	// +optional
 	debianImage string,
+	// Files to put into the image, over those that are there.
+	//
+	// +optional
+	extra *dagger.Directory,
+	// Program that a container starts, with its arguments. The image's own when left out.
+	//
+	// +optional
+	entrypoint []string,
+	// Further labels of the image, each as name=value.
+	//
+	// +optional
+	labels []string,
+	// Tells images of one Tailscale release apart, from 1, which is the default: the N in the image
+	// version 1.102.5-mt.N.
+	//
+	// +optional
+	revision *int,
 	// Time that the image and every file in it carry, in seconds since 1970, which is the default.
 	//
 	// +optional
@@ -126,13 +157,28 @@ func New(
 	//
 	// +optional
 	tag string,
+	// Any word, such as today's date. What was built under another word is not used: with a new one
+	// everything is downloaded and built again, with the packages that the Debian release has now.
+	//
+	// +optional
+	cacheKey string,
 ) (*MikrotikTailscale, error) {
 	m := &MikrotikTailscale{
 		TailscaleVersion: tailscaleVersion, Features: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
 		AppletSource: appletSet, Compression: compression,
 		GoVersion: goVersion, GoProxy: goProxy, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
+		Extra: extra, Entrypoint: entrypoint, Labels: labels, Revision: recipe.Revision, CacheKey: cacheKey,
 		SourceDateEpoch: sourceDateEpoch, Tag: tag,
+	}
+	if revision != nil {
+		m.Revision = *revision
+	}
+	if len(appletNames) > 0 {
+		if applets != nil {
+			return nil, errors.New("applets are given as a file and as names: give one of them")
+		}
+		m.AppletSource, m.AppletList = "applet-names", strings.Join(appletNames, "\n")
 	}
 	if applets != nil {
 		var err error
@@ -163,14 +209,15 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 			*field = given
 		}
 	}
-	c.Features = m.Features
+	c.Features, c.Entrypoint, c.Revision = m.Features, m.Entrypoint, m.Revision
 	c.Compression = recipe.Compression(m.Compression)
-	var errs [2]error
+	var errs [3]error
 	if m.AppletList != "" {
 		c.Applets, errs[0] = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))
 	} else {
 		c.Applets, errs[0] = applets.Named(m.AppletSource)
 	}
+	c.Labels, errs[2] = recipe.ParseLabels(m.Labels)
 	c.Epoch, errs[1] = archive.SourceDateEpoch(m.SourceDateEpoch)
 	if err := errors.Join(errs[:]...); err != nil {
 		return c, err

@@ -6,9 +6,7 @@ import (
 	"net"
 	"net/http"
 
-	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/internal/dagger"
-	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/publish"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -56,7 +54,7 @@ func (m *MikrotikTailscale) Publish(
 	// +optional
 	dryRun bool,
 ) (string, error) {
-	targets, c, err := m.planAll(platforms)
+	_, c, err := m.planAll(platforms)
 	if err != nil {
 		return "", err
 	}
@@ -66,27 +64,21 @@ func (m *MikrotikTailscale) Publish(
 			return "", fmt.Errorf("reading the password: %w", err)
 		}
 	}
-	version := recipe.ImageVersion(c.TailscaleVersion)
-	destination, err := publish.NewDestination(address, version, tags, username, secret, insecure || registry != nil)
+	destination, err := publish.NewDestination(address, c.ImageVersion(), tags, username, secret, insecure || registry != nil)
 	if err != nil {
 		return "", err
 	}
-	r, err := m.resolve(ctx, c)
+	_, products, err := m.products(ctx, platforms)
 	if err != nil {
 		return "", err
 	}
-	images := make([]publish.Image, len(targets))
-	err = each(targets, func(i int, t platform.Target) error {
-		_, rootfs, err := m.exported(ctx, t, c, r)
+	images := make([]publish.Image, len(products))
+	for i, p := range products {
+		img, err := p.Image()
 		if err != nil {
-			return err
+			return "", err
 		}
-		img, err := assembly.Image(rootfs, recipe.ImageConfig(t, c, r), c.Epoch)
-		images[i] = publish.Image{Target: t, Image: img}
-		return err
-	})
-	if err != nil {
-		return "", err
+		images[i] = publish.Image{Target: p.Target, Image: img}
 	}
 	annotations := recipe.Annotations(c)
 	if dryRun {

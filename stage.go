@@ -35,9 +35,9 @@ func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.
 // base is the container that a stage starts from, with its packages.
 func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	if s.Base == recipe.BaseGo {
-		c := dag.Container().From(cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))).
-			WithMountedCache(recipe.GoModCache, dag.CacheVolume("go-mod")).
-			WithMountedCache(recipe.GoBuildCache, dag.CacheVolume("go-build"))
+		c := m.from(cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))).
+			WithMountedCache(recipe.GoModCache, m.volume("go-mod")).
+			WithMountedCache(recipe.GoBuildCache, m.volume("go-build"))
 		if m.GoProxy != "" {
 			c = c.WithEnvVariable("GOPROXY", m.GoProxy)
 		}
@@ -45,12 +45,26 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	}
 	// apt locks its folders, so one stage at a time may use them.
 	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
-	return dag.Container().From(cmp.Or(m.DebianImage, recipe.DebianImage)).
-		WithMountedCache("/var/cache/apt", dag.CacheVolume("apt-cache"), locked).
-		WithMountedCache("/var/lib/apt/lists", dag.CacheVolume("apt-lists"), locked).
+	return m.from(cmp.Or(m.DebianImage, recipe.DebianImage)).
+		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
+		WithMountedCache("/var/lib/apt/lists", m.volume("apt-lists"), locked).
 		WithExec([]string{"sh", "-euc", installPackages, "sh",
 			recipe.DebianSuite, m.DebianMirror, strings.Join(s.Architectures, " "), strings.Join(s.Packages, " ")}).
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists")
+}
+
+// from starts with an image. A cache key makes it another one in the engine's eyes.
+func (m *MikrotikTailscale) from(image string) *dagger.Container {
+	c := dag.Container().From(image)
+	if m.CacheKey != "" {
+		c = c.WithEnvVariable("MIKROTIK_TAILSCALE_CACHE_KEY", m.CacheKey)
+	}
+	return c
+}
+
+// volume is a cache volume of the module's cache key.
+func (m *MikrotikTailscale) volume(name string) *dagger.CacheVolume {
+	return dag.CacheVolume(strings.TrimSuffix(name+"-"+m.CacheKey, "-"))
 }
 
 // installPackages makes the container one of the Debian release alone, without its updates, as

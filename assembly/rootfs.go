@@ -13,8 +13,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Skeleton writes what no stage makes into dir: folders, texts and links.
-func Skeleton(dir string, entries []recipe.Entry) error {
+// skeleton writes what no stage makes into dir: folders, texts and links.
+func skeleton(dir string, entries []recipe.Entry) error {
 	for _, e := range entries {
 		path := filepath.Join(dir, filepath.FromSlash(e.Path))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -40,7 +40,7 @@ func Skeleton(dir string, entries []recipe.Entry) error {
 // Rootfs writes the whole root file system into dir. output tells where the output of the stage
 // of an entry's path is.
 func Rootfs(dir string, entries []recipe.Entry, output func(path string) string) error {
-	if err := Skeleton(dir, entries); err != nil {
+	if err := skeleton(dir, entries); err != nil {
 		return err
 	}
 	for _, e := range entries {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,6 +20,8 @@ import (
 type Config struct {
 	// TailscaleVersion is a release of Tailscale without the leading "v", as in 1.102.5.
 	TailscaleVersion string
+	// Revision tells the images of one Tailscale release apart, from 1: it is the N in -mt.N.
+	Revision int
 	// Features are the Tailscale features to build in. What they depend on comes along. Names with
 	// a + or a - before them change the default list, which an empty list stands for; Validate
 	// makes plain names of them.
@@ -45,6 +48,11 @@ type Config struct {
 	Epoch time.Time
 	// Tag is the repository and tag that the tarball names its image by, DefaultTag when empty.
 	Tag string
+	// Entrypoint is the program that a container starts, with its arguments. The image's own when
+	// empty.
+	Entrypoint []string
+	// Labels are further labels of the image. They win over the image's own.
+	Labels map[string]string
 }
 
 // Compression says how binaries are packed for the router's flash.
@@ -69,6 +77,7 @@ func Default() Config {
 	}
 	return Config{
 		TailscaleVersion: TailscaleVersion,
+		Revision:         Revision,
 		Features:         Features(),
 		BusyboxVersion:   BusyboxVersion,
 		Applets:          list,
@@ -78,11 +87,24 @@ func Default() Config {
 	}
 }
 
-// ImageVersion is the version of an image that holds a Tailscale release.
-func ImageVersion(tailscale string) string { return fmt.Sprintf("%s-mt.%d", tailscale, Revision) }
+// ImageVersion is the version of the image: that of Tailscale and the revision.
+func (c Config) ImageVersion() string { return fmt.Sprintf("%s-mt.%d", c.TailscaleVersion, c.Revision) }
 
-// DefaultTag is what tarballs of a Tailscale release name their image by.
-func DefaultTag(tailscale string) string { return Title + ":" + ImageVersion(tailscale) }
+// DefaultTag is what tarballs name their image by.
+func (c Config) DefaultTag() string { return Title + ":" + c.ImageVersion() }
+
+// ParseLabels reads labels that are given as name=value.
+func ParseLabels(given []string) (map[string]string, error) {
+	labels, problems := map[string]string{}, []error(nil)
+	for _, l := range given {
+		name, value, found := strings.Cut(l, "=")
+		if _, twice := labels[name]; !found || name == "" || twice {
+			problems = append(problems, fmt.Errorf("malformed label %q: name=value is wanted, each name once", l))
+		}
+		labels[name] = value
+	}
+	return labels, errors.Join(problems...)
+}
 
 var (
 	versionForm  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
@@ -130,8 +152,14 @@ func (c *Config) Validate() error {
 	if len(c.Applets.Names()) == 0 {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))
 	}
+	if c.Revision < 1 {
+		problems = append(problems, fmt.Errorf("revision is %d: give 1 or more", c.Revision))
+	}
+	if len(c.Entrypoint) > 0 && !path.IsAbs(c.Entrypoint[0]) {
+		problems = append(problems, fmt.Errorf("malformed entrypoint %q: the program's path inside the image is wanted, beginning with /", c.Entrypoint[0]))
+	}
 	if c.Tag == "" {
-		c.Tag = DefaultTag(c.TailscaleVersion)
+		c.Tag = c.DefaultTag()
 	}
 	if _, err := name.NewTag(c.Tag, name.WithDefaultRegistry("")); err != nil {
 		problems = append(problems, fmt.Errorf("malformed image tag %q: %w", c.Tag, err))

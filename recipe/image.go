@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"maps"
 	"strings"
 
 	"dagger/mikrotik-tailscale/platform"
@@ -23,7 +24,7 @@ type Image struct {
 
 // ImageConfig is the configuration of the image for a target.
 func ImageConfig(t platform.Target, c Config, r Resolved) Image {
-	return Image{
+	i := Image{
 		Target:     t,
 		Entrypoint: []string{"/" + binaryPath},
 		Cmd: []string{
@@ -41,6 +42,10 @@ func ImageConfig(t platform.Target, c Config, r Resolved) Image {
 		Volumes:    []string{stateDir},
 		Labels:     imageLabels(c, r),
 	}
+	if len(c.Entrypoint) > 0 {
+		i.Entrypoint, i.Cmd = c.Entrypoint, nil
+	}
+	return i
 }
 
 // imageLabels are what an image says of itself: Annotations, and what only this project's users know.
@@ -50,6 +55,7 @@ func imageLabels(c Config, r Resolved) map[string]string {
 	all[labels+"tailscale.features"] = strings.Join(r.Features, ",")
 	all[labels+"busybox.version"] = c.BusyboxVersion
 	all[labels+"compression"] = string(c.Compression)
+	maps.Copy(all, c.Labels)
 	return all
 }
 
@@ -59,7 +65,7 @@ func Annotations(c Config) map[string]string {
 		"org.opencontainers.image.title":       Title,
 		"org.opencontainers.image.description": "Tailscale " + c.TailscaleVersion + " for MikroTik routers",
 		"org.opencontainers.image.source":      "https://github.com/tailscale/tailscale",
-		"org.opencontainers.image.version":     ImageVersion(c.TailscaleVersion),
+		"org.opencontainers.image.version":     c.ImageVersion(),
 		"org.opencontainers.image.licenses":    "BSD-3-Clause AND GPL-2.0-only AND MIT AND MPL-2.0",
 	}
 }

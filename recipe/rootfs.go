@@ -31,6 +31,21 @@ func (e Entry) Linked() (Stage, bool) {
 	return *e.Stage.Inputs[0].Stage, true
 }
 
+// Component says which part of the image an entry belongs to: the name of the stage that made or
+// linked it, or BaseFiles.
+func (e Entry) Component() string {
+	if s, ok := e.Linked(); ok {
+		return s.Name
+	}
+	if e.Stage != nil {
+		return e.Stage.Name
+	}
+	return BaseFiles
+}
+
+// BaseFiles are the entries of the root file system that no stage makes.
+const BaseFiles = "base files"
+
 // Where the parts of the image are. The daemon's places are those of the official image.
 const (
 	binaryPath      = "usr/local/bin/tailscaled"

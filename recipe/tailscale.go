@@ -17,7 +17,8 @@ const sourceDir = "tailscale"
 // just the resolved features.
 //
 // Inlining is off (-l) because it costs a tenth of the compressed size, and symbols are left out
-// (-s -w). Without the version stamps the binary would call itself an erroneous build.
+// (-s -w). Without the version stamps the binary would call itself an erroneous build; the revision
+// is not among them, so that a new one compiles nothing.
 func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	s := goStage("tailscale", c)
 	s.Platform = t.Name
@@ -35,7 +36,7 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 			"-tags", r.Tags,
 			"-gcflags", "all=-l",
 			"-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
-				c.TailscaleVersion, ImageVersion(c.TailscaleVersion)),
+				c.TailscaleVersion, c.TailscaleVersion+"-mt"),
 			"-o", OutDir + "/" + s.Output, "./cmd/tailscaled"})
 	return s
 }

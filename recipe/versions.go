@@ -23,7 +23,7 @@ const (
 	DebianSuite = "trixie"
 	// DebianImage is the container image of that release that the engine starts stages from.
 	DebianImage = "debian:" + DebianSuite + "-slim"
-	// Revision counts the images made of one Tailscale release.
+	// Revision tells images of one Tailscale release apart unless another is asked for.
 	Revision = 1
 )
 

@@ -16,7 +16,6 @@ import (
 	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/verify"
 )
 
 func buildCommand(asJSON *bool) *cobra.Command {
@@ -118,93 +117,60 @@ type result struct {
 }
 
 // build makes the tarballs of all targets and, once all are there, puts them where they belong.
-func build(ctx context.Context, o *options, targets []platform.Target, out destination, p *progress) (_ []result, err error) {
+func build(ctx context.Context, o *options, targets []platform.Target, out destination, p *progress) (built []result, err error) {
+	err = o.products(ctx, targets, p, func(products []assembly.Product, scratch string) error {
+		for _, product := range products {
+			path, tarball, err := product.Write(ctx, scratch)
+			if err != nil {
+				return fmt.Errorf("building for %s: %w", product.Target, err)
+			}
+			built = append(built, result{
+				Platform: product.Target.Name, ContainerPlatform: product.Target.Platform(), Path: path,
+				Size: tarball.Size, SHA256: tarball.SHA256, RootfsSize: tarball.RootfsSize,
+				TailscaleVersion: o.config.TailscaleVersion, Features: product.Resolved.Features,
+			})
+		}
+		return out.place(ctx, built)
+	})
+	return built, err
+}
+
+// products makes the root file systems of all targets at the same time and gives them to use, with
+// a folder to work in, for as long as that runs. One platform's error does not keep the others' from
+// being told.
+func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(products []assembly.Product, scratch string) error) (err error) {
 	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
-		return nil, err
+		return err
 	}
 	d, err := driver.Open(ctx, o.driverOptions(p.observe))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	scratch, err := d.Scratch()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	features, err := resolveFeatures(ctx, d, o.config)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	built, err := buildAll(ctx, d, o.config, features, targets, scratch)
-	if err != nil {
-		return nil, err
-	}
-	return built, out.place(ctx, built)
-}
-
-// buildAll makes the tarballs in scratch, all platforms at the same time. One platform's error
-// does not keep the others' from being told.
-func buildAll(ctx context.Context, d *driver.Driver, c recipe.Config, r recipe.Resolved, targets []platform.Target, scratch string) ([]result, error) {
-	results := make([]result, len(targets))
+	products := make([]assembly.Product, len(targets))
 	errs := make([]error, len(targets))
 	var group conc.WaitGroup
 	for i, t := range targets {
 		group.Go(func() {
-			if results[i], errs[i] = buildOne(ctx, d, c, r, t, scratch); errs[i] != nil {
+			products[i], errs[i] = assembly.Make(ctx, d.Output, t, o.config, features, o.extra, filepath.Join(scratch, "rootfs-"+t.Name))
+			if errs[i] != nil {
 				errs[i] = fmt.Errorf("building for %s: %w", t, errs[i])
 			}
 		})
 	}
 	group.Wait()
-	return results, errors.Join(errs...)
-}
-
-func buildOne(ctx context.Context, d *driver.Driver, c recipe.Config, r recipe.Resolved, t platform.Target, scratch string) (result, error) {
-	entries := recipe.Rootfs(t, c, r)
-	files, err := outputs(ctx, d, entries)
-	if err != nil {
-		return result{}, err
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
-	for _, e := range entries {
-		if s, ok := e.Linked(); ok {
-			path, err := d.Output(ctx, s)
-			if err != nil {
-				return result{}, err
-			}
-			if err := verify.Binary(path, t); err != nil {
-				return result{}, fmt.Errorf("checking what %s gave: %w", s.Title(), err)
-			}
-		}
-	}
-	rootfs := filepath.Join(scratch, "rootfs-"+t.Name)
-	if err := assembly.Rootfs(rootfs, entries, func(path string) string { return files[path] }); err != nil {
-		return result{}, err
-	}
-	path := filepath.Join(scratch, assembly.TarballName(t))
-	tarball, err := assembly.Write(ctx, path, rootfs, recipe.ImageConfig(t, c, r), c.Tag, c.Epoch)
-	return result{
-		Platform: t.Name, ContainerPlatform: t.Platform(), Path: path,
-		Size: tarball.Size, SHA256: tarball.SHA256, RootfsSize: tarball.RootfsSize,
-		TailscaleVersion: c.TailscaleVersion, Features: r.Features,
-	}, err
-}
-
-// outputs runs the stages of a root file system at the same time and gives their files by path.
-func outputs(ctx context.Context, d *driver.Driver, entries []recipe.Entry) (map[string]string, error) {
-	files := make([]string, len(entries))
-	errs := make([]error, len(entries))
-	var group conc.WaitGroup
-	for i, e := range entries {
-		if e.Stage != nil {
-			group.Go(func() { files[i], errs[i] = d.Output(ctx, *e.Stage) })
-		}
-	}
-	group.Wait()
-	byPath := map[string]string{}
-	for i, e := range entries {
-		byPath[e.Path] = files[i]
-	}
-	return byPath, errors.Join(errs...)
+	return use(products, scratch)
 }
 
 func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (recipe.Resolved, error) {

@@ -111,7 +111,7 @@ func inspect(t *testing.T, tarball string, target platform.Target) {
 	if n := len(config.RootFS.DiffIDs); n != 1 {
 		t.Errorf("%d layers; want 1", n)
 	}
-	if got := config.Config.Labels["org.opencontainers.image.version"]; got != recipe.ImageVersion(recipe.TailscaleVersion) {
+	if got := config.Config.Labels["org.opencontainers.image.version"]; got != recipe.Default().ImageVersion() {
 		t.Errorf("version label = %q", got)
 	}
 	if got := config.Config.Labels["mikrotik-tailscale.tailscale.features"]; !strings.Contains(got, "netstack") || !strings.Contains(got, "c2n") {

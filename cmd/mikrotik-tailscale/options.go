@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -20,6 +21,9 @@ type options struct {
 	config      recipe.Config
 	appletSet   string
 	appletFile  string
+	appletNames []string
+	labels      []string
+	extra       string
 	compression string
 	cache       string
 	jobs        int
@@ -37,6 +41,7 @@ func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 func (o *options) appletFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.appletSet, "applet-set", o.appletSet, "curated list of applets: "+strings.Join(applets.Sets(), " or "))
 	flags.StringVar(&o.appletFile, "applets", "", "file with an applet list of your own, in place of the curated one")
+	flags.StringSliceVar(&o.appletNames, "applet-names", nil, "applets to have, in place of a curated list")
 }
 
 func (o *options) imageFlags(flags *pflag.FlagSet) {
@@ -50,7 +55,11 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
 	o.appletFlags(flags)
 	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
-	flags.StringVar(&c.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+recipe.DefaultTag(c.TailscaleVersion)+")")
+	flags.StringVar(&o.extra, "extra", "", "folder whose files come into the image, over those that are there")
+	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that a container starts, with its arguments (default the image's own)")
+	flags.StringArrayVar(&o.labels, "labels", nil, "label of the image, as name=value; may be given several times")
+	flags.IntVar(&c.Revision, "revision", c.Revision, "tells images of one Tailscale release apart: the N in "+c.TailscaleVersion+"-mt.N")
+	flags.StringVar(&c.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+c.DefaultTag()+")")
 }
 
 func (o *options) driverFlags(flags *pflag.FlagSet) {
@@ -76,6 +85,14 @@ func (o *options) resolve() error {
 	if o.jobs < 1 {
 		problems = append(problems, fmt.Errorf("jobs is %d: give 1 or more", o.jobs))
 	}
+	labels, err := recipe.ParseLabels(o.labels)
+	if err != nil {
+		problems = append(problems, err)
+	}
+	o.config.Labels = labels
+	if err := checkExtra(o.extra); err != nil {
+		problems = append(problems, err)
+	}
 	epoch, err := archive.SourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
 	if err != nil {
 		problems = append(problems, err)
@@ -88,6 +105,12 @@ func (o *options) resolve() error {
 }
 
 func (o *options) applets() (applets.List, error) {
+	if o.appletFile != "" && len(o.appletNames) > 0 {
+		return applets.List{}, errors.New("applets are given as a file and as names: give one of them")
+	}
+	if len(o.appletNames) > 0 {
+		return applets.Parse("applet-names", strings.NewReader(strings.Join(o.appletNames, "\n")))
+	}
 	if o.appletFile == "" {
 		return applets.Named(o.appletSet)
 	}
@@ -104,4 +127,18 @@ func (o *options) driverOptions(observe func(driver.Event)) driver.Options {
 		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Observe: observe,
 		GoProxy: o.config.GoProxy, DebianMirror: o.config.DebianMirror,
 	}
+}
+
+func checkExtra(folder string) error {
+	if folder == "" {
+		return nil
+	}
+	info, err := os.Stat(folder)
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return fmt.Errorf("reading the extra folder %s: %w", folder, err)
+	}
+	return nil
 }
