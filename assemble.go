@@ -9,6 +9,7 @@ import (
 	"github.com/sourcegraph/conc/pool"
 
 	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -62,7 +63,8 @@ func (m *MikrotikTailscale) Tarball(
 	return dag.CurrentModule().WorkdirFile(path), nil
 }
 
-// Gives the tarballs of all platforms, built at the same time, with their SHA256SUMS.
+// Gives the tarballs of all platforms, built at the same time, with a bill of materials for each,
+// their provenance, and SHA256SUMS.
 func (m *MikrotikTailscale) Tarballs(
 	ctx context.Context,
 	// Platforms to build for; all when left out.
@@ -74,16 +76,27 @@ func (m *MikrotikTailscale) Tarballs(
 	if err != nil {
 		return nil, err
 	}
-	dir, names, sums := dag.Directory(), make([]string, len(products)), make([]string, len(products))
+	dir, subjects := dag.Directory(), make([]attest.Subject, len(products))
 	for i, p := range products {
 		path, tarball, err := p.Write(ctx, work)
 		if err != nil {
 			return nil, err
 		}
-		names[i], sums[i] = filepath.Base(path), tarball.SHA256
-		dir = dir.WithFile(names[i], dag.CurrentModule().WorkdirFile(path))
+		subjects[i] = attest.Subject{Name: filepath.Base(path), SHA256: tarball.SHA256}
+		dir = dir.WithFile(subjects[i].Name, dag.CurrentModule().WorkdirFile(path))
 	}
-	return dir.WithNewFile(assembly.ChecksumsName, assembly.Checksums(names, sums)), nil
+	b, err := m.build(ctx, products)
+	if err != nil {
+		return nil, err
+	}
+	beside, err := attest.Beside(ctx, m.outputs(work), b, subjects)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range beside {
+		dir = dir.WithNewFile(f.Name, f.Content)
+	}
+	return dir, nil
 }
 
 // products makes the root file systems of several platforms, all when none is named, at the same

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/publish"
 	"dagger/mikrotik-tailscale/recipe"
@@ -13,6 +15,9 @@ import (
 
 // Pushes the images of all platforms to a registry, as one multi-platform index, and gives its
 // reference with the digest.
+//
+// Attached as OCI referrers are a bill of materials to each platform's image and the provenance to
+// the index; a router that pulls the image sees nothing of them.
 //
 // Beside each tag there is one for each platform, with the platform's name behind it, as in
 // 1.102.5-mt.1-armv5. The same inputs give the same digest, and what the registry has already is
@@ -68,25 +73,16 @@ func (m *MikrotikTailscale) Publish(
 	if err != nil {
 		return "", err
 	}
-	_, products, err := m.products(ctx, platforms)
+	work, products, err := m.products(ctx, platforms)
 	if err != nil {
 		return "", err
 	}
-	images := make([]publish.Image, len(products))
-	for i, p := range products {
-		img, err := p.Image()
-		if err != nil {
-			return "", err
-		}
-		images[i] = publish.Image{Target: p.Target, Image: img}
+	release, err := m.release(ctx, work, products, address)
+	if err != nil {
+		return "", err
 	}
-	annotations := recipe.Annotations(c)
 	if dryRun {
-		index, _, err := publish.Index(images, annotations)
-		if err != nil {
-			return "", err
-		}
-		return publish.Reference(destination, index)
+		return publish.Reference(destination, release)
 	}
 	var transport http.RoundTripper
 	if registry != nil {
@@ -94,7 +90,38 @@ func (m *MikrotikTailscale) Publish(
 			return "", fmt.Errorf("starting the registry: %w", err)
 		}
 	}
-	return publish.Push(ctx, destination, images, annotations, transport)
+	return publish.Push(ctx, destination, release, transport)
+}
+
+// release puts images together with what tells of them.
+func (m *MikrotikTailscale) release(ctx context.Context, work string, products []assembly.Product, address string) (*publish.Release, error) {
+	images := make([]publish.Image, len(products))
+	for i, p := range products {
+		img, err := p.Image()
+		if err != nil {
+			return nil, err
+		}
+		sbom, err := attest.SBOM(ctx, m.outputs(work), p)
+		if err != nil {
+			return nil, err
+		}
+		images[i] = publish.Image{Target: p.Target, Image: img, Attached: []publish.Attachment{{Type: attest.SBOMType, Text: sbom}}}
+	}
+	release, err := publish.NewRelease(images, recipe.Annotations(products[0].Config))
+	if err != nil {
+		return nil, err
+	}
+	digest, err := release.Digest()
+	if err != nil {
+		return nil, err
+	}
+	b, err := m.build(ctx, products)
+	if err != nil {
+		return nil, err
+	}
+	provenance, err := attest.Provenance(ctx, m.outputs(work), b, []attest.Subject{{Name: address, SHA256: digest}})
+	release.Attach(publish.Attachment{Type: attest.ProvenanceType, Text: provenance})
+	return release, err
 }
 
 // serviceTransport speaks to a service whatever host is asked for.

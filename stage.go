@@ -35,7 +35,7 @@ func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.
 // base is the container that a stage starts from, with its packages.
 func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	if s.Base == recipe.BaseGo {
-		c := m.from(cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))).
+		c := m.image(s.Base).
 			WithMountedCache(recipe.GoModCache, m.volume("go-mod")).
 			WithMountedCache(recipe.GoBuildCache, m.volume("go-build"))
 		if m.GoProxy != "" {
@@ -45,7 +45,7 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	}
 	// apt locks its folders, so one stage at a time may use them.
 	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
-	return m.from(cmp.Or(m.DebianImage, recipe.DebianImage)).
+	return m.image(s.Base).
 		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
 		WithMountedCache("/var/lib/apt/lists", m.volume("apt-lists"), locked).
 		WithExec([]string{"sh", "-euc", installPackages, "sh",
@@ -53,9 +53,14 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists")
 }
 
-// from starts with an image. A cache key makes it another one in the engine's eyes.
-func (m *MikrotikTailscale) from(image string) *dagger.Container {
-	c := dag.Container().From(image)
+// image is the container image that stages with a base start from. A cache key makes it another one
+// in the engine's eyes.
+func (m *MikrotikTailscale) image(base recipe.Base) *dagger.Container {
+	address := cmp.Or(m.DebianImage, recipe.DebianImage)
+	if base == recipe.BaseGo {
+		address = cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))
+	}
+	c := dag.Container().From(address)
 	if m.CacheKey != "" {
 		c = c.WithEnvVariable("MIKROTIK_TAILSCALE_CACHE_KEY", m.CacheKey)
 	}

@@ -13,6 +13,7 @@ import (
 	"bufio"
 	"bytes"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ import (
 
 // List is a checked list of applets. The zero List is empty.
 type List struct{ groups []Group }
+
+// MarshalJSON gives the names of the applets.
+func (l List) MarshalJSON() ([]byte, error) { return json.Marshal(l.Names()) }
 
 // Group is a part of a list under one heading.
 type Group struct {

@@ -99,9 +99,3 @@ func TestAMissingOutputIsAnError(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 }
-
-func TestChecksumsAreThoseOfSha256sum(t *testing.T) {
-	if got, want := Checksums([]string{"a", "b"}, []string{"1", "2"}), "1  a\n2  b\n"; got != want {
-		t.Errorf("Checksums = %q; want %q", got, want)
-	}
-}

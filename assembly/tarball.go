@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -17,9 +16,6 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/verify"
 )
-
-// ChecksumsName is the file of checksums beside several tarballs.
-const ChecksumsName = "SHA256SUMS"
 
 // TarballName is the file name of a platform's tarball.
 func TarballName(t platform.Target) string { return "tailscale-" + t.Name + ".tar" }
@@ -85,13 +81,4 @@ func Size(rootfs string) (size int64, err error) {
 		return 0, fmt.Errorf("measuring the root file system: %w", err)
 	}
 	return size, nil
-}
-
-// Checksums is a file as sha256sum writes it, for names and their sums in the given order.
-func Checksums(names, sums []string) string {
-	var b strings.Builder
-	for i, n := range names {
-		fmt.Fprintf(&b, "%s  %s\n", sums[i], n)
-	}
-	return b.String()
 }

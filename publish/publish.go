@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -70,35 +71,54 @@ func withTag(address, tag string) string {
 	return address + ":" + tag
 }
 
-// Image is the image of one platform.
+// Image is the image of one platform, and what is attached to it.
 type Image struct {
-	Target platform.Target
-	Image  v1.Image
+	Target   platform.Target
+	Image    v1.Image
+	Attached []Attachment
 }
 
-// Index makes one multi-platform index of the images. Everything is of the OCI types, which RouterOS
-// pulls since 7.10, and layers are compressed with gzip, the one form that all of its versions take.
-// The same images give the same index.
-func Index(images []Image, annotations map[string]string) (v1.ImageIndex, []Image, error) {
+// Release is what is published under one tag: one multi-platform index of images.
+type Release struct {
+	index    v1.ImageIndex
+	images   []Image
+	attached []Attachment
+}
+
+// NewRelease makes one multi-platform index of the images. Everything is of the OCI types, which
+// RouterOS pulls since 7.10, and layers are compressed with gzip, the one form that all of its
+// versions take. The same images give the same index.
+func NewRelease(images []Image, annotations map[string]string) (*Release, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-	index = mutate.Annotations(index, annotations).(v1.ImageIndex)
-	var packed []Image
+	r := &Release{index: mutate.Annotations(index, annotations).(v1.ImageIndex)}
 	for _, i := range images {
 		img, err := compressed(i.Image)
 		if err != nil {
-			return nil, nil, fmt.Errorf("packing the image for %s: %w", i.Target, err)
+			return nil, fmt.Errorf("packing the image for %s: %w", i.Target, err)
 		}
-		img = mutate.Annotations(img, annotations).(v1.Image)
-		packed = append(packed, Image{i.Target, img})
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add: img,
+		i.Image = mutate.Annotations(img, annotations).(v1.Image)
+		r.images = append(r.images, i)
+		r.index = mutate.AppendManifests(r.index, mutate.IndexAddendum{
+			Add: i.Image,
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{
 				OS: i.Target.OS, Architecture: i.Target.Architecture, Variant: i.Target.Variant,
 			}},
 		})
 	}
-	return index, packed, nil
+	return r, nil
 }
+
+// Digest is the sha256 of the index, in hexadecimal.
+func (r *Release) Digest() (string, error) {
+	digest, err := r.index.Digest()
+	if err != nil {
+		return "", fmt.Errorf("naming what was published: %w", err)
+	}
+	return digest.Hex, nil
+}
+
+// Attach adds something that is attached to the index.
+func (r *Release) Attach(a Attachment) { r.attached = append(r.attached, a) }
 
 // compressed gives the image with layers in gzip. Its configuration, and so its ID, stays.
 func compressed(img v1.Image) (v1.Image, error) {
@@ -125,13 +145,13 @@ func compressed(img v1.Image) (v1.Image, error) {
 	return mutate.ConfigFile(packed, config)
 }
 
-// Push pushes the index under the destination's tags, and each platform's image under the same
+// Push pushes a release under the destination's tags, and each platform's image under the same
 // tags with the platform's name behind them, since some boards choose wrongly from an index: those
 // with ARMv5 call themselves arm, too. It gives the reference of the index with its digest.
 //
 // What the registry has already is not pushed again. A transport of nil is the usual one.
-func Push(ctx context.Context, d Destination, images []Image, annotations map[string]string, rt http.RoundTripper) (string, error) {
-	reference, err := push(ctx, d, images, annotations, rt)
+func Push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) (string, error) {
+	err := push(ctx, d, r, rt)
 	var refusal *transport.Error
 	if errors.As(err, &refusal) && (refusal.StatusCode == http.StatusUnauthorized || refusal.StatusCode == http.StatusForbidden) {
 		err = fmt.Errorf("the registry refused the user name or password: %w", err)
@@ -140,37 +160,54 @@ func Push(ctx context.Context, d Destination, images []Image, annotations map[st
 		// No registry is known to send a password back in its error, and none shall get it printed.
 		err = errors.New(strings.ReplaceAll(err.Error(), d.secret, "***"))
 	}
-	return reference, err
-}
-
-func push(ctx context.Context, d Destination, images []Image, annotations map[string]string, rt http.RoundTripper) (string, error) {
-	index, packed, err := Index(images, annotations)
 	if err != nil {
 		return "", err
 	}
+	return Reference(d, r)
+}
+
+func push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) error {
 	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(d.auth)}
 	if rt != nil {
 		options = append(options, remote.WithTransport(rt))
 	}
 	for _, tag := range append([]name.Tag{d.reference}, d.tags...) {
-		for _, i := range packed {
+		for _, i := range r.images {
 			own := tag.Context().Tag(tag.TagStr() + "-" + i.Target.Name)
 			if err := remote.Write(own, i.Image, options...); err != nil {
-				return "", fmt.Errorf("pushing %s: %w", own, err)
+				return fmt.Errorf("pushing %s: %w", own, err)
 			}
 		}
-		if err := remote.WriteIndex(tag, index, options...); err != nil {
-			return "", fmt.Errorf("pushing %s: %w", tag, err)
+		if err := remote.WriteIndex(tag, r.index, options...); err != nil {
+			return fmt.Errorf("pushing %s: %w", tag, err)
 		}
 	}
-	return Reference(d, index)
+	for _, i := range r.images {
+		if err := attachAll(d, i.Image, i.Attached, options); err != nil {
+			return err
+		}
+	}
+	return attachAll(d, r.index, r.attached, options)
 }
 
-// Reference is what the index is known by once it is pushed: the address with its digest.
-func Reference(d Destination, index v1.ImageIndex) (string, error) {
-	digest, err := index.Digest()
+func attachAll(d Destination, to partial.Describable, attached []Attachment, options []remote.Option) error {
+	subject, err := partial.Descriptor(to)
 	if err != nil {
-		return "", fmt.Errorf("naming what was published: %w", err)
+		return fmt.Errorf("naming what was published: %w", err)
 	}
-	return d.reference.Name() + "@" + digest.String(), nil
+	for _, a := range attached {
+		if err := attach(d.reference.Context(), *subject, a, options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reference is what a release is known by once it is pushed: the address with the digest.
+func Reference(d Destination, r *Release) (string, error) {
+	digest, err := r.Digest()
+	if err != nil {
+		return "", err
+	}
+	return d.reference.Name() + "@sha256:" + digest, nil
 }

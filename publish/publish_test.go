@@ -42,9 +42,24 @@ func images(t *testing.T) []Image {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, Image{target, img})
+		all = append(all, Image{Target: target, Image: img})
 	}
 	return all
+}
+
+// release makes a release of such images, with something attached to each of them and to the whole.
+func release(t *testing.T) *Release {
+	t.Helper()
+	all := images(t)
+	for i := range all {
+		all[i].Attached = []Attachment{{Type: "application/vnd.test.parts+json", Text: `{"platform":"` + all[i].Target.Name + `"}`}}
+	}
+	r, err := NewRelease(all, annotations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Attach(Attachment{Type: "application/vnd.test.origin+json", Text: `{"origin":"here"}`})
+	return r
 }
 
 func destination(t *testing.T, address string, tags []string, user, password string) Destination {
@@ -64,11 +79,11 @@ func TestPublishedImagesAreReadBackByAnotherClient(t *testing.T) {
 	}
 	registry := testregistry.Start(t, "robot", "s3cret&word", false)
 	d := destination(t, registry+"/routers/tailscale", []string{"stable"}, "robot", "s3cret&word")
-	reference, err := Push(t.Context(), d, images(t), annotations, nil)
+	reference, err := Push(t.Context(), d, release(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Push(t.Context(), d, images(t), annotations, nil)
+	again, err := Push(t.Context(), d, release(t), nil)
 	if err != nil || again != reference {
 		t.Errorf("pushed again, the reference is %s (%v); it was %s", again, err, reference)
 	}
@@ -148,7 +163,7 @@ func TestFailuresNeverPrintThePassword(t *testing.T) {
 		"no registry of a name": {"registry.invalid", "registry.invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Push(t.Context(), destination(t, c.address+"/x", nil, "robot", password), images(t), annotations, nil)
+			_, err := Push(t.Context(), destination(t, c.address+"/x", nil, "robot", password), release(t), nil)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -186,16 +201,8 @@ func TestDestinationsAreCheckedFirst(t *testing.T) {
 }
 
 func TestAnIndexIsTheSameEachTime(t *testing.T) {
-	first, _, err := Index(images(t), annotations)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, _, err := Index(images(t), annotations)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, errA := first.Digest()
-	b, errB := second.Digest()
+	a, errA := release(t).Digest()
+	b, errB := release(t).Digest()
 	if a != b || errA != nil || errB != nil {
 		t.Errorf("digests %s, %s (%v, %v)", a, b, errA, errB)
 	}

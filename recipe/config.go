@@ -17,42 +17,44 @@ import (
 
 // Config is everything that a user may choose about an image. Make one with Default, change what
 // is to be different, and let Validate look at it before any stage is made of it.
+//
+// As JSON it lacks where things are downloaded from: that changes no bytes, and may hold a password.
 type Config struct {
 	// TailscaleVersion is a release of Tailscale without the leading "v", as in 1.102.5.
-	TailscaleVersion string
+	TailscaleVersion string `json:"tailscaleVersion"`
 	// Revision tells the images of one Tailscale release apart, from 1: it is the N in -mt.N.
-	Revision int
+	Revision int `json:"revision"`
 	// Features are the Tailscale features to build in. What they depend on comes along. Names with
 	// a + or a - before them change the default list, which an empty list stands for; Validate
 	// makes plain names of them.
-	Features []string
+	Features []string `json:"features"`
 	// BusyboxVersion is a release of busybox, as in 1.38.0.
-	BusyboxVersion string
+	BusyboxVersion string `json:"busyboxVersion"`
 	// BusyboxChecksum is the sha256 of the release's .tar.bz2, 64 hexadecimal digits. It may stay
 	// empty for a version in BusyboxVersions.
-	BusyboxChecksum string
+	BusyboxChecksum string `json:"busyboxChecksum"`
 	// BusyboxURL is where to look for the .tar.bz2 first. The project's own site when empty; the
 	// Debian mirror is the second place in any case.
-	BusyboxURL string
+	BusyboxURL string `json:"-"`
 	// Applets are the commands that the image's busybox offers.
-	Applets applets.List
+	Applets applets.List `json:"applets"`
 	// Compression says how the binaries are packed.
-	Compression Compression
+	Compression Compression `json:"compression"`
 	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.
-	GoVersion string
+	GoVersion string `json:"goVersion"`
 	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Go's own when empty.
-	GoProxy string
+	GoProxy string `json:"-"`
 	// DebianMirror is the http or https address of a Debian archive. Debian's own when empty.
-	DebianMirror string
+	DebianMirror string `json:"-"`
 	// Epoch is the time that the image and every file in it carry.
-	Epoch time.Time
+	Epoch time.Time `json:"epoch"`
 	// Tag is the repository and tag that the tarball names its image by, DefaultTag when empty.
-	Tag string
+	Tag string `json:"tag"`
 	// Entrypoint is the program that a container starts, with its arguments. The image's own when
 	// empty.
-	Entrypoint []string
+	Entrypoint []string `json:"entrypoint,omitempty"`
 	// Labels are further labels of the image. They win over the image's own.
-	Labels map[string]string
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Compression says how binaries are packed for the router's flash.

@@ -76,3 +76,18 @@ func (s Stage) Title() string {
 func shell(script string, args ...string) []string {
 	return append([]string{"sh", "-euc", script, "sh"}, args...)
 }
+
+// Installed is the stage that lists the Debian packages that another stage has, one a line: name,
+// architecture and version. It is the same for all stages that have the same packages.
+func Installed(s Stage) Stage {
+	listing := Stage{
+		Name: "packages", Base: s.Base, Packages: s.Packages, Architectures: s.Architectures,
+		Steps: [][]string{shell(`
+			dpkg-query -W -f '${Package} ${Architecture} ${Version}\n' | LC_ALL=C sort >"$1"`, OutDir+"/packages")},
+		Output: "packages",
+	}
+	if len(s.Architectures) > 0 {
+		listing.Platform = s.Platform
+	}
+	return listing
+}

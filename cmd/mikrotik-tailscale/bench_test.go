@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -96,55 +95,14 @@ func seconds(s stages, title string) string {
 	return ""
 }
 
-// sizes measures what the stages gave, as linked and as it lies in the image.
+// sizes tells what the components weigh, from what is in the cache.
 func sizes(b *testing.B, cache string) string {
 	b.Helper()
-	d, err := driver.Open(context.Background(), driver.Options{Cache: cache})
-	if err != nil {
-		b.Fatal(err)
+	var out, log bytes.Buffer
+	if code := run(b.Context(), []string{"sizes", "--cache-dir", cache}, &out, &log); code != 0 {
+		b.Fatalf("exit code %d:\n%s", code, log.String())
 	}
-	defer func() { _ = d.Close() }()
-	o := newOptions()
-	if err := o.resolve(); err != nil {
-		b.Fatal(err)
-	}
-	r, err := resolveFeatures(b.Context(), d, o.config)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return table(func(w *tabwriter.Writer) {
-		fmt.Fprint(w, "bytes\tcomponent\tas linked\tin the image\t\n")
-		for _, t := range platform.All() {
-			var linked, packed int64
-			for _, e := range recipe.Rootfs(t, o.config, r) {
-				in := int64(len(e.Text))
-				raw := in
-				if e.Stage != nil {
-					in = size(b, d, *e.Stage)
-					raw = in
-					if s, ok := e.Linked(); ok {
-						raw = size(b, d, s)
-					}
-					fmt.Fprintf(w, "%s\t%s\t%d\t%d\t\n", t, e.Path, raw, in)
-				}
-				linked, packed = linked+raw, packed+in
-			}
-			fmt.Fprintf(w, "%s\tall files\t%d\t%d\t\n", t, linked, packed)
-		}
-	})
-}
-
-func size(b *testing.B, d *driver.Driver, s recipe.Stage) int64 {
-	b.Helper()
-	path, err := d.Output(b.Context(), s)
-	if err != nil {
-		b.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return info.Size()
+	return out.String()
 }
 
 func table(fill func(*tabwriter.Writer)) string {

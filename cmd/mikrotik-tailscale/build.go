@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
@@ -118,7 +119,8 @@ type result struct {
 
 // build makes the tarballs of all targets and, once all are there, puts them where they belong.
 func build(ctx context.Context, o *options, targets []platform.Target, out destination, p *progress) (built []result, err error) {
-	err = o.products(ctx, targets, p, func(products []assembly.Product, scratch string) error {
+	err = o.products(ctx, targets, p, func(outputs assembly.Outputs, products []assembly.Product, scratch string) error {
+		var subjects []attest.Subject
 		for _, product := range products {
 			path, tarball, err := product.Write(ctx, scratch)
 			if err != nil {
@@ -129,8 +131,16 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 				Size: tarball.Size, SHA256: tarball.SHA256, RootfsSize: tarball.RootfsSize,
 				TailscaleVersion: o.config.TailscaleVersion, Features: product.Resolved.Features,
 			})
+			subjects = append(subjects, attest.Subject{Name: filepath.Base(path), SHA256: tarball.SHA256})
 		}
-		return out.place(ctx, built)
+		var beside []attest.File
+		if out.folder != "" {
+			b := attest.Build{Builder: attest.BuilderCommand, Products: products}
+			if beside, err = attest.Beside(ctx, outputs, b, subjects); err != nil {
+				return err
+			}
+		}
+		return out.place(ctx, built, beside)
 	})
 	return built, err
 }
@@ -138,7 +148,7 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 // products makes the root file systems of all targets at the same time and gives them to use, with
 // a folder to work in, for as long as that runs. One platform's error does not keep the others' from
 // being told.
-func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(products []assembly.Product, scratch string) error) (err error) {
+func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(outputs assembly.Outputs, products []assembly.Product, scratch string) error) (err error) {
 	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
 		return err
 	}
@@ -170,7 +180,7 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return use(products, scratch)
+	return use(d.Output, products, scratch)
 }
 
 func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (recipe.Resolved, error) {

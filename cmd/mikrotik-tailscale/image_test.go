@@ -12,6 +12,7 @@ import (
 
 	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
@@ -62,7 +63,7 @@ func TestImages(t *testing.T) {
 	require(t, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"},
 		driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
 	b := buildAllPlatforms(t)
-	tool(t, "sh", "-c", "cd dist && sha256sum --check --strict "+assembly.ChecksumsName)
+	tool(t, "sh", "-c", "cd dist && sha256sum --check --strict "+attest.ChecksumsName)
 	for i, target := range platform.All() {
 		t.Run(target.Name, func(t *testing.T) {
 			r := b.Tarballs[i]

@@ -13,6 +13,7 @@ import (
 
 	"dagger/mikrotik-tailscale/archive"
 	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -74,7 +75,7 @@ func probe(folder string) error {
 }
 
 // place copies what was built to where it belongs and notes the path.
-func (d destination) place(ctx context.Context, built []result) error {
+func (d destination) place(ctx context.Context, built []result, beside []attest.File) error {
 	folder := d.folder
 	if folder == "" {
 		folder = filepath.Dir(d.file)
@@ -82,27 +83,26 @@ func (d destination) place(ctx context.Context, built []result) error {
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return fmt.Errorf("making the output folder: %w", err)
 	}
-	var names, sums []string
 	for i := range built {
-		from := built[i].Path
 		to := d.file
 		if to == "" {
-			to = filepath.Join(folder, filepath.Base(from))
+			to = filepath.Join(folder, filepath.Base(built[i].Path))
 		}
-		if err := copyFile(ctx, to, from); err != nil {
+		if err := copyFile(ctx, to, built[i].Path); err != nil {
 			return err
 		}
 		built[i].Path = to
-		names, sums = append(names, filepath.Base(to)), append(sums, built[i].SHA256)
 	}
-	if d.folder == "" {
-		return nil
+	for _, f := range beside {
+		_, err := archive.WriteFile(ctx, filepath.Join(folder, f.Name), func(w io.Writer) error {
+			_, err := io.WriteString(w, f.Content)
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	_, err := archive.WriteFile(ctx, filepath.Join(folder, assembly.ChecksumsName), func(w io.Writer) error {
-		_, err := io.WriteString(w, assembly.Checksums(names, sums))
-		return err
-	})
-	return err
+	return nil
 }
 
 func copyFile(ctx context.Context, to, from string) error {

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// Gives the bill of materials of an image, in CycloneDX: every Go module, busybox, the C libraries,
+// the CA certificates, and every file with its sha256.
+func (m *MikrotikTailscale) Sbom(
+	ctx context.Context,
+	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	arch string,
+) (*dagger.File, error) {
+	work, product, err := m.product(ctx, arch)
+	if err != nil {
+		return nil, err
+	}
+	text, err := attest.SBOM(ctx, m.outputs(work), product)
+	if err != nil {
+		return nil, err
+	}
+	return dag.File(attest.SBOMName(product.Target), text), nil
+}
+
+// build is what provenance tells of: products, and the very images that stages started from.
+func (m *MikrotikTailscale) build(ctx context.Context, products []assembly.Product) (attest.Build, error) {
+	b := attest.Build{Builder: attest.BuilderEngine, Products: products}
+	for _, base := range []recipe.Base{recipe.BaseDebian, recipe.BaseGo} {
+		reference, err := m.image(base).ImageRef(ctx)
+		if err != nil {
+			return b, fmt.Errorf("asking for the digest of a base image: %w", err)
+		}
+		b.Images = append(b.Images, reference)
+	}
+	return b, nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/size"
+)
+
+func sizesCommand(asJSON *bool) *cobra.Command {
+	o := newOptions()
+	var arch []string
+	var asSVG bool
+	c := &cobra.Command{
+		Use:   "sizes [--arch all] [--json | --svg]",
+		Short: "Tell what each part of the images weighs",
+		Long: "Builds images and tells what each of their parts weighs, as it was linked and as it is\n" +
+			"stored in the image, in bytes: as a table, as JSON or as a picture.",
+		Example: "  mikrotik-tailscale sizes\n" +
+			"  mikrotik-tailscale sizes --arch arm --features +ssh --json\n" +
+			"  mikrotik-tailscale sizes --svg >sizes.svg",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			targets, err := parseTargets(arch)
+			if err != nil {
+				return usageError{err}
+			}
+			if *asJSON && asSVG {
+				return usageError{fmt.Errorf("--json and --svg are two forms of the same: give one of them")}
+			}
+			if err := o.resolve(); err != nil {
+				return err
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			text := ""
+			err = o.products(cmd.Context(), targets, p, func(_ assembly.Outputs, products []assembly.Product, _ string) error {
+				report, err := size.Measure(products)
+				switch {
+				case err != nil:
+				case *asJSON:
+					text, err = report.JSON()
+				case asSVG:
+					text, err = report.SVG()
+				default:
+					text = report.Table()
+				}
+				return err
+			})
+			p.close()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringSliceVar(&arch, "arch", []string{"all"}, "platforms to build for, or \"all\"")
+	flags.BoolVar(&asSVG, "svg", false, "draw a picture")
+	o.imageFlags(flags)
+	o.driverFlags(flags)
+	return c
+}

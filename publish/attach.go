@@ -1,0 +1,74 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Attachment is a text that is attached to something published, as an OCI referrer: a manifest of
+// its own, which names its subject. The subject stays as it is, and nobody who pulls it sees the
+// attachment without asking for it.
+type Attachment struct {
+	// Type is the media type of the text.
+	Type string
+	Text string
+}
+
+// emptyConfig is the configuration that OCI asks for where there is none.
+var emptyConfig = static.NewLayer([]byte("{}"), "application/vnd.oci.empty.v1+json")
+
+// attach pushes an attachment for a subject that is there.
+func attach(repository name.Repository, subject v1.Descriptor, a Attachment, options []remote.Option) error {
+	content := static.NewLayer([]byte(a.Text), types.MediaType(a.Type))
+	m := referrer{v1.Manifest{
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type,
+		Subject: &v1.Descriptor{MediaType: subject.MediaType, Size: subject.Size, Digest: subject.Digest},
+	}}
+	for _, blob := range []v1.Layer{emptyConfig, content} {
+		if err := remote.WriteLayer(repository, blob, options...); err != nil {
+			return fmt.Errorf("attaching %s to %s: %w", a.Type, subject.Digest, err)
+		}
+	}
+	descriptor, err := partial.Descriptor(emptyConfig)
+	if err != nil {
+		return err
+	}
+	m.manifest.Config = *descriptor
+	if descriptor, err = partial.Descriptor(content); err != nil {
+		return err
+	}
+	m.manifest.Layers = []v1.Descriptor{*descriptor}
+	raw, err := m.RawManifest()
+	if err != nil {
+		return err
+	}
+	digest, _, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	reference := repository.Digest(digest.String())
+	if _, err := remote.Head(reference, options...); err == nil {
+		return nil
+	}
+	if err := remote.Put(reference, m, options...); err != nil {
+		return fmt.Errorf("attaching %s to %s: %w", a.Type, subject.Digest, err)
+	}
+	return nil
+}
+
+// referrer is a manifest as it is pushed.
+type referrer struct{ manifest v1.Manifest }
+
+// RawManifest implements remote.Taggable.
+func (r referrer) RawManifest() ([]byte, error) { return json.Marshal(r.manifest) }
+
+// MediaType is what a manifest is pushed as.
+func (r referrer) MediaType() (types.MediaType, error) { return r.manifest.MediaType, nil }
