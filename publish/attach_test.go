@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +61,7 @@ func attachedTo(t *testing.T, subject name.Digest) map[string]string {
 
 // A registry of today has an interface for referrers, and one of yesterday keeps them in a tag.
 func TestAttachmentsAreFoundFromWhatTheyTellOf(t *testing.T) {
+	oras := testregistry.Program(t, "oras.land/oras/cmd/oras@v1.3.6")
 	modern := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	defer modern.Close()
 	for kind, address := range map[string]string{
@@ -79,6 +81,12 @@ func TestAttachmentsAreFoundFromWhatTheyTellOf(t *testing.T) {
 			found := attachedTo(t, digest)
 			if len(found) != 1 || found["application/vnd.test.origin+json"] != `{"origin":"here"}` {
 				t.Errorf("attached to the index: %v", found)
+			}
+			discover := exec.CommandContext(t.Context(), oras, "discover", "--plain-http", "--format", "json", reference)
+			out, err := discover.CombinedOutput()
+			var seen struct{ Referrers []struct{ Digest string } }
+			if err != nil || json.Unmarshal(out, &seen) != nil || len(seen.Referrers) != 1 {
+				t.Errorf("another client finds (%v):\n%s", err, out)
 			}
 			index, err := remote.Index(digest)
 			if err != nil {

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -23,12 +25,7 @@ const registryProgram = "github.com/distribution/distribution/v3/cmd/registry@v3
 func Start(t testing.TB, user, password string, readOnly bool) (address string) {
 	t.Helper()
 	dir := t.TempDir()
-	install := exec.CommandContext(t.Context(), "go", "install", registryProgram)
-	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("building a registry: %v\n%s", err, out)
-	}
+	program := Program(t, registryProgram)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +45,7 @@ func Start(t testing.TB, user, password string, readOnly bool) (address string) 
 		config += "auth:\n  htpasswd: {realm: test, path: " + dir + "/htpasswd}\n"
 	}
 	write(t, dir+"/config.yml", config)
-	server := exec.CommandContext(t.Context(), filepath.Join(dir, "registry"), "serve", dir+"/config.yml")
+	server := exec.CommandContext(t.Context(), program, "serve", dir+"/config.yml")
 	server.Env = []string{"OTEL_TRACES_EXPORTER=none"}
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := server.Start(); err != nil {
@@ -67,6 +64,20 @@ func Start(t testing.TB, user, password string, readOnly bool) (address string) 
 	}
 	t.Fatalf("the registry does not answer on %s", address)
 	return ""
+}
+
+// Program builds a Go program, named with its version, and gives its path.
+func Program(t testing.TB, module string) string {
+	t.Helper()
+	dir := t.TempDir()
+	install := exec.CommandContext(t.Context(), "go", "install", module)
+	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
+	install.Dir = dir
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", module, err, out)
+	}
+	name, _, _ := strings.Cut(path.Base(module), "@")
+	return filepath.Join(dir, name)
 }
 
 func write(t testing.TB, path, text string) {
