@@ -1,0 +1,211 @@
+// Checks the mikrotik-tailscale module from outside, with other programs, as those who use it meet it.
+//
+// dagger check -m tests runs all of them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"dagger/tests/internal/dagger"
+
+	"github.com/sourcegraph/conc/pool"
+)
+
+// Tests are the checks of the mikrotik-tailscale module.
+type Tests struct{}
+
+// kind is what a platform's image and programs have to be.
+type kind struct {
+	name, platform, machine string
+	// emulator runs the programs where the platform is not the machine's own.
+	emulator []string
+}
+
+var kinds = []kind{
+	{"amd64", "linux/amd64", "Advanced Micro Devices X86-64", []string{"qemu-x86_64-static"}},
+	{"arm64", "linux/arm64", "AArch64", []string{"qemu-aarch64-static"}},
+	{"arm", "linux/arm/v7", "ARM", []string{"qemu-arm-static", "-cpu", "cortex-a7"}},
+	{"armv5", "linux/arm/v5", "ARM", []string{"qemu-arm-static", "-cpu", "arm926"}},
+}
+
+// tools is a Debian system with some packages.
+func tools(packages ...string) *dagger.Container {
+	install := append([]string{"apt-get", "install", "-y", "-qq", "--no-install-recommends"}, packages...)
+	return dag.Container().From("debian:trixie-slim").
+		WithExec([]string{"apt-get", "update", "-qq"}).
+		WithEnvVariable("DEBIAN_FRONTEND", "noninteractive").
+		WithExec(install)
+}
+
+// run gives what a script prints, with arguments.
+func run(ctx context.Context, c *dagger.Container, script string, args ...string) (string, error) {
+	return c.WithExec(append([]string{"sh", "-euc", script, "sh"}, args...)).Stdout(ctx)
+}
+
+// forEach does work for all platforms at the same time.
+func forEach(work func(kind) error) error {
+	p := pool.New().WithErrors()
+	for _, k := range kinds {
+		p.Go(func() error {
+			if err := work(k); err != nil {
+				return fmt.Errorf("%s: %w", k.name, err)
+			}
+			return nil
+		})
+	}
+	return p.Wait()
+}
+
+// Checks that every platform gives a tarball of one layer, for the platform that it says, and that
+// the checksums are right.
+//
+// +check
+func (m *Tests) Tarballs(ctx context.Context) error {
+	c := tools("skopeo").WithMountedDirectory("/dist", dag.MikrotikTailscale().Tarballs()).WithWorkdir("/dist")
+	if _, err := run(ctx, c, "sha256sum --check --strict SHA256SUMS"); err != nil {
+		return err
+	}
+	return forEach(func(k kind) error {
+		got, err := run(ctx, c, `skopeo inspect --config --format '{{.OS}}/{{.Architecture}}/{{.Variant}} {{len .RootFS.DiffIDs}}' "docker-archive:$1"`,
+			"tailscale-"+k.name+".tar")
+		if err != nil {
+			return err
+		}
+		platform, layers, _ := strings.Cut(strings.TrimSpace(got), " ")
+		if strings.TrimSuffix(platform, "/") != k.platform || layers != "1" {
+			return fmt.Errorf("the image is for %s and has %s layers", platform, layers)
+		}
+		return nil
+	})
+}
+
+// Checks that every program in every image is a static one for the platform's machine.
+//
+// +check
+func (m *Tests) Programs(ctx context.Context) error {
+	c := tools("binutils")
+	return forEach(func(k kind) error {
+		got, err := run(ctx, c.WithMountedDirectory("/rootfs", dag.MikrotikTailscale().Rootfs(k.name)), `
+			for f in /rootfs/bin/busybox /rootfs/usr/local/bin/tailscaled; do
+				readelf -h "$f" | sed -n 's/^ *Machine: *//p'
+				if readelf -lW "$f" | grep -q INTERP; then echo "$f is not static"; fi
+			done`)
+		if err != nil {
+			return err
+		}
+		if want := k.machine + "\n" + k.machine + "\n"; got != want {
+			return fmt.Errorf("the programs are for\n%swanted is\n%s", got, want)
+		}
+		return nil
+	})
+}
+
+// Checks that Tailscale and every applet of the shell start, on an emulated processor.
+//
+// +check
+func (m *Tests) Starts(ctx context.Context) error {
+	applets, err := dag.MikrotikTailscale().ListApplets(ctx)
+	if err != nil {
+		return err
+	}
+	c := tools("qemu-user-static")
+	return forEach(func(k kind) error {
+		got, err := run(ctx, c.WithMountedDirectory("/rootfs", dag.MikrotikTailscale().Rootfs(k.name)), `
+			applets=$1; shift
+			"$@" /rootfs/usr/local/bin/tailscaled --version | head -n 1 | grep -qx '[0-9.]*' || echo "tailscaled does not start"
+			for a in $applets; do
+				code=0
+				"$@" /rootfs/bin/busybox "$a" --help </dev/null >/tmp/out 2>&1 || code=$?
+				if [ $code -ge 126 ] || grep -q 'applet not found' /tmp/out; then echo "$a ends with $code"; fi
+			done`, append([]string{strings.Join(strings.Fields(applets), " ")}, k.emulator...)...)
+		if err != nil {
+			return err
+		}
+		if got != "" {
+			return fmt.Errorf("what does not start:\n%s", got)
+		}
+		return nil
+	})
+}
+
+// Checks that a build that shares nothing with another one gives the same bytes.
+//
+// +check
+func (m *Tests) Reproducible(ctx context.Context) error {
+	var sums [2]string
+	for i, key := range []string{"", "another"} {
+		tarball := dag.MikrotikTailscale(dagger.MikrotikTailscaleOpts{CacheKey: key}).Tarball("armv5")
+		digest, err := tarball.Digest(ctx, dagger.FileDigestOpts{ExcludeMetadata: true})
+		if err != nil {
+			return err
+		}
+		sums[i] = digest
+	}
+	if sums[0] != sums[1] {
+		return fmt.Errorf("two builds give %s and %s", sums[0], sums[1])
+	}
+	return nil
+}
+
+// Checks that what is published to a registry is read back from it by another program, by tag and
+// by platform.
+//
+// +check
+func (m *Tests) Publishing(ctx context.Context) error {
+	registry := dag.Container().From("registry:3").WithExposedPort(5000).AsService()
+	reference, err := dag.MikrotikTailscale().Publish(ctx, "registry.test/router/tailscale",
+		dagger.MikrotikTailscalePublishOpts{Tags: []string{"stable"}, Registry: registry})
+	if err != nil {
+		return err
+	}
+	_, digest, _ := strings.Cut(reference, "@")
+	c := tools("skopeo").WithServiceBinding("registry", registry)
+	return forEach(func(k kind) error {
+		parts := append(strings.Split(k.platform, "/"), "")
+		got, err := run(ctx, c, `
+			from=docker://registry:5000/router/tailscale
+			skopeo inspect --tls-verify=false --override-arch "$2" --override-variant "$3" --format '{{.Digest}}' "$from:stable"
+			skopeo inspect --tls-verify=false --config --format '{{.Architecture}}/{{.Variant}}' --override-arch "$2" --override-variant "$3" "$from:stable"
+			skopeo inspect --tls-verify=false --config --format '{{.Architecture}}/{{.Variant}}' "$from:stable-$1"`,
+			k.name, parts[1], parts[2])
+		if err != nil {
+			return err
+		}
+		if want := fmt.Sprintf("%s\n%[2]s/%[3]s\n%[2]s/%[3]s\n", digest, parts[1], parts[2]); got != want {
+			return fmt.Errorf("read back is\n%swanted is\n%s", got, want)
+		}
+		return nil
+	})
+}
+
+// Checks that wrong arguments are refused with an error that names them.
+//
+// +check
+func (m *Tests) WrongArguments(ctx context.Context) error {
+	ours := func(o dagger.MikrotikTailscaleOpts) error {
+		_, err := dag.MikrotikTailscale(o).ListApplets(ctx)
+		return err
+	}
+	_, unknown := dag.MikrotikTailscale().Tarball("mips").Sync(ctx)
+	p := pool.New().WithErrors()
+	for want, err := range map[string]error{
+		`unknown platform "mips"`:               unknown,
+		`malformed Tailscale version "newest"`:  ours(dagger.MikrotikTailscaleOpts{TailscaleVersion: "newest"}),
+		`unknown compression "zip"`:             ours(dagger.MikrotikTailscaleOpts{Compression: "zip"}),
+		`unknown applet set "huge"`:             ours(dagger.MikrotikTailscaleOpts{AppletSet: "huge"}),
+		`unknown applet "frobnicate"`:           ours(dagger.MikrotikTailscaleOpts{AppletNames: []string{"ash", "frobnicate"}}),
+		`malformed entrypoint "sh"`:             ours(dagger.MikrotikTailscaleOpts{Entrypoint: []string{"sh"}}),
+		`malformed label "nothing"`:             ours(dagger.MikrotikTailscaleOpts{Labels: []string{"nothing"}}),
+		`malformed Debian mirror "ftp://there"`: ours(dagger.MikrotikTailscaleOpts{DebianMirror: "ftp://there"}),
+	} {
+		p.Go(func() error {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				return fmt.Errorf("the error %v does not say %s", err, want)
+			}
+			return nil
+		})
+	}
+	return p.Wait()
+}
