@@ -43,7 +43,8 @@ func run(t *testing.T, dir string, env []string, argv ...string) (string, error)
 // Debian's, which runs npm, is too old for them.
 func modules(t *testing.T) string {
 	t.Helper()
-	require(t, driver.Tool{Command: "node", Package: "nodejs"}, driver.Tool{Command: "npm", Package: "npm"})
+	require(t, driver.Tool{Command: "node", Package: "nodejs"}, driver.Tool{Command: "npm", Package: "npm"},
+		driver.Tool{Command: "git", Package: "git"}) // Renovate does not start without
 	manifest := read(t, "testdata/package.json")
 	cache, err := os.UserCacheDir()
 	if err != nil {
