@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/testregistry"
 )
 
@@ -85,7 +86,7 @@ func TestBuildGivesAContainerOfThePlatform(t *testing.T) {
 	if got := strings.TrimSpace(mustCall(t, "build", "--arch", "linux/arm/v7", "platform")); got != "linux/arm/v7" {
 		t.Errorf("platform = %q", got)
 	}
-	if got := mustCall(t, "build", "--arch", "amd64", "with-exec", "--args", "tailscale,version", "stdout"); !strings.HasPrefix(got, "1.102.5\n") {
+	if got := mustCall(t, "build", "--arch", "amd64", "with-exec", "--args", "tailscale,version", "stdout"); !strings.HasPrefix(got, recipe.TailscaleVersion+"\n") {
 		t.Errorf("tailscale version prints %q", got)
 	}
 	if got := mustCall(t, "build", "--arch", "amd64", "entrypoint"); !strings.Contains(got, "/usr/local/bin/tailscaled") {
@@ -132,7 +133,7 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 		"applet":      {[]string{"--applets", list, "list-applets"}, `mine.txt:3: unknown applet "frobnicate"`},
 		"applet set":  {[]string{"--applet-set", "huge", "list-applets"}, `unknown applet set "huge"`},
 		"compression": {[]string{"--compression", "zip", "list-applets"}, `unknown compression "zip"`},
-		"feature":     {[]string{"--features=+warpdrive", "tarball", "--arch", "arm"}, `Tailscale 1.102.5 has no feature "warpdrive"`},
+		"feature":     {[]string{"--features=+warpdrive", "tarball", "--arch", "arm"}, "Tailscale " + recipe.TailscaleVersion + ` has no feature "warpdrive"`},
 		"epoch":       {[]string{"--source-date-epoch", "now", "list-applets"}, `"now"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +167,7 @@ func TestPublishedImagesCanBeReadBack(t *testing.T) {
 	dry := mustCall(t, publish("--password", "env://REGISTRY_PASSWORD", "--dry-run")...)
 	first := mustCall(t, publish("--password", "env://REGISTRY_PASSWORD")...)
 	second := mustCall(t, publish("--password", "env://REGISTRY_PASSWORD")...)
-	if dry != first || first != second || !strings.HasPrefix(first, "routers.example/home/tailscale:1.102.5-mt.1@sha256:") {
+	if dry != first || first != second || !strings.HasPrefix(first, "routers.example/home/tailscale:"+recipe.Default().ImageVersion()+"@sha256:") {
 		t.Errorf("tried: %s\nfirst: %s\nsecond: %s", dry, first, second)
 	}
 	_, digest, _ := strings.Cut(strings.TrimSpace(first), "@")

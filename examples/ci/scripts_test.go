@@ -1,0 +1,249 @@
+package ci
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// What a user of the examples gives them, and the tag that they run for.
+const (
+	tag      = "1.102.5-mt.2"
+	address  = "registry.example/me/tailscale"
+	username = "me"
+	password = "hunter2"
+)
+
+// given are the variables and secrets that the examples ask for.
+var given = map[string]string{"REGISTRY_ADDRESS": address, "REGISTRY_USERNAME": username, "REGISTRY_PASSWORD": password}
+
+// job is what a CI runs for one event: the lines of a script, with the variables that it sets.
+type job struct {
+	shell string
+	lines []string
+	env   map[string]string
+}
+
+// jobs are the build and the publish job of every example.
+func jobs(t *testing.T) map[string]job {
+	all := githubJobs(t)
+	maps.Copy(all, gitlabJobs(t))
+	maps.Copy(all, woodpeckerJobs(t))
+	return all
+}
+
+func githubJobs(t *testing.T) map[string]job {
+	var file struct {
+		Jobs map[string]struct {
+			Steps []struct {
+				Run string
+				Env map[string]string
+			}
+		}
+	}
+	decode(t, "github.yml", &file)
+	expression := regexp.MustCompile(`^\$\{\{ (?:vars|secrets)\.(\w+) \}\}$`)
+	all := map[string]job{}
+	for name, j := range file.Jobs {
+		out := job{shell: "bash", env: map[string]string{}}
+		for _, step := range j.Steps {
+			out.lines = append(out.lines, step.Run)
+			for variable, text := range step.Env {
+				if text == "${{ github.ref_name }}" {
+					out.env[variable] = tag
+				} else if m := expression.FindStringSubmatch(text); m != nil && given[m[1]] != "" {
+					out.env[variable] = given[m[1]]
+				} else {
+					t.Errorf("github.yml: nobody was asked for %s", text)
+				}
+			}
+		}
+		all["github.yml "+name] = out
+	}
+	return all
+}
+
+func gitlabJobs(t *testing.T) map[string]job {
+	var file struct {
+		Dagger struct {
+			Before []string `yaml:"before_script"`
+		} `yaml:".dagger"`
+		Build, Publish struct{ Script []string }
+	}
+	decode(t, "gitlab-ci.yml", &file)
+	// GitLab sets these for every job.
+	env := map[string]string{
+		"CI_COMMIT_TAG": tag, "CI_REGISTRY_IMAGE": address, "CI_REGISTRY_USER": username, "CI_REGISTRY_PASSWORD": password,
+	}
+	return map[string]job{
+		"gitlab-ci.yml build":   {"sh", slices.Concat(file.Dagger.Before, file.Build.Script), env},
+		"gitlab-ci.yml publish": {"sh", slices.Concat(file.Dagger.Before, file.Publish.Script), env},
+	}
+}
+
+func woodpeckerJobs(t *testing.T) map[string]job {
+	w, err := readWoodpecker(read(t, "woodpecker.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expanded := regexp.MustCompile(`(^|[^$])\$\{`)
+	all := map[string]job{}
+	for _, step := range w.Steps {
+		if len(step.Commands) == 0 {
+			continue
+		}
+		out := job{shell: "sh", env: map[string]string{"CI_COMMIT_TAG": tag}}
+		for _, line := range step.Commands {
+			if expanded.MatchString(line) {
+				t.Errorf("woodpecker.yml: Woodpecker would expand this itself: %s", line)
+			}
+			out.lines = append(out.lines, strings.ReplaceAll(line, "$$", "$"))
+		}
+		for variable, v := range step.Environment {
+			out.env[variable] = v.plain
+			if v.secret != "" {
+				out.env[variable] = given[strings.ToUpper(v.secret)]
+			}
+		}
+		all["woodpecker.yml "+step.Name] = out
+	}
+	return all
+}
+
+func decode(t *testing.T, path string, into any) {
+	t.Helper()
+	if err := yaml.Unmarshal(read(t, path), into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// calls runs a job with stand-ins for the programs that a CI's machine has or gets, and gives the
+// arguments of dagger.
+func calls(t *testing.T, j job) []string {
+	t.Helper()
+	dir := t.TempDir()
+	for program, text := range map[string]string{"dagger": `printf '%s\n' "$@" >>calls`, "docker": "exit 0", "wget": "exit 0"} {
+		path := filepath.Join(dir, program)
+		write(t, path, []byte("#!/bin/sh\n"+text+"\n"))
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
+	for variable, text := range j.env {
+		env = append(env, variable+"="+text)
+	}
+	write(t, filepath.Join(dir, "script"), []byte(strings.Join(j.lines, "\n")+"\n"))
+	if out, err := run(t, dir, nil, "shellcheck", "--shell="+j.shell, "script"); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := run(t, dir, env, j.shell, "-e", "script"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return strings.Fields(string(read(t, filepath.Join(dir, "calls"))))
+}
+
+func TestScriptsCallTheModule(t *testing.T) {
+	require(t, shellcheck)
+	all := jobs(t)
+	for _, file := range slices.Sorted(maps.Keys(linters)) {
+		t.Run(file, func(t *testing.T) {
+			want := strings.Fields("call tarballs export --path dist")
+			if got := calls(t, all[file+" build"]); !slices.Equal(got, want) {
+				t.Errorf("a change calls dagger with %q, want %q", got, want)
+			}
+			publish := all[file+" publish"]
+			secret := ""
+			for variable, text := range publish.env {
+				if text == password {
+					secret = variable
+				}
+			}
+			want = strings.Fields("call --tailscale-version 1.102.5 --revision 2 publish --address " + address +
+				" --tags stable --username " + username + " --password env://" + secret)
+			if got := calls(t, publish); !slices.Equal(got, want) {
+				t.Errorf("a tag calls dagger with %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// What the scripts call has to be there: functions of the module, and options that they or the
+// module's constructor take.
+func TestTheModuleHasWhatTheScriptsCall(t *testing.T) {
+	has := options(t)
+	for name, j := range jobs(t) {
+		function, exported := "new", false
+		for _, word := range calls(t, j)[1:] {
+			switch {
+			case exported: // export is the engine's own function
+			case word == "export":
+				exported = true
+			case strings.HasPrefix(word, "--"):
+				if !slices.Contains(has[function], word[2:]) {
+					t.Errorf("%s: %s has no option %s; it has %q", name, function, word, has[function])
+				}
+			case has[word] != nil:
+				function = word
+			}
+		}
+		if function == "new" {
+			t.Errorf("%s calls no function of the module", name)
+		}
+	}
+}
+
+// options are the arguments of the module's functions, all by their names on the command line.
+func options(t *testing.T) map[string][]string {
+	t.Helper()
+	sources, err := filepath.Glob(root + "/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{}
+	for _, source := range sources {
+		file, err := parser.ParseFile(token.NewFileSet(), source, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || !f.Name.IsExported() || strings.HasSuffix(source, "_test.go") {
+				continue
+			}
+			names := []string{}
+			for _, p := range f.Type.Params.List {
+				for _, n := range p.Names {
+					names = append(names, kebab(n.Name))
+				}
+			}
+			all[kebab(f.Name.Name)] = names
+		}
+	}
+	if len(all) == 0 {
+		t.Fatal(fmt.Errorf("no function in %q", sources))
+	}
+	return all
+}
+
+func kebab(name string) string {
+	var out strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			out.WriteByte('-')
+		}
+		out.WriteRune(unicode.ToLower(r))
+	}
+	return out.String()
+}

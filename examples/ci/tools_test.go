@@ -1,0 +1,116 @@
+package ci
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/gofrs/flock"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// root is the top of the repository.
+const root = "../.."
+
+func require(t *testing.T, tools ...driver.Tool) {
+	t.Helper()
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, tools...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run gives what a command prints on both outputs.
+func run(t *testing.T, dir string, env []string, argv ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// modules is the folder with what testdata/package.json names. It is kept in the user's cache
+// folder, since it takes half a minute and 500 MB. The Node.js in it is for the programs in it:
+// Debian's, which runs npm, is too old for them.
+func modules(t *testing.T) string {
+	t.Helper()
+	require(t, driver.Tool{Command: "node", Package: "nodejs"}, driver.Tool{Command: "npm", Package: "npm"},
+		driver.Tool{Command: "git", Package: "git"}) // Renovate does not start without
+	manifest := read(t, "testdata/package.json")
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(manifest)
+	dir := filepath.Join(cache, recipe.Title+"-npm", hex.EncodeToString(sum[:8]))
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(dir + ".lock")
+	if err := lock.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	if _, err := os.Stat(dir); err == nil {
+		return filepath.Join(dir, "node_modules")
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	making := dir + ".new"
+	if err := os.RemoveAll(making); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(making, "package.json"), manifest)
+	if out, err := run(t, making, nil, "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"); err != nil {
+		t.Fatalf("npm install: %v\n%s", err, out)
+	}
+	if err := os.Rename(making, dir); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "node_modules")
+}
+
+// node is the command line that runs a program of modules.
+func node(t *testing.T, program string) []string {
+	t.Helper()
+	dir := modules(t)
+	arch := map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
+	return []string{filepath.Join(dir, "node-linux-"+arch, "bin", "node"), filepath.Join(dir, ".bin", program)}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// changed is a text with one thing in it replaced, which has to be there.
+func changed(t *testing.T, text []byte, from, to string) []byte {
+	t.Helper()
+	if !bytes.Contains(text, []byte(from)) {
+		t.Fatalf("there is no %q to replace", from)
+	}
+	return bytes.Replace(text, []byte(from), []byte(to), 1)
+}
