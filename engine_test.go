@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,7 @@ import (
 // The tests of this file run the module as its users do, with the dagger command on a live engine.
 // Where there is none they are skipped, saying so.
 
-func needEngine(t *testing.T) {
+func needEngine(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("dagger"); err != nil {
 		t.Skip("not run: there is no dagger command on this machine")
@@ -33,7 +35,7 @@ func needEngine(t *testing.T) {
 }
 
 // dagger runs the dagger command in the module's folder. Its error carries what it printed.
-func daggerCall(t *testing.T, args ...string) (string, error) {
+func daggerCall(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"call", "--progress=plain"}, args...)...)
 	var log strings.Builder
@@ -57,6 +59,50 @@ func mustCall(t *testing.T, args ...string) string {
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+var (
+	colour    = regexp.MustCompile("\x1b\\[[0-9;]*m")
+	stepBegun = regexp.MustCompile(`^(\d+) +: .* withExec (.*)`)
+	stepEnded = regexp.MustCompile(`^(\d+) +: .*Container\.withExec DONE`)
+)
+
+// stepsRun are the steps that a call has run, and not taken from the engine's cache.
+func stepsRun(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"call", "--progress=plain"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("dagger call %s: %v\n%s", strings.Join(args, " "), err, lastLines(string(out), 40))
+	}
+	begun := map[string]string{}
+	var run []string
+	for line := range strings.Lines(colour.ReplaceAllString(string(out), "")) {
+		if m := stepBegun.FindStringSubmatch(line); m != nil {
+			begun[m[1]] = m[2]
+		} else if m := stepEnded.FindStringSubmatch(line); m != nil {
+			run = append(run, begun[m[1]])
+		}
+	}
+	return strings.Join(run, "\n")
+}
+
+func TestAChangeRunsOnlyWhatItConcerns(t *testing.T) {
+	needEngine(t)
+	word := strings.ToLower(rand.Text())
+	mustCall(t, "tailscale", "--arch", "arm", "size")
+	run := stepsRun(t, "--labels", "try="+word, "--applet-names", "ash,sh,true", "rootfs", "--arch", "arm", "entries")
+	if strings.Contains(run, "go -C") {
+		t.Errorf("other applets compile Tailscale again:\n%s", run)
+	}
+	first := stepsRun(t, "--cache-key", word, "busybox", "--arch", "arm", "size")
+	second := stepsRun(t, "--cache-key", word, "busybox", "--arch", "armv5", "size")
+	if !strings.Contains(first, "download-file") || !strings.Contains(first, "make -s") {
+		t.Errorf("with a new cache key, a build takes things from the cache. It ran:\n%s", first)
+	}
+	if strings.Contains(second, "download-file") || !strings.Contains(second, "make -s") {
+		t.Errorf("for another platform the build ran:\n%s", second)
+	}
 }
 
 // The engine and the engine-free command run the same stages on other machinery.
@@ -115,6 +161,39 @@ func TestStagesAreFunctions(t *testing.T) {
 	}
 	if got := mustCall(t, "rootfs", "--arch", "amd64", "entries", "--path", "usr/local/bin"); got != "tailscale\ntailscaled\n" {
 		t.Errorf("entries = %q", got)
+	}
+}
+
+func TestSizesAndBillsAreFunctions(t *testing.T) {
+	needEngine(t)
+	if got := mustCall(t, "sizes", "--platforms", "arm", "table"); !strings.Contains(got, "certificates") {
+		t.Errorf("table:\n%s", got)
+	}
+	if got := mustCall(t, "sizes", "--platforms", "arm", "json"); !strings.Contains(got, `"component`) {
+		t.Errorf("JSON:\n%s", got)
+	}
+	if got := mustCall(t, "sbom", "--arch", "arm", "contents"); !strings.Contains(got, `"bomFormat": "CycloneDX"`) {
+		t.Errorf("bill of materials:\n%s", got)
+	}
+}
+
+// examples/go is a module that depends on this one and publishes to a registry of its own.
+func TestTheExampleModule(t *testing.T) {
+	needEngine(t)
+	got := mustCall(t, "-m", "examples/go", "publish")
+	if !strings.HasPrefix(got, "registry.home.example/tailscale:"+recipe.Default().ImageVersion()+"@sha256:") {
+		t.Errorf("reference = %q", got)
+	}
+}
+
+// The checks of tests/ look at the module from outside.
+func TestChecks(t *testing.T) {
+	needEngine(t)
+	for _, args := range [][]string{{"check"}, {"check", "-m", "tests"}} {
+		out, err := exec.CommandContext(t.Context(), "dagger", append(args, "--progress=plain")...).CombinedOutput()
+		if err != nil {
+			t.Errorf("dagger %s: %v\n%s", strings.Join(args, " "), err, lastLines(string(out), 60))
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ type MikrotikTailscale struct {
 	// +private
 	GoProxy string
 	// +private
+	GoSumDB string
+	// +private
 	DebianMirror string
 	// +private
 	GoImage string
@@ -118,6 +120,11 @@ func New(
 	//
 	// +optional
 	goProxy string,
+	// GOSUMDB setting that vouches for what the Go proxy gives: off where a proxy of your own is
+	// trusted. Go's own when left out.
+	//
+	// +optional
+	goSumdb string,
 	// Address of a Debian archive, such as http://mirror.example/debian. That of the Debian image
 	// when left out.
 	//
@@ -167,7 +174,7 @@ func New(
 		TailscaleVersion: tailscaleVersion, Features: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
 		AppletSource: appletSet, Compression: compression,
-		GoVersion: goVersion, GoProxy: goProxy, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
+		GoVersion: goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
 		Extra: extra, Entrypoint: entrypoint, Labels: labels, Revision: recipe.Revision, CacheKey: cacheKey,
 		SourceDateEpoch: sourceDateEpoch, Tag: tag,
 	}
@@ -203,7 +210,7 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	for field, given := range map[*string]string{
 		&c.TailscaleVersion: m.TailscaleVersion, &c.BusyboxVersion: m.BusyboxVersion,
 		&c.BusyboxChecksum: m.BusyboxChecksum, &c.BusyboxURL: m.BusyboxURL,
-		&c.GoVersion: m.GoVersion, &c.GoProxy: m.GoProxy, &c.DebianMirror: m.DebianMirror,
+		&c.GoVersion: m.GoVersion, &c.GoProxy: m.GoProxy, &c.GoSumDB: m.GoSumDB, &c.DebianMirror: m.DebianMirror,
 	} {
 		if given != "" {
 			*field = given

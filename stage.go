@@ -41,6 +41,9 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 		if m.GoProxy != "" {
 			c = c.WithEnvVariable("GOPROXY", m.GoProxy)
 		}
+		if m.GoSumDB != "" {
+			c = c.WithEnvVariable("GOSUMDB", m.GoSumDB)
+		}
 		return c
 	}
 	// apt locks its folders, so one stage at a time may use them.

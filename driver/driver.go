@@ -43,6 +43,8 @@ type Options struct {
 	Fresh bool
 	// GoProxy is the GOPROXY setting. What "go env" says when empty.
 	GoProxy string
+	// GoSumDB is the GOSUMDB setting. What "go env" says when empty.
+	GoSumDB string
 	// DebianMirror is the address of a Debian archive. mmdebstrap's own choice when empty.
 	DebianMirror string
 	// Observe is called when a stage begins and ends, from several goroutines. May be nil.

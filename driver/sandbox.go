@@ -123,6 +123,9 @@ func (s *sandbox) goToolchain(ctx context.Context, d *Driver, stage recipe.Stage
 	if d.GoProxy != "" {
 		env = append(env, "GOPROXY="+d.GoProxy)
 	}
+	if d.GoSumDB != "" {
+		env = append(env, "GOSUMDB="+d.GoSumDB)
+	}
 	settings := []string{"GOROOT", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"}
 	out, err := runCommand(ctx, env, append([]string{"go", "-C", d.scratch, "env", "-json"}, settings...)...)
 	if err != nil {

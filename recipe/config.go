@@ -44,6 +44,8 @@ type Config struct {
 	GoVersion string `json:"goVersion"`
 	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Go's own when empty.
 	GoProxy string `json:"-"`
+	// GoSumDB is the GOSUMDB setting that vouches for what the proxy gives. Go's own when empty.
+	GoSumDB string `json:"-"`
 	// DebianMirror is the http or https address of a Debian archive. Debian's own when empty.
 	DebianMirror string `json:"-"`
 	// Epoch is the time that the image and every file in it carry.

@@ -35,6 +35,7 @@ func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.TailscaleVersion, "tailscale-version", c.TailscaleVersion, "Tailscale release; even minor versions are stable ones")
 	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded where this machine has another")
 	flags.StringVar(&c.GoProxy, "go-proxy", "", "GOPROXY setting to download with (default what \"go env\" says)")
+	flags.StringVar(&c.GoSumDB, "go-sumdb", "", "GOSUMDB setting that vouches for what the proxy gives, off for none (default what \"go env\" says)")
 	flags.StringVar(&c.DebianMirror, "debian-mirror", "", "address of a Debian archive, such as http://mirror.example/debian (default Debian's own)")
 }
 
@@ -125,7 +126,7 @@ func (o *options) applets() (applets.List, error) {
 func (o *options) driverOptions(observe func(driver.Event)) driver.Options {
 	return driver.Options{
 		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Observe: observe,
-		GoProxy: o.config.GoProxy, DebianMirror: o.config.DebianMirror,
+		GoProxy: o.config.GoProxy, GoSumDB: o.config.GoSumDB, DebianMirror: o.config.DebianMirror,
 	}
 }
 

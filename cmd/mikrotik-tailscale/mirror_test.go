@@ -1,0 +1,171 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// insideMirror says to the test program that it runs where nothing but the mirrors can be reached,
+// and which folder they are in.
+const insideMirror = "MIKROTIK_TAILSCALE_TEST_MIRROR"
+
+// TestBehindAMirror fills mirrors of everything that a build downloads, and then builds in a
+// network of its own, where nothing but these mirrors can be reached. The result is kept for as long
+// as the test program stays the same.
+func TestBehindAMirror(t *testing.T) {
+	if folder := os.Getenv(insideMirror); folder != "" {
+		buildBehind(t, folder)
+		return
+	}
+	base, err := driver.DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := base + "-mirror"
+	passed := filepath.Join(folder, "passed")
+	this := sumOfThisProgram(t)
+	if before, err := os.ReadFile(passed); err == nil && string(before) == this {
+		t.Log("this very program has passed before")
+		return
+	}
+	require(t, driver.Tools()...)
+	// With the mirrors filling, the whole network is there.
+	buildWith(t, folder, mirrors(t, folder, debianArchive(t)))
+	inside := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh",
+		os.Args[0], "-test.run=^TestBehindAMirror$", "-test.v")
+	inside.Env = append(os.Environ(), insideMirror+"="+folder)
+	if out, err := inside.CombinedOutput(); err != nil || !strings.Contains(string(out), "built without a network") {
+		t.Fatalf("in a network of its own: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(passed, []byte(this), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sumOfThisProgram(t *testing.T) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(read(t, os.Args[0])))
+	return hex.EncodeToString(sum[:])
+}
+
+func buildBehind(t *testing.T, folder string) {
+	interfaces, err := net.Interfaces()
+	if err != nil || len(interfaces) != 1 {
+		t.Fatalf("not a network of its own: %v (%v)", interfaces, err)
+	}
+	buildWith(t, folder, mirrors(t, folder, ""))
+	t.Log("built without a network")
+}
+
+// buildWith builds from mirrors alone. The cache has none of what is downloaded.
+func buildWith(t *testing.T, folder string, flags []string) {
+	t.Helper()
+	cache := filepath.Join(folder, "cache")
+	if err := driver.RemoveAll(filepath.Join(cache, "go-mod")); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"build", "--arch", "armv5", "--output", t.TempDir(), "--cache-dir", cache, "--no-cache", "--jobs", "1"}, flags...)
+	if _, stderr, code := call(t, args...); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, stderr)
+	}
+}
+
+// mirrors serves what is in folder, and gives the options that make a build use it. With the address
+// of a Debian archive, what is missing is brought from there and from where Go gets its modules.
+func mirrors(t *testing.T, folder, debian string) []string {
+	t.Helper()
+	goProxy := ""
+	if debian != "" {
+		goProxy, _, _ = strings.Cut(strings.TrimSpace(tool(t, "go", "env", "GOPROXY")), ",")
+	}
+	return []string{
+		"--debian-mirror", mirror(t, filepath.Join(folder, "debian"), debian),
+		"--go-proxy", mirror(t, filepath.Join(folder, "go"), goProxy),
+		"--go-sumdb", "off",
+		"--busybox-url", mirror(t, filepath.Join(folder, "debian"), debian) +
+			"/pool/main/b/busybox/busybox_" + recipe.BusyboxVersion + ".orig.tar.bz2",
+	}
+}
+
+// debianArchive is where this machine gets Debian from.
+func debianArchive(t *testing.T) string {
+	t.Helper()
+	for line := range strings.Lines(tool(t, "apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages", "Origin: Debian")) {
+		if address, suite, _ := strings.Cut(strings.TrimSpace(line), " "); !strings.Contains(suite, "-") {
+			return strings.TrimSuffix(address, "/")
+		}
+	}
+	t.Fatal("this machine gets no Debian release from anywhere")
+	return ""
+}
+
+// mirror serves a folder on this machine and gives its address. A file that is missing comes from
+// upstream, where there is one.
+func mirror(t *testing.T, folder, upstream string) string {
+	t.Helper()
+	var lock sync.Map
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := filepath.Join(folder, filepath.FromSlash(r.URL.Path), "content")
+		mine, _ := lock.LoadOrStore(path, new(sync.Mutex))
+		mine.(*sync.Mutex).Lock()
+		defer mine.(*sync.Mutex).Unlock()
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && upstream != "" {
+			if err := bring(r, path, upstream+r.URL.EscapedPath()); err != nil {
+				http.Error(w, err.Error(), http.StatusNotFound)
+				return
+			}
+		}
+		file, err := os.Open(path)
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		defer func() { _ = file.Close() }()
+		_, _ = io.Copy(w, file)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func bring(r *http.Request, path, url string) error {
+	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, response.Status)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path+".part", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, response.Body)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path+".part", path)
+}

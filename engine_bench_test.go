@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// timedCall runs the module as a user would and tells how long that took.
+func timedCall(b *testing.B, key string, args ...string) time.Duration {
+	b.Helper()
+	began := time.Now()
+	out, err := daggerCall(b, append([]string{"--cache-key", key}, args...)...)
+	if err != nil {
+		b.Fatalf("dagger call %s: %v\n%s", strings.Join(args, " "), err, lastLines(out, 40))
+	}
+	return time.Since(began)
+}
+
+// BenchmarkEngine measures calls on a live engine, side by side: with nothing in its cache, with
+// everything, and with one input changed. Each round has a cache key of its own.
+func BenchmarkEngine(b *testing.B) {
+	needEngine(b)
+	for round := 0; b.Loop(); round++ {
+		parallel, row := fmt.Sprintf("bench-%d-%d-a", time.Now().UnixNano(), round), fmt.Sprintf("bench-%d-%d-b", time.Now().UnixNano(), round)
+		dir := b.TempDir()
+		list := filepath.Join(dir, "applets.txt")
+		if err := os.WriteFile(list, []byte("ash\nsh\nls\nip\n"), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		tarballs := []string{"tarballs", "export", "--path", dir}
+		var text strings.Builder
+		w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+		row4 := time.Duration(0)
+		tell := func(what string, took time.Duration) { fmt.Fprintf(w, "%s\t%.1f s\n", what, took.Seconds()) }
+		tell("four platforms at once, cold", timedCall(b, parallel, tarballs...))
+		tell("the same again, warm", timedCall(b, parallel, tarballs...))
+		tell("with other applets", timedCall(b, parallel, append([]string{"--applets", list}, tarballs...)...))
+		tell("with one more Tailscale feature", timedCall(b, parallel, append([]string{"--features=+ssh"}, tarballs...)...))
+		tell("with another revision", timedCall(b, parallel, append([]string{"--revision", "2"}, tarballs...)...))
+		for i, t := range platform.All() {
+			took := timedCall(b, row, "tarball", "--arch", t.Name, "export", "--path", filepath.Join(dir, t.Name+".tar"))
+			row4 += took
+			tell(fmt.Sprintf("platform %d of four in a row, cold: %s", i+1, t.Name), took)
+		}
+		tell("four platforms in a row, cold", row4)
+		if err := w.Flush(); err != nil {
+			b.Fatal(err)
+		}
+		// A benchmark's own log is cut after ten lines.
+		fmt.Printf("\n%s", text.String())
+	}
+}
