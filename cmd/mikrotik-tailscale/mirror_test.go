@@ -45,13 +45,22 @@ func TestBehindAMirror(t *testing.T) {
 		return
 	}
 	require(t, driver.Tools()...)
-	// With the mirrors filling, the whole network is there.
-	buildWith(t, folder, mirrors(t, folder, debianArchive(t)))
-	inside := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh",
-		os.Args[0], "-test.run=^TestBehindAMirror$", "-test.v")
-	inside.Env = append(os.Environ(), insideMirror+"="+folder)
-	if out, err := inside.CombinedOutput(); err != nil || !strings.Contains(string(out), "built without a network") {
-		t.Fatalf("in a network of its own: %v\n%s", err, out)
+	inside := func() (string, error) {
+		cmd := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh",
+			os.Args[0], "-test.run=^TestBehindAMirror$", "-test.v", "-test.timeout=1h")
+		cmd.Env = append(os.Environ(), insideMirror+"="+folder)
+		out, err := cmd.CombinedOutput()
+		if err == nil && !strings.Contains(string(out), "built without a network") {
+			err = errors.New("nothing was built")
+		}
+		return string(out), err
+	}
+	// The mirrors of an earlier time may do. If not, a build with the whole network fills them.
+	if _, err := inside(); err != nil {
+		buildWith(t, folder, mirrors(t, folder, debianArchive(t)))
+		if out, err := inside(); err != nil {
+			t.Fatalf("in a network of its own: %v\n%s", err, out)
+		}
 	}
 	if err := os.WriteFile(passed, []byte(this), 0o644); err != nil {
 		t.Fatal(err)
@@ -80,7 +89,7 @@ func buildWith(t *testing.T, folder string, flags []string) {
 	if err := driver.RemoveAll(filepath.Join(cache, "go-mod")); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"build", "--arch", "armv5", "--output", t.TempDir(), "--cache-dir", cache, "--no-cache", "--jobs", "1"}, flags...)
+	args := append([]string{"build", "--arch", "armv5", "--output", t.TempDir(), "--cache-dir", cache, "--no-cache", "--compression", "none"}, flags...)
 	if _, stderr, code := call(t, args...); code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, stderr)
 	}
