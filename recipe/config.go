@@ -129,6 +129,8 @@ func (c *Config) Validate() error {
 	}
 	if len(c.Applets.Names()) == 0 {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))
+	} else if err := missingApplets(c.Applets); err != nil {
+		problems = append(problems, err)
 	}
 	if c.Tag == "" {
 		c.Tag = DefaultTag(c.TailscaleVersion)
