@@ -115,7 +115,7 @@ func command(t testing.TB, name string, args ...string) string {
 // test is about time.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for range 900 {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); {
 		if holds() {
 			return
 		}

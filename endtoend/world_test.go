@@ -24,7 +24,7 @@ type world struct {
 
 // site is a home: its router with RouterOS's part (the gateway) and the container's, and a host.
 // The gateway does what RouterOS is configured to do in docs/usage.md: it masquerades what leaves to
-// the internet, and sends to the container what is meant for the tailnet.
+// the internet, lets nobody in from there, and sends to the container what is meant for the tailnet.
 type site struct {
 	gateway, container, host namespace
 	wan, lan4, lan6          string // the addresses of the gateway's uplink and of the host
@@ -80,8 +80,11 @@ func (w *world) site(number int) site {
 		s.host, "lan", []string{s.lan4 + "/24", s.lan6 + "/64"})
 	s.host.routes(fmt.Sprintf("default 192.168.8%d.1", number), fmt.Sprintf("::/0 fd8%d::1", number))
 	s.gateway.routes("100.64.0.0/10 172.20.0.2", "192.168.80.0/20 172.20.0.2", "fd7a:115c:a1e0::/48 fd20::2", "fd80::/12 fd20::2")
-	s.gateway.command("iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "wan", "-j", "MASQUERADE")
-	s.gateway.command("ip6tables", "-t", "nat", "-A", "POSTROUTING", "-o", "wan", "-j", "MASQUERADE")
+	for _, tables := range []string{"iptables", "ip6tables"} {
+		s.gateway.command(tables, "-t", "nat", "-A", "POSTROUTING", "-o", "wan", "-j", "MASQUERADE")
+		// As RouterOS does by default. Without it, a packet that comes too early keeps the way closed.
+		s.gateway.command(tables, "-A", "INPUT", "-i", "wan", "-m", "conntrack", "--ctstate", "NEW", "-p", "udp", "-j", "DROP")
+	}
 	return s
 }
 
