@@ -103,10 +103,10 @@ func TestStagesAreFunctions(t *testing.T) {
 		t.Errorf("%d bytes were packed into %d", a, b)
 	}
 	list := filepath.Join(dir, "mine.txt")
-	if err := os.WriteFile(list, []byte("ash\nsh\nip\nmkdir\nmknod\nnc\nrm\nsed\nsleep\n"), 0o644); err != nil {
+	if err := os.WriteFile(list, []byte("ash\nsh\nip\nmkdir\nmknod\nnc\nrm\nsed\nsleep\ntimeout\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := mustCall(t, "--applets", list, "list-applets"); got != "ash\nip\nmkdir\nmknod\nnc\nrm\nsed\nsh\nsleep\n" {
+	if got := mustCall(t, "--applets", list, "list-applets"); got != "ash\nip\nmkdir\nmknod\nnc\nrm\nsed\nsh\nsleep\ntimeout\n" {
 		t.Errorf("applets = %q", got)
 	}
 	if got := mustCall(t, "list-features"); !strings.Contains(got, "* netstack") || !strings.Contains(got, "  ssh") {

@@ -1,15 +1,18 @@
 package endtoend
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"dagger/mikrotik-tailscale/assembly"
 )
@@ -90,8 +93,9 @@ func startContainer(t testing.TB, o options) *container {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.cmd.Process.Pid))
 		c.init, _ = strconv.Atoi(strings.TrimSpace(string(children)))
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.init))
-		// Before that it is the setup.
-		return c.ended() || c.init > 0 && (strings.Contains(string(line), "entrypoint") || strings.Contains(string(line), "/tailscaled\x00") || strings.HasPrefix(string(line), "tailscaled\x00"))
+		program, _, _ := strings.Cut(string(line), "\x00")
+		// Before, it is what makes the namespaces, and the setup.
+		return c.ended() || program != "" && !slices.Contains([]string{"unshare", "sh", "/usr/sbin/chroot"}, program)
 	})
 	if c.ended() {
 		t.Fatalf("%s ended:\n%s", o.name, c.log())
@@ -101,9 +105,12 @@ func startContainer(t testing.TB, o options) *container {
 
 // sh runs a shell script in the container, as "/container/shell" does.
 func (c *container) sh(script string) (string, error) {
-	cmd := exec.CommandContext(c.t.Context(), "nsenter", "--target="+strconv.Itoa(c.init), "--mount", "--uts", "--net", "--pid", "--root", "--wd",
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "nsenter", "--target="+strconv.Itoa(c.init), "--mount", "--uts", "--net", "--pid", "--root", "--wd",
 		"--", "/bin/sh", "-c", script)
 	cmd.Env = []string{"PATH=/usr/local/bin:/bin", "HOME=/root"}
+	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -19,11 +19,13 @@ import (
 // headscaleVersion is the control server that people run themselves.
 const headscaleVersion = "v0.27.1"
 
-// serverAddress is where all servers are, in the namespace that plays the internet.
+// serverAddress is where all servers are, in the namespace that plays the internet. Tailscale
+// insists on TLS for a control server that failed once, but where its address is a private one.
 const (
 	serverAddress  = "198.18.0.1"
 	serverAddress6 = "2001:db8::1"
-	controlURL     = "http://" + serverAddress + ":8080"
+	controlAddress = "10.0.0.1"
+	controlURL     = "http://" + controlAddress + ":8080"
 )
 
 // programs are built from modules as the proxy gives them, each in a module of its own.
@@ -82,7 +84,7 @@ type control struct {
 
 const headscaleConfig = `
 server_url: ` + controlURL + `
-listen_addr: ` + serverAddress + `:8080
+listen_addr: ` + controlAddress + `:8080
 metrics_listen_addr: 127.0.0.1:9090
 grpc_listen_addr: 127.0.0.1:50443
 noise: {private_key_path: %[1]s/noise.key}

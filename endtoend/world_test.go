@@ -38,7 +38,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, internet: newNamespace(t, "internet")}
 	w.internet.ip("link", "add", "bridge", "type", "bridge")
 	w.internet.addresses("bridge", serverAddress+"/24", serverAddress6+"/64")
-	w.internet.addresses("lo", websiteAddress+"/32")
+	w.internet.addresses("lo", websiteAddress+"/32", controlAddress+"/32")
 	w.control = newControl(t, w.internet)
 	w.dns = serveDNS(t, w.internet)
 	website := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -53,14 +53,21 @@ mend() {
 
 # up FLAG... makes the daemon's settings those of the environment. The key comes in through a pipe:
 # arguments and environments can be read by others. It is only used by a daemon that is logged out,
-# so that a router comes back after the key has expired.
+# so that a router comes back after the key has expired. The user's own flags go before: the command
+# takes none twice.
 up() {
+	local flag name
 	set -- --reset --netfilter-mode=off --timeout=60s "$@" ${TS_LOGIN_SERVER:+"--login-server=$TS_LOGIN_SERVER"}
 	case $state,$key,${TS_EXTRA_ARGS-} in
-	NeedsLogin,file:*,* | *,file:*,*--force-reauth*) set -- "$@" "--auth-key=$key" ;;
+	NeedsLogin,file:*,* | *,file:*,*-force-reauth*) set -- "$@" "--auth-key=$key" ;;
 	*,,*) ;;
-	NeedsLogin,* | *--force-reauth*) set -- "$@" --auth-key=file:/proc/self/fd/0 ;;
+	NeedsLogin,* | *-force-reauth*) set -- "$@" --auth-key=file:/proc/self/fd/0 ;;
 	esac
+	for flag; do
+		shift
+		name=${flag%%=*}
+		case " ${TS_EXTRA_ARGS-} " in *[\ -]"${name#-}"[\ =]*) ;; *) set -- "$@" "$flag" ;; esac
+	done
 	tailscale "--socket=$socket" up "$@" ${TS_EXTRA_ARGS-} <<-EOF
 		$key
 	EOF
@@ -81,7 +88,7 @@ login() {
 			fi
 			;;
 		esac
-		if [ "$state" != NeedsLogin ] && enabled TS_AUTH_ONCE false; then
+		if enabled TS_AUTH_ONCE false && [ "$state" != NeedsLogin ]; then
 			[ $# = 0 ] || tailscale "--socket=$socket" set "$@"
 		else
 			up "$@"
@@ -124,10 +131,13 @@ mkdir -p "$state" "${socket%/*}"
 rm -f "$socket"
 if [ "$tun" ]; then
 	[ -c /dev/net/tun ] || { mkdir -p /dev/net && mknod -m 600 /dev/net/tun c 10 200; }
-	if ! { : <>/dev/net/tun; } 2>/dev/null; then
+	if ! { true <>/dev/net/tun; } 2>/dev/null; then
 		say "no use of /dev/net/tun: networking in user space, which takes packets from the tailnet and sends none to it"
 		tun=userspace-networking
 	fi
+	case $(ip route show default) in
+	*" dev "[tT]ailscale*) say "the interface of the default route is called like Tailscale's own, which Tailscale therefore does not use: give the veth another name" ;;
+	esac
 	for file in ipv4/ip_forward ipv6/conf/all/forwarding; do
 		file=/proc/sys/net/$file
 		[ -e $file ] || continue
