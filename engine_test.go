@@ -91,7 +91,7 @@ func TestAChangeRunsOnlyWhatItConcerns(t *testing.T) {
 	needEngine(t)
 	word := strings.ToLower(rand.Text())
 	mustCall(t, "tailscale", "--arch", "arm", "size")
-	run := stepsRun(t, "--labels", "try="+word, "--applet-names", "ash,sh,true", "rootfs", "--arch", "arm", "entries")
+	run := stepsRun(t, "--labels", "try="+word, "--applet-set", "minimal", "rootfs", "--arch", "arm", "entries")
 	if strings.Contains(run, "go -C") {
 		t.Errorf("other applets compile Tailscale again:\n%s", run)
 	}
@@ -135,7 +135,7 @@ func TestBuildGivesAContainerOfThePlatform(t *testing.T) {
 	if got := mustCall(t, "build", "--arch", "amd64", "with-exec", "--args", "tailscale,version", "stdout"); !strings.HasPrefix(got, recipe.TailscaleVersion+"\n") {
 		t.Errorf("tailscale version prints %q", got)
 	}
-	if got := mustCall(t, "build", "--arch", "amd64", "entrypoint"); !strings.Contains(got, "/usr/local/bin/tailscaled") {
+	if got := mustCall(t, "build", "--arch", "amd64", "entrypoint"); !strings.Contains(got, "/usr/local/bin/entrypoint") {
 		t.Errorf("entrypoint = %q", got)
 	}
 }
@@ -150,16 +150,16 @@ func TestStagesAreFunctions(t *testing.T) {
 		t.Errorf("%d bytes were packed into %d", a, b)
 	}
 	list := filepath.Join(dir, "mine.txt")
-	if err := os.WriteFile(list, []byte("ash\nsh\nip\n"), 0o644); err != nil {
+	if err := os.WriteFile(list, []byte("ash\nsh\nip\nmkdir\nmknod\nnc\nrm\nsed\nsleep\ntimeout\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if got := mustCall(t, "--applets", list, "list-applets"); got != "ash\nip\nsh\n" {
+	if got := mustCall(t, "--applets", list, "list-applets"); got != "ash\nip\nmkdir\nmknod\nnc\nrm\nsed\nsh\nsleep\ntimeout\n" {
 		t.Errorf("applets = %q", got)
 	}
 	if got := mustCall(t, "list-features"); !strings.Contains(got, "* netstack") || !strings.Contains(got, "  ssh") {
 		t.Errorf("features:\n%s", got)
 	}
-	if got := mustCall(t, "rootfs", "--arch", "amd64", "entries", "--path", "usr/local/bin"); got != "tailscale\ntailscaled\n" {
+	if got := mustCall(t, "rootfs", "--arch", "amd64", "entries", "--path", "usr/local/bin"); got != "entrypoint\nhealthcheck\ntailscale\ntailscaled\n" {
 		t.Errorf("entries = %q", got)
 	}
 }

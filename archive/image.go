@@ -32,6 +32,8 @@ type Config struct {
 	Volumes []string
 	// Labels describe the image to people and tools.
 	Labels map[string]string
+	// Healthcheck is how Docker finds out whether a container works. May be nil.
+	Healthcheck *v1.HealthConfig
 	// Created is the image's time. The zero time means 1970.
 	Created time.Time
 }
@@ -68,12 +70,13 @@ func image(layer v1.Layer, t platform.Target, c Config) (v1.Image, error) {
 	file.OS, file.Architecture, file.Variant = t.OS, t.Architecture, t.Variant
 	file.Created = v1.Time{Time: created}
 	file.Config = v1.Config{
-		Entrypoint: c.Entrypoint,
-		Cmd:        c.Cmd,
-		Env:        c.Env,
-		WorkingDir: c.WorkingDir,
-		Volumes:    set(c.Volumes),
-		Labels:     c.Labels,
+		Entrypoint:  c.Entrypoint,
+		Cmd:         c.Cmd,
+		Env:         c.Env,
+		WorkingDir:  c.WorkingDir,
+		Volumes:     set(c.Volumes),
+		Labels:      c.Labels,
+		Healthcheck: c.Healthcheck,
 	}
 	return mutate.ConfigFile(img, file)
 }

@@ -61,7 +61,7 @@ func Image(rootfs string, image recipe.Image, epoch time.Time) (v1.Image, error)
 	}
 	return archive.Image(layer, image.Target, archive.Config{
 		Entrypoint: image.Entrypoint, Cmd: image.Cmd, Env: env, WorkingDir: image.WorkingDir,
-		Volumes: image.Volumes, Labels: image.Labels, Created: epoch,
+		Volumes: image.Volumes, Labels: image.Labels, Healthcheck: image.Healthcheck, Created: epoch,
 	})
 }
 

@@ -155,6 +155,8 @@ func (c *Config) Validate() error {
 	}
 	if len(c.Applets.Names()) == 0 {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))
+	} else if err := missingApplets(c.Applets); err != nil && len(c.Entrypoint) == 0 {
+		problems = append(problems, err)
 	}
 	if c.Revision < 1 {
 		problems = append(problems, fmt.Errorf("revision is %d: give 1 or more", c.Revision))

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -14,36 +16,35 @@ const Title = "mikrotik-tailscale"
 type Image struct {
 	Target     platform.Target
 	Entrypoint []string
-	// Cmd are the daemon's default arguments.
-	Cmd        []string
-	Env        []Variable
-	WorkingDir string
-	Volumes    []string
-	Labels     map[string]string
+	// Cmd are the default arguments.
+	Cmd         []string
+	Env         []Variable
+	WorkingDir  string
+	Volumes     []string
+	Labels      map[string]string
+	Healthcheck *v1.HealthConfig
 }
 
 // ImageConfig is the configuration of the image for a target.
 func ImageConfig(t platform.Target, c Config, r Resolved) Image {
 	i := Image{
 		Target:     t,
-		Entrypoint: []string{"/" + binaryPath},
-		Cmd: []string{
-			"--no-logs-no-support",
-			"--state=" + stateDir + "/tailscaled.state",
-			"--statedir=" + stateDir,
-			"--socket=" + runDir + "/tailscaled.sock",
-		},
+		Entrypoint: []string{"/" + entrypointPath},
+		// The entrypoint would do without, but some releases of RouterOS want an image to have one.
+		Cmd: []string{"tailscaled"},
 		Env: []Variable{
 			{"PATH", searchPath},
 			// Go would look here by itself; other programs are told.
 			{"SSL_CERT_FILE", "/" + certificatePath},
 		},
-		WorkingDir: "/",
-		Volumes:    []string{stateDir},
-		Labels:     imageLabels(c, r),
+		WorkingDir:  "/",
+		Volumes:     []string{stateDir},
+		Labels:      imageLabels(c, r),
+		Healthcheck: healthcheck(),
 	}
 	if len(c.Entrypoint) > 0 {
-		i.Entrypoint, i.Cmd = c.Entrypoint, nil
+		// What it starts, only its owner knows.
+		i.Entrypoint, i.Cmd, i.Healthcheck = c.Entrypoint, nil, nil
 	}
 	return i
 }

@@ -63,6 +63,8 @@ func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
 	entries := []Entry{
 		{Path: binaryPath, Stage: &packedTailscale, Executable: true},
 		{Path: "usr/local/bin/tailscale", Link: "tailscaled"},
+		{Path: entrypointPath, Text: script(entrypointScript), Executable: true},
+		{Path: healthcheckPath, Text: script(healthcheckScript), Executable: true},
 		{Path: "bin/busybox", Stage: &packedBusybox, Executable: true},
 		{Path: certificatePath, Stage: &certificates},
 		{Path: "etc/passwd", Text: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},

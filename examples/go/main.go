@@ -12,7 +12,10 @@ import (
 type HomeRouter struct{}
 
 // commands are what the household types on a router.
-var commands = []string{"ash", "sh", "cat", "df", "free", "ip", "ls", "nslookup", "ping", "ps", "top", "uname", "wget"}
+var commands = []string{
+	"ash", "ip", "mkdir", "mknod", "nc", "rm", "sed", "sh", "sleep", "timeout", // the image's own scripts need these
+	"cat", "df", "free", "ls", "nslookup", "ping", "ps", "top", "uname", "wget",
+}
 
 // module is mikrotik-tailscale with this household's choices.
 func (m *HomeRouter) module() *dagger.MikrotikTailscale {

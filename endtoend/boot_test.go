@@ -1,0 +1,168 @@
+package endtoend
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// lonely is a container's network with a way out, and Tailscale's test control server in it, which
+// lets everybody log in.
+func lonely(t *testing.T) namespace {
+	t.Helper()
+	n, outside := newNamespace(t, "container"), newNamespace(t, "outside")
+	link(outside, "veth", []string{"172.20.0.1/24", "fd20::1/64"}, n, "veth-tailnet", []string{"172.20.0.2/24", "fd20::2/64"})
+	n.routes("default 172.20.0.1", "::/0 fd20::1")
+	start(t, "testcontrol", []string{"HOME=/"}, n.in(program(t, "testcontrol"))...).waitFor("listening")
+	return n
+}
+
+const testcontrol = "--login-server=http://127.0.0.1:9911"
+
+func TestWithNoEnvironmentTheDaemonWaitsForUp(t *testing.T) {
+	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t)})
+	eventually(t, "the daemon waits", func() bool { out, _ := c.sh("healthcheck"); return out == "NeedsLogin\n" })
+	if c.healthy() {
+		t.Error("a daemon that nobody logged in counts as healthy")
+	}
+	c.must("tailscale up --netfilter-mode=off " + testcontrol)
+	if out, err := c.sh("healthcheck"); out != "Running\n" || err != nil {
+		t.Errorf("the health check says %q (%v)", out, err)
+	}
+	for _, want := range []string{"GOMEMLIMIT=48MiB", "GOGC=50"} {
+		if !strings.Contains(c.must("tr '\\0' '\\n' </proc/1/environ"), want) {
+			t.Errorf("the daemon runs without %s", want)
+		}
+	}
+	c.must("tailscale down")
+	if out, err := c.sh("healthcheck"); out != "Stopped\n" || err == nil {
+		t.Errorf("the health check says %q (%v)", out, err)
+	}
+	c.signal(syscall.SIGSTOP)
+	if out, err := c.sh("healthcheck"); err == nil {
+		t.Errorf("the health check says %q of a daemon that hangs", out)
+	}
+	c.signal(syscall.SIGCONT)
+	if code := c.stop(); code != 0 {
+		t.Errorf("the container ends with %d", code)
+	}
+}
+
+func TestTheEnvironmentReachesTheDaemon(t *testing.T) {
+	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t), args: []string{"--port=41000"}, env: []string{
+		"TS_STATE_DIR=/tmp/state/here", "TS_SOCKET=/tmp/run/sock", "TS_USERSPACE=TRUE", "TS_ACCEPT_DNS=false", "TS_HOSTNAME=*",
+		"TS_TAILSCALED_EXTRA_ARGS=--verbose=1", "TS_EXTRA_ARGS=--hostname=late " + testcontrol,
+		"TS_AUTH_ONCE=perhaps", "GOGC=", "GOMEMLIMIT=100MiB",
+	}})
+	if !strings.HasSuffix(c.must("tr '\\0' ' ' </proc/1/cmdline"),
+		"--tun=userspace-networking --statedir=/tmp/state/here --socket=/tmp/run/sock --verbose=1 --port=41000 ") {
+		t.Errorf("the daemon's arguments are %q", c.must("tr '\\0' ' ' </proc/1/cmdline"))
+	}
+	eventually(t, "the router is logged in", func() bool { _, err := c.sh("TS_SOCKET=/tmp/run/sock healthcheck"); return err == nil })
+	if got := c.must("tailscale --socket=/tmp/run/sock status --json"); !strings.Contains(got, `"HostName": "late"`) {
+		t.Errorf("the status is %s", got)
+	}
+	if want := "entrypoint: TS_AUTH_ONCE=perhaps is neither true nor false; it counts as false"; !strings.Contains(c.log(), want) {
+		t.Errorf("the log does not say %s", want)
+	}
+}
+
+func TestWhatIsMissingIsPutRightOrTold(t *testing.T) {
+	const noForwarding = "echo 0 >proc/sys/net/ipv4/ip_forward; echo 0 >proc/sys/net/ipv6/conf/all/forwarding; "
+	t.Run("Device", func(t *testing.T) {
+		c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t), without: "net/tun",
+			setup: noForwarding, env: []string{"TS_EXTRA_ARGS=" + testcontrol}})
+		c.running()
+		c.must("ip link show tailscale0")
+		if got := c.must("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding"); got != "1\n1\n" {
+			t.Errorf("forwarding is %q", got)
+		}
+		if strings.Contains(c.log(), "entrypoint: ") {
+			t.Errorf("the entrypoint complains:\n%s", c.log())
+		}
+	})
+	t.Run("Rights", func(t *testing.T) {
+		c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t), without: "net/tun",
+			setup: noForwarding + "mount --bind proc/sys proc/sys; mount -o remount,bind,ro proc/sys; mount -o remount,ro dev",
+			env:   []string{"TS_EXTRA_ARGS=" + testcontrol}})
+		c.running()
+		for _, want := range []string{"no use of /dev/net/tun", "/proc/sys/net/ipv4/ip_forward is 0 and cannot be set to 1", "/proc/sys/net/ipv6/conf/all/forwarding is 0 and cannot be set to 1"} {
+			if strings.Count(c.log(), "entrypoint: "+want) != 1 {
+				t.Errorf("the log does not say once: %s", want)
+			}
+		}
+	})
+	t.Run("Name", func(t *testing.T) {
+		n, outside := newNamespace(t, "container"), newNamespace(t, "outside")
+		link(outside, "veth", []string{"172.20.0.1/24"}, n, "tailscale", []string{"172.20.0.2/24"})
+		n.routes("default 172.20.0.1")
+		startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: n}).waitFor("entrypoint: the interface of the default route is called like Tailscale's own")
+	})
+}
+
+// A control server that is away at boot, a key for one use, and restarts of every kind.
+func TestTheRouterKeepsItsIdentity(t *testing.T) {
+	w := newWorld(t)
+	w.control.start()
+	key := w.control.key(false)
+	w.control.stop()
+	s := w.site(1)
+	o := options{name: "router", image: builtImage(t, "amd64"), network: s.container, state: t.TempDir(), env: []string{
+		"TS_AUTHKEY=" + key, "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + s.routes, "TS_EXTRA_ARGS=--timeout=5s"}}
+	c := startContainer(t, o)
+	c.waitFor("entrypoint: not logged in (state: NeedsLogin), next try in 2 seconds")
+	keptSecret(t, key, c)
+	w.control.start()
+	c.running()
+	id := c.status().Self.ID
+	again := func(what string) {
+		t.Helper()
+		c = startContainer(t, o)
+		c.running()
+		eventually(t, what+": the routes are back", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
+		if got := c.status().Self.ID; got != id {
+			t.Errorf("%s: the router is %s; it was %s", what, got, id)
+		}
+		keptSecret(t, key, c)
+	}
+	c.signal(syscall.SIGKILL)
+	<-c.done
+	again("after a kill")
+	if code := c.stop(); code != 0 {
+		t.Errorf("the container ends with %d", code)
+	}
+	again("after a stop, with a used key")
+	c.stop()
+
+	o.env = append(o.env, "TS_AUTH_ONCE=true", "TS_HOSTNAME=renamed")
+	again("once")
+	eventually(t, "the name is changed", func() bool { return c.status().Self.HostName == "renamed" })
+	c.stop()
+
+	w.control.stop()
+	c = startContainer(t, o)
+	eventually(t, "the entrypoint is done with a control server that is away", func() bool {
+		out, _ := c.sh("ps | grep -c 'entrypoint login$'; ps | grep -c '[t]ailscale --socket'")
+		return out == "1\n0\n"
+	})
+	w.control.start()
+	c.running()
+}
+
+func TestAKeyFromAFile(t *testing.T) {
+	w := newWorld(t)
+	w.control.start()
+	key := w.control.key(false)
+	o := options{name: "router", image: builtImage(t, "amd64"), network: w.site(1).container, state: t.TempDir(),
+		env: []string{"TS_AUTH_KEY=file:/var/lib/tailscale/key", "TS_LOGIN_SERVER=" + controlURL}}
+	c := startContainer(t, o)
+	c.waitFor("entrypoint: not logged in (state: NeedsLogin), next try in 1 seconds")
+	if !strings.Contains(c.log(), "/var/lib/tailscale/key") {
+		t.Errorf("the log does not name the missing file:\n%s", c.log())
+	}
+	write(t, o.state+"/key", key+"\n")
+	c.running()
+	if strings.Contains(c.log(), key) {
+		t.Error("the key is in the log")
+	}
+}

@@ -1,0 +1,208 @@
+package endtoend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dagger/mikrotik-tailscale/assembly"
+)
+
+// container is a running image.
+type container struct {
+	*process
+	init int // its process 1, as this machine numbers it
+}
+
+// options say how a container runs.
+type options struct {
+	name  string
+	image image
+	// network is empty for an emulated container, which has one of its own.
+	network namespace
+	env     []string
+	// args replace the image's own.
+	args []string
+	// state is the folder of the volume, a new one when empty.
+	state string
+	// without leaves out "tun", the device.
+	without string
+	// setup is run in the container's namespaces, with the root file system as its folder, before
+	// the container starts.
+	setup string
+}
+
+// setup makes what a container engine makes: its own view of the file systems, devices, a name.
+const setup = `
+	set -eu
+	name=$1 state=$2 without=$3 own=$4 path=$5
+	shift 5
+	mount --make-rprivate /
+	mount --bind . .
+	cd "$PWD"
+	mount -t proc proc proc
+	mount -t sysfs sysfs sys
+	mount -t tmpfs tmpfs dev
+	mkdir dev/net
+	for device in null zero full random urandom net/tun; do
+		[ "$device" = "$without" ] || mknod "dev/$device" c $(stat -c "0x%t 0x%T" "/dev/$device")
+	done
+	mount --bind "$state" var/lib/tailscale
+	hostname "$name"
+	eval "$own"
+	export PATH="$path"
+	exec /usr/sbin/chroot . "$@"`
+
+// startContainer runs the image until the test ends.
+func startContainer(t testing.TB, o options) *container {
+	t.Helper()
+	if o.state == "" {
+		o.state = t.TempDir()
+	}
+	root := filepath.Join(t.TempDir(), "rootfs")
+	command(t, "cp", "-a", o.image.rootfs, root)
+	write(t, filepath.Join(root, "etc/resolv.conf"), "nameserver "+serverAddress+"\n")
+	args := o.args
+	if args == nil {
+		args = o.image.config.Cmd
+	}
+	args = append(append([]string{}, o.image.config.Entrypoint...), args...)
+	// Tools of this machine are looked for before the image's path is set.
+	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	path := ""
+	for _, v := range append(append([]string{}, o.image.config.Env...), o.env...) {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			path = p
+			continue
+		}
+		env = append(env, v)
+	}
+	unshare := []string{"unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--wd=" + root, "--",
+		"sh", "-c", setup, "sh", o.name, o.state, o.without, o.setup, path}
+	c := &container{process: start(t, o.name, env, o.network.in(append(unshare, args...)...)...)}
+	eventually(t, o.name+" starts", func() bool {
+		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.cmd.Process.Pid))
+		c.init, _ = strconv.Atoi(strings.TrimSpace(string(children)))
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.init))
+		program, _, _ := strings.Cut(string(line), "\x00")
+		// Before, it is what makes the namespaces, and the setup.
+		return c.ended() || program != "" && !slices.Contains([]string{"unshare", "sh", "/usr/sbin/chroot"}, program)
+	})
+	if c.ended() {
+		t.Fatalf("%s ended:\n%s", o.name, c.log())
+	}
+	return c
+}
+
+// sh runs a shell script in the container, as "/container/shell" does.
+func (c *container) sh(script string) (string, error) {
+	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "nsenter", "--target="+strconv.Itoa(c.init), "--mount", "--uts", "--net", "--pid", "--root", "--wd",
+		"--", "/bin/sh", "-c", script)
+	cmd.Env = []string{"PATH=/usr/local/bin:/bin", "HOME=/root"}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// must runs a shell script in the container that has to succeed.
+func (c *container) must(script string) string {
+	c.t.Helper()
+	out, err := c.sh(script)
+	if err != nil {
+		c.t.Fatalf("%s: %s: %v\n%s", c.name, script, err, out)
+	}
+	return out
+}
+
+func (c *container) healthy() bool {
+	_, err := c.sh("healthcheck")
+	return err == nil
+}
+
+// running waits until the container is logged in.
+func (c *container) running() {
+	c.t.Helper()
+	eventually(c.t, c.name+" is logged in", func() bool { return c.healthy() || c.ended() })
+	if c.ended() {
+		c.t.Fatalf("%s ended:\n%s", c.name, lastLines(c.log(), 60))
+	}
+}
+
+// status is the part of "tailscale status --json" that tests look at.
+type status struct {
+	BackendState string
+	Self         peer
+	Peer         map[string]peer
+	Health       []string
+}
+
+type peer struct {
+	ID, HostName, DNSName, CurAddr, Relay string
+	TailscaleIPs                          []string
+	PrimaryRoutes                         []string
+}
+
+func (c *container) status() status {
+	c.t.Helper()
+	var s status
+	if err := json.Unmarshal([]byte(c.must("tailscale status --json")), &s); err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+// stop asks the container to stop and gives its exit code.
+func (c *container) stop() int {
+	c.t.Helper()
+	c.signal(syscall.SIGTERM)
+	<-c.done
+	return c.cmd.ProcessState.ExitCode()
+}
+
+func (c *container) signal(s syscall.Signal) {
+	c.t.Helper()
+	if err := syscall.Kill(c.init, s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// memory adds up the anonymous memory of the container's processes, in kilobytes.
+func (c *container) memory() (total int) {
+	c.t.Helper()
+	for line := range strings.Lines(c.must("cat /proc/[0-9]*/status | grep RssAnon")) {
+		var kb int
+		if _, err := fmt.Sscanf(line, "RssAnon: %d kB", &kb); err != nil {
+			c.t.Fatal(err)
+		}
+		total += kb
+	}
+	return total
+}
+
+// size is what the image's files take.
+func (i image) size(t testing.TB) int64 {
+	t.Helper()
+	size, err := assembly.Size(i.rootfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return size
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

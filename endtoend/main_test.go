@@ -1,0 +1,125 @@
+package endtoend
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// scratch is a folder for this run.
+var scratch string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		fmt.Println("these tests make network namespaces: run them as root")
+		return 1
+	}
+	tools := append(driver.Tools(),
+		driver.Tool{Command: "ip", Package: "iproute2"},
+		driver.Tool{Command: "iptables", Package: "iptables"},
+		driver.Tool{Command: "ping", Package: "iputils-ping"},
+		driver.Tool{Command: "iperf3", Package: "iperf3"},
+		driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	if err := driver.Require(context.Background(), func(s string) { fmt.Println(s) }, tools...); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	removeLeftovers()
+	dir, err := os.MkdirTemp("", "endtoend-*")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	scratch = dir
+	defer func() { _ = os.RemoveAll(dir) }()
+	return m.Run()
+}
+
+// image is a built image, unpacked.
+type image struct {
+	target platform.Target
+	rootfs string
+	config v1.Config
+}
+
+var (
+	imagesMu sync.Mutex
+	images   = map[string]image{}
+)
+
+// builtImage gives the image that the command builds for a platform.
+func builtImage(t testing.TB, arch string) image {
+	t.Helper()
+	imagesMu.Lock()
+	defer imagesMu.Unlock()
+	if i, ok := images[arch]; ok {
+		return i
+	}
+	target, err := platform.Parse(arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(scratch, arch)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	command(t, "go", "run", "../cmd/mikrotik-tailscale", "build", "--arch", arch, "--output", dir)
+	img, err := tarball.ImageFromPath(filepath.Join(dir, assembly.TarballName(target)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := image{target: target, rootfs: filepath.Join(dir, "rootfs"), config: file.Config}
+	if err := os.Mkdir(i.rootfs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	extract := exec.CommandContext(t.Context(), "tar", "-x", "-C", i.rootfs)
+	extract.Stdin = mutate.Extract(img)
+	if out, err := extract.CombinedOutput(); err != nil {
+		t.Fatalf("unpacking the image: %v\n%s", err, out)
+	}
+	images[arch] = i
+	return i
+}
+
+// command runs a program of this machine and gives what it prints.
+func command(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+// eventually waits until a condition holds. The limit is far above what a slow machine takes: no
+// test is about time.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		if holds() {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Fatalf("waited for a minute in vain: %s", what)
+}

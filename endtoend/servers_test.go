@@ -1,0 +1,165 @@
+package endtoend
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gofrs/flock"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// headscaleVersion is the control server that people run themselves.
+const headscaleVersion = "v0.27.1"
+
+// serverAddress is where all servers are, in the namespace that plays the internet. Tailscale
+// insists on TLS for a control server that failed once, but where its address is a private one.
+const (
+	serverAddress  = "198.18.0.1"
+	serverAddress6 = "2001:db8::1"
+	controlAddress = "10.0.0.1"
+	controlURL     = "http://" + controlAddress + ":8080"
+)
+
+// programs are built from modules as the proxy gives them, each in a module of its own.
+var programs = map[string]struct{ module, version string }{
+	"github.com/juanfont/headscale/cmd/headscale": {"github.com/juanfont/headscale", headscaleVersion},
+	"tailscale.com/cmd/testcontrol":               {"tailscale.com", "v" + recipe.TailscaleVersion},
+	"tailscale.com/cmd/derper":                    {"tailscale.com", "v" + recipe.TailscaleVersion},
+	"tailscale.com/cmd/stund":                     {"tailscale.com", "v" + recipe.TailscaleVersion},
+	// As Tailscale itself builds them, with no tags.
+	"tailscale.com/cmd/tailscale":  {"tailscale.com", "v" + recipe.TailscaleVersion},
+	"tailscale.com/cmd/tailscaled": {"tailscale.com", "v" + recipe.TailscaleVersion},
+}
+
+// program builds a program and gives its path. The folder is kept, so that this is quick the next time.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	cache, err := driver.DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg, source := range programs {
+		if path.Base(pkg) != name {
+			continue
+		}
+		dir := filepath.Join(cache+"-tests", strings.ReplaceAll(source.module, "/", "_")+"@"+source.version)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		lock := flock.New(filepath.Join(dir, "lock"))
+		if err := lock.Lock(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = lock.Unlock() }()
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+			write(t, filepath.Join(dir, "go.mod"), fmt.Sprintf("module servers\n\ngo 1.26.1\n\nrequire %s %s\n", source.module, source.version))
+		}
+		build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-trimpath", "-o", name, pkg)
+		build.Dir = dir
+		build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building %s: %v\n%s", pkg, err, out)
+		}
+		return filepath.Join(dir, name)
+	}
+	t.Fatalf("nothing is known of the program %s", name)
+	return ""
+}
+
+// control is a headscale server.
+type control struct {
+	t       testing.TB
+	network namespace
+	dir     string
+	server  *process
+}
+
+const headscaleConfig = `
+server_url: ` + controlURL + `
+listen_addr: ` + controlAddress + `:8080
+metrics_listen_addr: 127.0.0.1:9090
+grpc_listen_addr: 127.0.0.1:50443
+noise: {private_key_path: %[1]s/noise.key}
+prefixes: {v4: 100.64.0.0/10, v6: "fd7a:115c:a1e0::/48"}
+derp: {server: {enabled: false}, urls: [], paths: [%[1]s/derp.yaml], auto_update_enabled: false}
+disable_check_updates: true
+database: {type: sqlite, sqlite: {path: %[1]s/db.sqlite}}
+log: {level: info}
+policy: {mode: file, path: %[1]s/policy.json}
+dns: {magic_dns: true, base_domain: tailnet.example, override_local_dns: false, nameservers: {global: []}}
+unix_socket: %[1]s/socket
+`
+
+const derpMap = `
+regions:
+  900:
+    regionid: 900
+    regioncode: test
+    regionname: Test
+    nodes:
+      - {name: 900a, regionid: 900, hostname: ` + serverAddress + `, ipv4: ` + serverAddress + `, ipv6: "` + serverAddress6 + `", stunport: 3478, derpport: 8443, insecurefortests: true}
+`
+
+// Routers may offer what they are told to.
+const policy = `{
+	"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
+	"autoApprovers": {"routes": {"192.168.0.0/16": ["router@"], "fd00::/8": ["router@"]}, "exitNode": ["router@"]}
+}`
+
+// newControl prepares a control server and starts its relay and its STUN server.
+func newControl(t testing.TB, network namespace) *control {
+	t.Helper()
+	c := &control{t: t, network: network, dir: t.TempDir()}
+	write(t, c.dir+"/config.yaml", fmt.Sprintf(headscaleConfig, c.dir))
+	write(t, c.dir+"/derp.yaml", derpMap)
+	write(t, c.dir+"/policy.json", policy)
+	env := []string{"HOME=" + c.dir, "PATH=" + os.Getenv("PATH")}
+	derper := start(t, "derper", env, network.in(program(t, "derper"), "-a", ":8443", "-http-port", "-1", "-stun=false",
+		"-certmode", "manual", "-certdir", c.dir+"/certs", "-hostname", serverAddress, "-c", c.dir+"/derper.json")...)
+	derper.waitFor("serving on")
+	start(t, "stund", env, network.in(program(t, "stund"), "-stun", ":3478", "-http", "127.0.0.1:3479")...).waitFor("STUN server listening")
+	return c
+}
+
+// start starts the control server and waits for it to answer.
+func (c *control) start() {
+	c.t.Helper()
+	c.server = start(c.t, "headscale", []string{"HOME=" + c.dir, "PATH=" + os.Getenv("PATH")},
+		c.network.in(program(c.t, "headscale"), "--config", c.dir+"/config.yaml", "serve")...)
+	c.server.waitFor("listening and serving HTTP")
+	eventually(c.t, "headscale answers", func() bool { return c.try("users", "list") == nil })
+	if !strings.Contains(c.run("users", "list"), "router") {
+		c.run("users", "create", "router")
+	}
+}
+
+func (c *control) stop() { c.server.kill() }
+
+func (c *control) run(args ...string) string {
+	c.t.Helper()
+	return c.network.command(append([]string{program(c.t, "headscale"), "--config", c.dir + "/config.yaml"}, args...)...)
+}
+
+func (c *control) try(args ...string) error {
+	all := c.network.in(append([]string{program(c.t, "headscale"), "--config", c.dir + "/config.yaml"}, args...)...)
+	return exec.CommandContext(c.t.Context(), all[0], all[1:]...).Run()
+}
+
+// key makes a key to log in with, for one use or many.
+func (c *control) key(reusable bool) string {
+	c.t.Helper()
+	var key struct{ Key string }
+	out := c.run("preauthkeys", "create", "--user", "1", fmt.Sprintf("--reusable=%v", reusable), "--expiration", "1h", "--output", "json")
+	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &key); err != nil || key.Key == "" {
+		c.t.Fatalf("headscale gave no key (%v):\n%s", err, out)
+	}
+	return key.Key
+}

@@ -1,0 +1,219 @@
+package endtoend
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// world is what the routers are connected to: one network that plays the internet, with servers.
+type world struct {
+	t        testing.TB
+	internet namespace
+	control  *control
+	dns      *dnsServer
+}
+
+// site is a home: its router with RouterOS's part (the gateway) and the container's, and a host.
+// The gateway does what RouterOS is configured to do in docs/usage.md: it masquerades what leaves to
+// the internet, lets nobody in from there, and sends to the container what is meant for the tailnet.
+type site struct {
+	gateway, container, host namespace
+	wan, lan4, lan6          string // the addresses of the gateway's uplink and of the host
+	routes                   string
+}
+
+const websiteAddress = "203.0.113.80"
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	w := &world{t: t, internet: newNamespace(t, "internet")}
+	w.internet.ip("link", "add", "bridge", "type", "bridge")
+	w.internet.addresses("bridge", serverAddress+"/24", serverAddress6+"/64")
+	w.internet.addresses("lo", websiteAddress+"/32", controlAddress+"/32")
+	w.control = newControl(t, w.internet)
+	w.dns = serveDNS(t, w.internet)
+	website := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, _ := net.SplitHostPort(r.RemoteAddr)
+		_, _ = fmt.Fprintln(w, "you are", host)
+	})}
+	l := w.internet.listen(websiteAddress + ":80")
+	go func() { _ = website.Serve(l) }()
+	return w
+}
+
+// plug connects a namespace to the internet.
+func (w *world) plug(n namespace, number int) (address string) {
+	w.t.Helper()
+	address = fmt.Sprintf("198.18.0.%d", number)
+	port := fmt.Sprintf("port%d", number)
+	link(w.internet, port, nil, n, "wan", []string{address + "/24", fmt.Sprintf("2001:db8::%d/64", number)})
+	w.internet.ip("link", "set", port, "master", "bridge")
+	n.routes("default "+serverAddress, "::/0 "+serverAddress6)
+	return address
+}
+
+// site makes the home of a number between 1 and 9.
+func (w *world) site(number int) site {
+	w.t.Helper()
+	name := func(what string) string { return fmt.Sprintf("%s%d", what, number) }
+	s := site{
+		gateway: newNamespace(w.t, name("gateway")), container: newNamespace(w.t, name("container")), host: newNamespace(w.t, name("host")),
+		lan4: fmt.Sprintf("192.168.8%d.10", number), lan6: fmt.Sprintf("fd8%d::10", number),
+		routes: fmt.Sprintf("192.168.8%d.0/24,fd8%[1]d::/64", number),
+	}
+	s.wan = w.plug(s.gateway, 10+number)
+	s.gateway.forward()
+	// Since 7.21 the container's interface has the name that the veth has in RouterOS. Tailscale
+	// passes over names that begin with its own.
+	link(s.gateway, "veth", []string{"172.20.0.1/24", "fd20::1/64"}, s.container, "veth-tailnet", []string{"172.20.0.2/24", "fd20::2/64"})
+	s.container.routes("default 172.20.0.1", "::/0 fd20::1")
+	link(s.gateway, "lan", []string{fmt.Sprintf("192.168.8%d.1/24", number), fmt.Sprintf("fd8%d::1/64", number)},
+		s.host, "lan", []string{s.lan4 + "/24", s.lan6 + "/64"})
+	s.host.routes(fmt.Sprintf("default 192.168.8%d.1", number), fmt.Sprintf("::/0 fd8%d::1", number))
+	s.gateway.routes("100.64.0.0/10 172.20.0.2", "192.168.80.0/20 172.20.0.2", "fd7a:115c:a1e0::/48 fd20::2", "fd80::/12 fd20::2")
+	for _, tables := range []string{"iptables", "ip6tables"} {
+		s.gateway.command(tables, "-t", "nat", "-A", "POSTROUTING", "-o", "wan", "-j", "MASQUERADE")
+		// As RouterOS does by default. Without it, a packet that comes too early keeps the way closed.
+		s.gateway.command(tables, "-A", "INPUT", "-i", "wan", "-m", "conntrack", "--ctstate", "NEW", "-p", "udp", "-j", "DROP")
+	}
+	return s
+}
+
+// router starts the image at a site.
+func (w *world) router(i image, s site, name string, env ...string) *container {
+	w.t.Helper()
+	return startContainer(w.t, options{name: name, image: i, network: s.container, env: append([]string{"TS_LOGIN_SERVER=" + controlURL}, env...)})
+}
+
+// plainImage is Tailscale as it is without this project: built with no tags, not packed.
+func plainImage(t testing.TB) image {
+	t.Helper()
+	i := builtImage(t, "amd64")
+	i.rootfs = filepath.Join(t.TempDir(), "plain")
+	command(t, "cp", "-a", builtImage(t, "amd64").rootfs, i.rootfs)
+	for _, name := range []string{"tailscaled", "tailscale"} {
+		path := filepath.Join(i.rootfs, "usr/local/bin", name)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		command(t, "cp", program(t, name), path)
+	}
+	return i
+}
+
+// client starts a plain Tailscale client on the internet.
+func (w *world) client(key string) *container {
+	w.t.Helper()
+	n := newNamespace(w.t, "client")
+	w.plug(n, 20)
+	c := startContainer(w.t, options{name: "client", image: plainImage(w.t), network: n,
+		args: []string{"/usr/local/bin/tailscaled", "--no-logs-no-support"}})
+	eventually(w.t, "the client's daemon answers", func() bool { _, err := c.sh("tailscale status --json"); return err == nil })
+	c.must("tailscale up --accept-routes --login-server=" + controlURL + " --auth-key=" + key)
+	return c
+}
+
+// dnsServer answers every question for an IPv4 address and remembers who asked.
+type dnsServer struct {
+	mu    sync.Mutex
+	asked map[string]string
+}
+
+func serveDNS(t testing.TB, n namespace) *dnsServer {
+	t.Helper()
+	d := &dnsServer{asked: map[string]string{}}
+	var conn net.PacketConn
+	err := n.within(func() (err error) {
+		conn, err = net.ListenPacket("udp", serverAddress+":53")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	go func() {
+		buffer := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			if reply := d.answer(buffer[:n], from); reply != nil {
+				_, _ = conn.WriteTo(reply, from)
+			}
+		}
+	}()
+	return d
+}
+
+func (d *dnsServer) answer(query []byte, from net.Addr) []byte {
+	var m dnsmessage.Message
+	if m.Unpack(query) != nil || len(m.Questions) != 1 {
+		return nil
+	}
+	q := m.Questions[0]
+	host, _, _ := net.SplitHostPort(from.String())
+	d.mu.Lock()
+	d.asked[strings.TrimSuffix(q.Name.String(), ".")] = host
+	d.mu.Unlock()
+	reply := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
+	if q.Type == dnsmessage.TypeA {
+		reply.Answers = []dnsmessage.Resource{{
+			Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
+			Body:   &dnsmessage.AResource{A: [4]byte(net.ParseIP(websiteAddress).To4())},
+		}}
+	}
+	packed, err := reply.Pack()
+	if err != nil {
+		return nil
+	}
+	return packed
+}
+
+// whoAsked tells where a question came from, empty where nobody asked.
+func (d *dnsServer) whoAsked(name string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[name]
+}
+
+// ask asks for an IPv4 address over a connection to a name server.
+func ask(t testing.TB, conn net.Conn, name string) (address string) {
+	t.Helper()
+	query := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: 1, RecursionDesired: true},
+		Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name + "."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+	}
+	packed, err := query.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a name server answers", func() bool {
+		buffer := make([]byte, 1500)
+		_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+		if _, err := conn.Write(packed); err != nil {
+			return false
+		}
+		n, err := conn.Read(buffer)
+		var m dnsmessage.Message
+		if err != nil || m.Unpack(buffer[:n]) != nil {
+			return false
+		}
+		for _, a := range m.Answers {
+			if body, ok := a.Body.(*dnsmessage.AResource); ok {
+				address = net.IP(body.A[:]).String()
+			}
+		}
+		return true
+	})
+	return address
+}

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Prints the daemon's state and succeeds when that is Running. It asks the daemon itself: each start
+# of the command line tool would unpack the whole binary.
+reply=$(printf 'GET /localapi/v0/status?peers=false HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n' |
+	timeout 10 nc "local:${TS_SOCKET:-/var/run/tailscale/tailscaled.sock}" 2>&1)
+state=${reply#*'"BackendState":'*'"'}
+case $state in
+"$reply") echo "tailscaled does not answer: $reply" >&2; exit 1 ;;
+esac
+echo "${state%%'"'*}"
+[ "${state%%'"'*}" = Running ]
