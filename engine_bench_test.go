@@ -42,7 +42,6 @@ func BenchmarkEngine(b *testing.B) {
 		tell("four platforms at once, cold", timedCall(b, parallel, tarballs...))
 		tell("the same again, warm", timedCall(b, parallel, tarballs...))
 		tell("with other applets", timedCall(b, parallel, append([]string{"--applets", list}, tarballs...)...))
-		tell("with one more Tailscale feature", timedCall(b, parallel, append([]string{"--features=+ssh"}, tarballs...)...))
 		tell("with another revision", timedCall(b, parallel, append([]string{"--revision", "2"}, tarballs...)...))
 		for i, t := range platform.All() {
 			took := timedCall(b, row, "tarball", "--arch", t.Name, "export", "--path", filepath.Join(dir, t.Name+".tar"))
