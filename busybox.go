@@ -1,8 +1,6 @@
 package main
 
 import (
-	"strings"
-
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -19,11 +17,8 @@ func (m *MikrotikTailscale) Busybox(
 	return m.output(recipe.Busybox(t, c), nil), nil
 }
 
-// Lists the applets of the shell, one a line.
-func (m *MikrotikTailscale) ListApplets() (string, error) {
+// Lists the applets of the shell.
+func (m *MikrotikTailscale) ListApplets() ([]string, error) {
 	c, err := m.config()
-	if err != nil {
-		return "", err
-	}
-	return strings.Join(c.Applets.Names(), "\n") + "\n", nil
+	return c.Applets.Names(), err
 }

@@ -24,7 +24,7 @@ type MikrotikTailscale struct {
 	// +private
 	TailscaleVersion string
 	// +private
-	Features []string
+	FeatureNames []string
 	// +private
 	BusyboxVersion string
 	// +private
@@ -171,7 +171,7 @@ func New(
 	cacheKey string,
 ) (*MikrotikTailscale, error) {
 	m := &MikrotikTailscale{
-		TailscaleVersion: tailscaleVersion, Features: features,
+		TailscaleVersion: tailscaleVersion, FeatureNames: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
 		AppletSource: appletSet, Compression: compression,
 		GoVersion: goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
@@ -216,7 +216,7 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 			*field = given
 		}
 	}
-	c.Features, c.Entrypoint, c.Revision = m.Features, m.Entrypoint, m.Revision
+	c.Features, c.Entrypoint, c.Revision = m.FeatureNames, m.Entrypoint, m.Revision
 	c.Compression = recipe.Compression(m.Compression)
 	var errs [3]error
 	if m.AppletList != "" {

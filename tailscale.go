@@ -22,24 +22,47 @@ func (m *MikrotikTailscale) Tailscale(
 	return m.output(recipe.Tailscale(t, c, r), nil), nil
 }
 
+// Feature is something that Tailscale can be built with or without.
+type Feature struct {
+	// Name that the option features takes.
+	Name string
+	// What it is, in Tailscale's own words.
+	Description string
+	// Whether the image has it.
+	Included bool
+}
+
+// Gives the features that the Tailscale release can be built with.
+func (m *MikrotikTailscale) Features(ctx context.Context) ([]*Feature, error) {
+	c, err := m.config()
+	if err != nil {
+		return nil, err
+	}
+	r, err := m.resolve(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var all []*Feature
+	for _, k := range r.Known {
+		all = append(all, &Feature{Name: k.Name, Description: k.Description, Included: r.Has(k.Name)})
+	}
+	return all, nil
+}
+
 // Lists the features that the Tailscale release can be built with, one a line: those in the
 // image with a *.
 func (m *MikrotikTailscale) ListFeatures(ctx context.Context) (string, error) {
-	c, err := m.config()
-	if err != nil {
-		return "", err
-	}
-	r, err := m.resolve(ctx, c)
+	all, err := m.Features(ctx)
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
-	for _, k := range r.Known {
+	for _, f := range all {
 		mark := " "
-		if r.Has(k.Name) {
+		if f.Included {
 			mark = "*"
 		}
-		fmt.Fprintf(&b, "%s %-20s %s\n", mark, k.Name, k.Description)
+		fmt.Fprintf(&b, "%s %-20s %s\n", mark, f.Name, f.Description)
 	}
 	return b.String(), nil
 }

@@ -119,7 +119,7 @@ func (m *Tests) Starts(ctx context.Context) error {
 				code=0
 				"$@" /rootfs/bin/busybox "$a" --help </dev/null >/tmp/out 2>&1 || code=$?
 				if [ $code -ge 126 ] || grep -q 'applet not found' /tmp/out; then echo "$a ends with $code"; fi
-			done`, append([]string{strings.Join(strings.Fields(applets), " ")}, k.emulator...)...)
+			done`, append([]string{strings.Join(applets, " ")}, k.emulator...)...)
 		if err != nil {
 			return err
 		}
