@@ -8,14 +8,14 @@ import (
 )
 
 // commandTable has the arguments of the commands that the scripts use, as RouterOS 7.21.5, 7.22.3,
-// 7.23.3 and 7.24 (with the container package, on CHR) tell them through /console/inspect. A number
+// 7.23 and 7.24 (with the container package, on CHR) tell them through /console/inspect. A number
 // behind an argument is the 7.x release that brought it. Arguments that no script should use are
 // left out.
 //
 // Source: the console's own listings as published for each release at
 // https://github.com/tikoci/restraml (docs/VERSION/extra/inspect.json).
 var commandTable = map[string]string{
-	"/container/add": "check-certificate cmd comment dns envlists file hostname ignore-remote-image-change@23 interface layer-dir logging" +
+	"/container/add": "check-certificate cmd comment dns envlists file hostname ignore-remote-image-change@24 interface layer-dir logging" +
 		" memory-high mountlists name remote-image restart-interval@23 restart-max-count@23 restart-policy@23 root-dir start-on-boot",
 	"/container/set":             "comment dns envlists file hostname interface logging memory-high mountlists name remote-image root-dir start-on-boot",
 	"/container/config/set":      "layer-dir memory-high password registry-url tmpdir username",

@@ -216,8 +216,8 @@ func (o *Options) checkAddresses(p *problems) {
 		if address.Overlaps(tailnet) || address.Overlaps(tailnetSix) {
 			p.add("the address %s is in the tailnet's own range: choose another", address)
 		}
-		if address.Masked().Addr() == address.Addr() {
-			p.add("%s is a network and no address in it: give a number in place of the zero", address)
+		if !isHost(address.Addr(), address) {
+			p.add("%s is the first or last of its network, and no address for a host: choose another", address)
 		}
 		if _, err := o.gatewayOf(address); err != nil {
 			*p = append(*p, err)
@@ -249,12 +249,21 @@ func (o *Options) checkAddresses(p *problems) {
 // gatewayOf finds the gateway that is in the network of an address.
 func (o *Options) gatewayOf(address netip.Prefix) (netip.Addr, error) {
 	for _, text := range o.Gateways {
-		if g, err := netip.ParseAddr(text); err == nil && address.Contains(g) && g != address.Addr() && g != address.Masked().Addr() {
+		if g, err := netip.ParseAddr(text); err == nil && g != address.Addr() && isHost(g, address) {
 			return g, nil
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("none of the gateways %q is another address of the network %s: give the router's address there",
 		o.Gateways, address.Masked())
+}
+
+// isHost says whether an address of a network can be that of a host: in IPv4 neither the first nor
+// the last one can.
+func isHost(a netip.Addr, network netip.Prefix) bool {
+	if !network.Contains(a) || a == network.Masked().Addr() {
+		return false
+	}
+	return a.Is6() || network.Contains(a.Next())
 }
 
 func (o *Options) checkTailscale(p *problems) {

@@ -1,12 +1,14 @@
 package routeros
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -29,6 +31,7 @@ type router struct {
 	// crashes are the IDs of images that do not stay up.
 	crashes map[string]bool
 	roots   *x509.CertPool
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	// failAt is the change that fails, counted from 1, and cutAt the one before which power fails.
 	failAt, cutAt int
 	changes       int
@@ -409,6 +412,9 @@ func (r *router) fetch(c *console, n node, s *scope) any {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
 	transport.TLSClientConfig = &tls.Config{RootCAs: r.roots, InsecureSkipVerify: args["check-certificate"] != "true"}
+	if r.dial != nil {
+		transport.DialContext = r.dial
+	}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport}
 	response, err := client.Do(request)

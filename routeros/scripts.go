@@ -150,6 +150,15 @@ func (d data) MarkPattern() string { return "^" + d.Mark + " " }
 // Root is the folder of one of two containers, which take turns.
 func (d data) Root(which string) string { return d.path("root-" + which) }
 
+// ArchitecturePattern finds what the router has to call its architecture. The bitness of x86 may
+// stand behind it.
+func (d data) ArchitecturePattern() string {
+	if d.Architecture == "x86" {
+		return "^x86"
+	}
+	return "^" + d.Architecture + "$"
+}
+
 // Room is the free storage in bytes that an update needs: no image takes more, unpacked.
 func (d data) Room() int { return 6 << 20 }
 

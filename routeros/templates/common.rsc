@@ -23,8 +23,8 @@
     :if ([:len $tarball] = 0) do={ :error ("there is no file " . {{q .Tarball}}) }
     :local identity ("file:" . [/file/get ($tarball->0) size] . "@" . [/file/get ($tarball->0) last-modified])
 {{- else -}}
-    # Which image the registry has under the tag. :deserialize needs RouterOS 7.13; a fetched text ends
-    # at 64512 bytes, and an index of images has about 2000.
+    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
+    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
 {{- if .Username}}
     :local registryUser [/container/config/get username]
     :local registryPassword [/container/config/get password]
@@ -46,6 +46,9 @@
 {{- end}}
     :set manifest [:deserialize from=json value=($manifest->"data")]
 {{- if .Platform}}
+    :if (!([/system/resource/get architecture-name] ~ {{q .ArchitecturePattern}})) do={
+      :error ("the image is for {{.Architecture}}, and this router is " . [/system/resource/get architecture-name])
+    }
     :local wanted {{q .Platform}}
     :local kind {{q .Variant}}
 {{- else}}
@@ -78,5 +81,14 @@ interface={{q .Name}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-image={{q
       {{- if .Hostname}} hostname={{q .Hostname}}{{end}}
       {{- if .DNS}} dns={{range $i, $a := .DNS}}{{if $i}},{{end}}{{$a}}{{end}}{{end}}
       {{- if .Memory}} memory-high={{.MemoryBytes}}{{end}}
-      {{- if .AtLeast 23}} ignore-remote-image-change=yes restart-policy=on-failure restart-interval=10s restart-max-count=10{{end}} logging=yes
+      {{- if .AtLeast 23}} restart-policy=on-failure restart-interval=10s restart-max-count=10{{end}}
+      {{- if .AtLeast 24}} ignore-remote-image-change=yes{{end}} logging=yes
+{{- end}}
+
+{{define "releases" -}}
+# envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
+    # since 7.21
+    {{- if .AtLeast 23}}, restart-policy since 7.23{{end}}
+    {{- if .AtLeast 24}}, ignore-remote-image-change since 7.24: without it
+    # RouterOS fetches by itself when it finds the image changed, whether that works or not{{end}}.
 {{- end}}

@@ -3,7 +3,7 @@
 # Copy this file to the router and run there: /import {{.Name}}-install.rsc
 # It changes nothing unless all that it needs is there. Everything that it adds has the comment
 # {{.Mark}}, and {{.Name}}-remove.rsc takes it away again, also after a failure.
-# Written for RouterOS {{.RouterOS}} and later; veth, lists of variables and of mounts are as in 7.21.
+# Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
 
@@ -105,12 +105,14 @@
     /ip/dns/static/add name={{q .}} match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
 {{- end}}
 
-    # The state outlives the container, and the variables are read at each start.
+    # The state outlives the container, and the variables are read at each start. Both are in lists by
+    # this argument since RouterOS 7.20 and 7.21.
     /container/mounts/add list={{q .Name}} src={{q .State}} dst={{q .StateDir}} comment=$container
 {{- range .Variables}}
     /container/envs/add list={{q $.Name}} key={{.Name}} value={{q .Value}} comment=$container
 {{- end}}
 
+    {{template "releases" .}}
     :put "fetching and unpacking the image, which takes minutes on a small router"
     /container/add name={{q .Name}} root-dir={{.Root "a" | q}} {{template "arguments" .}} start-on-boot=yes comment=$identity
     :local seconds 0

@@ -2,7 +2,7 @@
 # was cut short. Nothing else is touched: whatever has no comment {{.Mark}} stays.
 #
 # Copy this file to the router and run there: /import {{.Name}}-remove.rsc
-# Written for RouterOS {{.RouterOS}} and later.
+# Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
 

@@ -8,7 +8,7 @@
 # while the old container runs, which is started again when the new one does not stay up.
 {{- end}}
 # State, variables and network stay as they are.
-# Written for RouterOS {{.RouterOS}} and later.
+# Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
 
