@@ -309,7 +309,6 @@ func (p *parser) conditions() []condition {
 // console runs scripts on a router.
 type console struct {
 	router *router
-	depth  int
 }
 
 // scriptError is what :error and failing commands give, and what :onerror catches.

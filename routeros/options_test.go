@@ -1,6 +1,7 @@
 package routeros
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -164,5 +165,33 @@ func TestTheParserRefusesWrongScripts(t *testing.T) {
 		if _, err := parse(script); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error = %v; want it to say %q", script, err, want)
 		}
+	}
+}
+
+// So is the table of commands, and what runs the scripts.
+func TestTheRouterRefusesWrongCommands(t *testing.T) {
+	for script, want := range map[string]string{
+		"/container/add interface=x envlist=y":             "no argument envlist",
+		"/container/add interface=x restart-policy=always": "no argument restart-policy on RouterOS 7.21",
+		"/container/mounts/add name=x src=a dst=b":         "no argument name",
+		"/container/envs/add name=x key=a value=b":         "no argument name",
+		"/container/pull x":                                "unknown command",
+		":frobnicate 1":                                    "unknown command",
+		":put $x":                                          "unknown variable x",
+		":local comment 1":                                 "the variable comment is called like an argument",
+		":if (\"yes\") do={ :put 1 }":                      "neither true nor false",
+		":put (\"a\" . [/container/find where comment=x])": "in a text",
+		"/tool/fetch url=http://x output=file":             "fetched to",
+		":local x do={ :put $y }; :local y 1; $x":          "unknown variable y",
+		"{ :local x 1 }; :put $x":                          "unknown variable x",
+	} {
+		t.Run(script, func(t *testing.T) {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
+					t.Errorf("it says %q; want %q", got, want)
+				}
+			}()
+			_ = run(t, newRouter(21), script)
+		})
 	}
 }
