@@ -24,6 +24,30 @@ const registryProgram = "github.com/distribution/distribution/v3/cmd/registry@v3
 // and port. With a user it wants to know who calls; a read-only one refuses every push.
 func Start(t testing.TB, user, password string, readOnly bool) (address string) {
 	t.Helper()
+	if user == "" {
+		return start(t, "", readOnly)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/htpasswd"
+	write(t, path, user+":"+string(hash)+"\n")
+	return start(t, "  htpasswd: {realm: test, path: "+path+"}\n", readOnly)
+}
+
+// StartWithTokens runs the registry so that it lets in who brings a token from the address realm,
+// signed with the key of the certificate, in PEM.
+func StartWithTokens(t testing.TB, realm, service, issuer string, certificate []byte) (address string) {
+	t.Helper()
+	path := t.TempDir() + "/token.pem"
+	write(t, path, string(certificate))
+	return start(t, fmt.Sprintf("  token: {realm: %q, service: %q, issuer: %q, rootcertbundle: %q}\n", realm, service, issuer, path), false)
+}
+
+// start runs the registry with a section of its configuration that says who is let in.
+func start(t testing.TB, auth string, readOnly bool) (address string) {
+	t.Helper()
 	dir := t.TempDir()
 	program := Program(t, registryProgram)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -36,13 +60,8 @@ func Start(t testing.TB, user, password string, readOnly bool) (address string) 
 	}
 	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: %s/data}\n  maintenance: {readonly: {enabled: %v}}\nhttp: {addr: %q}\n",
 		dir, readOnly, address)
-	if user != "" {
-		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
-		if err != nil {
-			t.Fatal(err)
-		}
-		write(t, dir+"/htpasswd", user+":"+string(hash)+"\n")
-		config += "auth:\n  htpasswd: {realm: test, path: " + dir + "/htpasswd}\n"
+	if auth != "" {
+		config += "auth:\n" + auth
 	}
 	write(t, dir+"/config.yml", config)
 	server := exec.CommandContext(t.Context(), program, "serve", dir+"/config.yml")

@@ -51,7 +51,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(buildCommand(&asJSON), sizesCommand(&asJSON), featuresCommand(&asJSON), appletsCommand(&asJSON))
+	root.AddCommand(buildCommand(&asJSON), sizesCommand(&asJSON), featuresCommand(&asJSON), appletsCommand(&asJSON),
+		routerosCommand(&asJSON))
 	for _, c := range root.Commands() {
 		c.Args = noArguments
 	}

@@ -1,0 +1,58 @@
+package routeros
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// commandTable has the arguments of the commands that the scripts use, as RouterOS 7.21.5, 7.22.3,
+// 7.23 and 7.24 (with the container package, on CHR) tell them through /console/inspect. A number
+// behind an argument is the 7.x release that brought it. Arguments that no script should use are
+// left out.
+//
+// Source: the console's own listings as published for each release at
+// https://github.com/tikoci/restraml (docs/VERSION/extra/inspect.json).
+var commandTable = map[string]string{
+	"/container/add": "check-certificate cmd comment dns envlists file hostname ignore-remote-image-change@24 interface layer-dir logging" +
+		" memory-high mountlists name remote-image restart-interval@23 restart-max-count@23 restart-policy@23 root-dir start-on-boot",
+	"/container/set":             "comment dns envlists file hostname interface logging memory-high mountlists name remote-image root-dir start-on-boot",
+	"/container/config/set":      "layer-dir memory-high password registry-url tmpdir username",
+	"/container/envs/add":        "comment disabled key list value",
+	"/container/mounts/add":      "comment disabled dst list src",
+	"/disk/add":                  "comment disabled slot tmpfs-max-size type",
+	"/interface/veth/add":        "address comment dhcp disabled gateway gateway6 mac-address name",
+	"/interface/bridge/port/add": "bridge comment disabled interface pvid",
+	"/interface/list/member/add": "comment disabled interface list",
+	"/ip/address/add":            "address comment disabled interface netmask network",
+	"/ip/dns/static/add":         "address comment disabled forward-to match-subdomain name regexp ttl type",
+	"/ip/firewall/filter/add":    "action chain comment disabled dst-address in-interface in-interface-list out-interface out-interface-list place-before src-address",
+	"/ip/firewall/nat/add":       "action chain comment disabled dst-address in-interface out-interface out-interface-list place-before src-address",
+	"/ip/route/add":              "comment disabled distance dst-address gateway",
+	"/ipv6/address/add":          "address advertise comment disabled interface",
+	"/ipv6/route/add":            "comment disabled distance dst-address gateway",
+	"/system/scheduler/add":      "comment disabled interval name on-event policy start-date start-time",
+	"/tool/fetch":                "as-value check-certificate http-header-field http-method output password url user",
+}
+
+// commandArguments are all names of arguments, which no variable may have.
+var commandArguments = func() map[string]bool {
+	all := map[string]bool{}
+	for line := range maps.Values(commandTable) {
+		for argument := range strings.FieldsSeq(line) {
+			name, _, _ := strings.Cut(argument, "@")
+			all[name] = true
+		}
+	}
+	return all
+}()
+
+// knows says whether a command has an argument on RouterOS 7.minor.
+func knows(command, argument string, minor int) bool {
+	return slices.ContainsFunc(strings.Fields(commandTable[command]), func(entry string) bool {
+		name, since, _ := strings.Cut(entry, "@")
+		number, _ := strconv.Atoi(since)
+		return name == argument && minor >= number
+	})
+}

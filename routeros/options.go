@@ -1,0 +1,362 @@
+// Package routeros writes scripts for the router: one that installs the container with all that
+// belongs to it, one that brings it up to date, and one that removes everything again.
+//
+// Which arguments a command has, and since which release, is what RouterOS tells of itself through
+// /console/inspect. Everything that the install script adds carries a comment, by which the others
+// find it.
+package routeros
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// Options are what a user may choose about an installation on a router. Make them with Default,
+// change what is to be different, and give them to New, which checks them.
+type Options struct {
+	// Name is that of the interface, the container, the lists and the folders.
+	Name string
+	// Image is the reference of an image in a registry: host/repository:tag.
+	Image string
+	// Tarball is the path, on the router, of an image's tarball. It takes the place of Image.
+	Tarball string
+	// Disk is the disk or folder on the router that holds the image and Tailscale's state. The
+	// internal storage when empty.
+	Disk string
+	// Arch is the platform of the image. The one that follows from the router's architecture when
+	// empty.
+	Arch string
+	// RouterOS is the oldest release that the scripts have to run on. They refuse older ones.
+	RouterOS string
+	// Addresses are those of the container, with the length of their prefix: one for IPv4 and, if
+	// wanted, one for IPv6.
+	Addresses []string
+	// Gateways are the router's addresses on the way to the container: one for each of Addresses.
+	Gateways []string
+	// Bridge is a bridge of the router that the container joins. It stays on its own when empty.
+	Bridge string
+	// Subnets are advertised to the tailnet.
+	Subnets []string
+	// ExitNode offers the router as an exit node.
+	ExitNode bool
+	// Hostname is the name in the tailnet. That of the container when empty.
+	Hostname string
+	// LoginServer is the address of a control server other than Tailscale's.
+	LoginServer string
+	// AuthKeyFile says that the state folder has a file named authkey, with the key to log in with.
+	AuthKeyFile bool
+	// ExtraArgs are further arguments of "tailscale up", separated by spaces.
+	ExtraArgs string
+	// Env are further variables for the container, as in GOGC=50.
+	Env []string
+	// Memory is the soft limit of the container's memory in MiB. None when 0.
+	Memory int
+	// Tmpfs is the size in MiB of a disk in memory where images are unpacked. None when 0.
+	Tmpfs int
+	// DNS are the name servers of the container. Those of the router when there are none.
+	DNS []string
+	// MagicDNS are the domains that the router asks the tailnet about.
+	MagicDNS []string
+	// WANList is the interface list of the way out to the internet, where addresses are translated.
+	// Nothing is translated when empty.
+	WANList string
+	// Masquerade lets the router's networks see the router in place of the tailnet's addresses.
+	Masquerade bool
+	// InterfaceList is one that the container's interface joins, such as LAN.
+	InterfaceList string
+	// Firewall accepts what is forwarded from and to the container.
+	Firewall bool
+	// Registry is how the image's registry lets people in. Known from its host when it is auto.
+	Registry string
+	// TokenURL is where the registry's tokens come from, if Registry does not say it.
+	TokenURL string
+	// Username is the user at the registry, whose password the router's container settings have.
+	Username string
+	// Insecure speaks plain HTTP with the registry.
+	Insecure bool
+	// InPlace removes the old container before the new image is fetched, for storage that does not
+	// hold two.
+	InPlace bool
+	// UpdateAt is the time of day, as in 04:30, at which the router looks for an update. Never when
+	// empty.
+	UpdateAt string
+}
+
+// MinimumRouterOS is the oldest release that the scripts are written for: the first whose mounts
+// are in lists like the variables, as in all later ones.
+const MinimumRouterOS = "7.21"
+
+// Default are the options of an installation that only lacks an image.
+//
+// The network is the end of the private range that container engines take theirs from beginning at
+// the other end, and just large enough.
+func Default() Options {
+	return Options{
+		Name:      "tailscale",
+		RouterOS:  MinimumRouterOS,
+		Addresses: []string{"172.31.255.254/30"},
+		Gateways:  []string{"172.31.255.253"},
+		Tmpfs:     32,
+		MagicDNS:  []string{"ts.net"},
+		WANList:   "WAN",
+		Registry:  RegistryAuto,
+	}
+}
+
+var (
+	nameForm     = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$`)
+	diskForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
+	releaseForm  = regexp.MustCompile(`^7\.([0-9]{1,3})(\.[0-9]+)?$`)
+	labelForm    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+	variableForm = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
+	timeForm     = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+
+	tailnet     = netip.MustParsePrefix("100.64.0.0/10")
+	tailnetSix  = netip.MustParsePrefix("fd7a:115c:a1e0::/48")
+	ownVariable = map[string]string{
+		"TS_AUTHKEY": "the key file", "TS_AUTH_KEY": "the key file", "TS_ROUTES": "the subnets",
+		"TS_HOSTNAME": "the hostname", "TS_EXTRA_ARGS": "the extra arguments", "TS_STATE_DIR": "the mount",
+	}
+	secretArgument = regexp.MustCompile(`(^|\s)--?auth-?key`)
+	ownArgument    = regexp.MustCompile(`(^|\s)--?(advertise-routes|advertise-exit-node|hostname|login-server)\b`)
+)
+
+// problems collects everything that is wrong, so that it can be told at once.
+type problems []error
+
+func (p *problems) add(format string, a ...any) { *p = append(*p, fmt.Errorf(format, a...)) }
+
+// check finds everything about the options that can be seen to be wrong without a router.
+func (o *Options) check() error {
+	var p problems
+	o.checkNames(&p)
+	o.checkImage(&p)
+	o.checkAddresses(&p)
+	o.checkTailscale(&p)
+	if o.Memory != 0 && o.Memory < 32 {
+		p.add("memory limit of %d MiB: give 32 or more, or 0 for none", o.Memory)
+	}
+	if o.Tmpfs != 0 && (o.Tmpfs < 16 || o.Tmpfs > 1024) {
+		p.add("disk in memory of %d MiB: give 16 to 1024, or 0 for none", o.Tmpfs)
+	}
+	if o.UpdateAt != "" && !timeForm.MatchString(o.UpdateAt) {
+		p.add("malformed time %q: hours and minutes are wanted, such as 04:30", o.UpdateAt)
+	}
+	return errors.Join(p...)
+}
+
+func (o *Options) checkNames(p *problems) {
+	switch {
+	case !nameForm.MatchString(o.Name):
+		p.add("malformed name %q: up to 15 lower-case letters, digits and hyphens are wanted, a letter first", o.Name)
+	case o.Name == "tailscale0":
+		// The container's interface has this name inside, too.
+		p.add("the name %q is that of Tailscale's own interface: choose another", o.Name)
+	}
+	o.Disk = strings.Trim(o.Disk, "/")
+	if o.Disk != "" && !diskForm.MatchString(o.Disk) {
+		p.add("malformed disk %q: the name of a disk or folder in /file is wanted, such as disk1, usb1-part1 or flash", o.Disk)
+	}
+	if minor := releaseForm.FindStringSubmatch(o.RouterOS); minor == nil {
+		p.add("malformed RouterOS version %q: one such as %s or 7.24.2 is wanted", o.RouterOS, MinimumRouterOS)
+	} else if !o.atLeast(21) {
+		p.add("RouterOS %s is too old: %s or later is wanted", o.RouterOS, MinimumRouterOS)
+	}
+	if o.Arch != "" {
+		if _, err := platform.Parse(o.Arch); err != nil {
+			*p = append(*p, err)
+		}
+	}
+	checkText(p, "bridge", o.Bridge)
+	checkText(p, "interface list", o.WANList)
+	checkText(p, "interface list", o.InterfaceList)
+	if o.Bridge != "" && (o.InterfaceList != "" || o.Firewall) {
+		p.add("with the bridge %q, its own interface lists and firewall rules hold: leave out the interface list and the firewall", o.Bridge)
+	}
+}
+
+func (o *Options) checkImage(p *problems) {
+	o.Tarball = strings.TrimPrefix(o.Tarball, "/")
+	checkText(p, "tarball", o.Tarball)
+	switch {
+	case o.Image == "" && o.Tarball == "":
+		p.add("neither an image nor a tarball: give one such as ghcr.io/me/tailscale:stable, or the path of a tarball on the router")
+	case o.Image != "" && o.Tarball != "":
+		p.add("both the image %q and the tarball %q: give one of them", o.Image, o.Tarball)
+	case o.Image != "":
+		if _, err := newExchange(*o); err != nil {
+			*p = append(*p, err)
+		}
+	case o.Username != "" || o.TokenURL != "" || o.Insecure || o.Registry != RegistryAuto:
+		p.add("the tarball %q comes from no registry: leave out registry, token address, user name and plain HTTP", o.Tarball)
+	}
+}
+
+func (o *Options) checkAddresses(p *problems) {
+	families := map[bool]bool{}
+	for _, text := range o.Addresses {
+		address, err := netip.ParsePrefix(text)
+		if err != nil || address.Addr().Zone() != "" {
+			p.add("malformed address %q: one with the length of its prefix is wanted, such as 172.31.255.254/30", text)
+			continue
+		}
+		six := address.Addr().Is6()
+		if families[six] {
+			p.add("a second address of the same family, %s: one for IPv4 and one for IPv6 can be given", address)
+		}
+		families[six] = true
+		if address.Overlaps(tailnet) || address.Overlaps(tailnetSix) {
+			p.add("the address %s is in the tailnet's own range: choose another", address)
+		}
+		if !isHost(address.Addr(), address) {
+			p.add("%s is the first or last of its network, and no address for a host: choose another", address)
+		}
+		if _, err := o.gatewayOf(address); err != nil {
+			*p = append(*p, err)
+		}
+	}
+	if !families[false] {
+		p.add("no IPv4 address for the container: give one such as 172.31.255.254/30")
+	}
+	if len(o.Gateways) > len(o.Addresses) {
+		p.add("%d gateways for %d addresses: give one for each", len(o.Gateways), len(o.Addresses))
+	}
+	for _, text := range o.Gateways {
+		if _, err := netip.ParseAddr(text); err != nil {
+			p.add("malformed gateway %q: an address is wanted, such as 172.31.255.253", text)
+		}
+	}
+	for _, text := range o.DNS {
+		if _, err := netip.ParseAddr(text); err != nil {
+			p.add("malformed name server %q: an address is wanted, such as 9.9.9.9", text)
+		}
+	}
+	for _, domain := range o.MagicDNS {
+		if !isDomain(domain) {
+			p.add("malformed domain %q: one such as ts.net is wanted", domain)
+		}
+	}
+}
+
+// gatewayOf finds the gateway that is in the network of an address.
+func (o *Options) gatewayOf(address netip.Prefix) (netip.Addr, error) {
+	for _, text := range o.Gateways {
+		if g, err := netip.ParseAddr(text); err == nil && g != address.Addr() && isHost(g, address) {
+			return g, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("none of the gateways %q is another address of the network %s: give the router's address there",
+		o.Gateways, address.Masked())
+}
+
+// isHost says whether an address of a network can be that of a host: in IPv4 neither the first nor
+// the last one can.
+func isHost(a netip.Addr, network netip.Prefix) bool {
+	if !network.Contains(a) || a == network.Masked().Addr() {
+		return false
+	}
+	return a.Is6() || network.Contains(a.Next())
+}
+
+func (o *Options) checkTailscale(p *problems) {
+	for _, text := range o.Subnets {
+		subnet, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil:
+			p.add("malformed subnet %q: one such as 192.168.88.0/24 is wanted", text)
+		case subnet != subnet.Masked():
+			p.add("the subnet %q has an address in place of a network: give %s", text, subnet.Masked())
+		case subnet.Bits() == 0:
+			p.add("the subnet %q is everything: ask for an exit node instead", text)
+		case subnet.Overlaps(tailnet) || subnet.Overlaps(tailnetSix):
+			p.add("the subnet %q is in the tailnet's own range: leave it out", text)
+		}
+	}
+	if o.Hostname != "" && !labelForm.MatchString(o.Hostname) {
+		p.add("malformed hostname %q: up to 63 letters, digits and hyphens are wanted", o.Hostname)
+	}
+	if o.LoginServer != "" && !isAddress(o.LoginServer) {
+		p.add("malformed login server %q: an http or https address is wanted", o.LoginServer)
+	}
+	checkText(p, "extra arguments", o.ExtraArgs)
+	switch {
+	case secretArgument.MatchString(o.ExtraArgs):
+		// The arguments themselves are not repeated.
+		p.add("the extra arguments have a key to log in with, which everybody could read in the router's settings: use the key file")
+	case ownArgument.MatchString(o.ExtraArgs):
+		p.add("the extra arguments %q have one that there is an option for: use the option", o.ExtraArgs)
+	}
+	for _, variable := range o.Env {
+		name, value, ok := strings.Cut(variable, "=")
+		switch {
+		case !ok || !variableForm.MatchString(name):
+			p.add("malformed variable %q: one such as GOGC=50 is wanted", name)
+		case ownVariable[name] != "":
+			p.add("the variable %s follows from another option, %s: use that one", name, ownVariable[name])
+		}
+		checkText(p, "variable "+name, value)
+	}
+}
+
+// checkText refuses what no name or text on a router can have. All else can be quoted.
+func checkText(p *problems, what, text string) {
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+		p.add("malformed %s %q: text without control characters is wanted", what, text)
+	}
+}
+
+func isDomain(text string) bool {
+	for label := range strings.SplitSeq(text, ".") {
+		if !labelForm.MatchString(label) {
+			return false
+		}
+	}
+	return strings.Contains(text, ".") && len(text) < 254
+}
+
+func isAddress(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") && !strings.ContainsAny(text, " \t\r\n")
+}
+
+// atLeast says whether the scripts need not run on a release older than 7.minor.
+func (o Options) atLeast(minor int) bool {
+	if found := releaseForm.FindStringSubmatch(o.RouterOS); found != nil {
+		given, err := strconv.Atoi(found[1])
+		return err == nil && given >= minor
+	}
+	return false
+}
+
+// variables are the container's environment, sorted by name.
+func (o Options) variables() []string {
+	all := slices.Clone(o.Env)
+	put := func(name, value string) {
+		if value != "" {
+			all = append(all, name+"="+value)
+		}
+	}
+	put("TS_HOSTNAME", o.Hostname)
+	put("TS_ROUTES", strings.Join(o.Subnets, ","))
+	var arguments []string
+	if o.LoginServer != "" {
+		arguments = append(arguments, "--login-server="+o.LoginServer)
+	}
+	if o.ExitNode {
+		arguments = append(arguments, "--advertise-exit-node")
+	}
+	put("TS_EXTRA_ARGS", strings.Join(append(arguments, strings.Fields(o.ExtraArgs)...), " "))
+	if o.AuthKeyFile {
+		put("TS_AUTHKEY", "file:"+StateDir+"/"+authKeyName)
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,197 @@
+package routeros
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestWrongOptionsAreTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"no image":             {func(o *Options) { o.Image = "" }, "neither an image nor a tarball"},
+		"two sources":          {func(o *Options) { o.Tarball = "x.tar" }, "give one of them"},
+		"no host":              {func(o *Options) { o.Image = "me/tailscale:stable" }, `malformed image "me/tailscale:stable"`},
+		"no tag":               {func(o *Options) { o.Image = "ghcr.io/me/tailscale" }, "host, repository and tag are wanted"},
+		"a digest":             {func(o *Options) { o.Image = "ghcr.io/me/x:1@sha256:" + strings.Repeat("0", 64) }, "malformed image"},
+		"hostile image":        {func(o *Options) { o.Image = `ghcr.io/me/x";/system/reset:1` }, "malformed image"},
+		"no name":              {func(o *Options) { o.Name = "" }, `malformed name ""`},
+		"long name":            {func(o *Options) { o.Name = "a-name-of-16-chr" }, "up to 15 lower-case letters"},
+		"hostile name":         {func(o *Options) { o.Name = `x"$[/quit]` }, "malformed name"},
+		"Tailscale's name":     {func(o *Options) { o.Name = "tailscale0" }, "Tailscale's own interface"},
+		"disk":                 {func(o *Options) { o.Disk = "../x" }, `malformed disk "../x"`},
+		"platform":             {func(o *Options) { o.Arch = "mips" }, `unknown platform "mips"`},
+		"release":              {func(o *Options) { o.RouterOS = "stable" }, `malformed RouterOS version "stable"`},
+		"old release":          {func(o *Options) { o.RouterOS = "7.20.8" }, "RouterOS 7.20.8 is too old: 7.21 or later"},
+		"address":              {func(o *Options) { o.Addresses = []string{"172.31.255.254"} }, `malformed address "172.31.255.254"`},
+		"network":              {func(o *Options) { o.Addresses = []string{"172.31.255.252/30"} }, "is the first or last of its network"},
+		"broadcast":            {func(o *Options) { o.Addresses = []string{"172.31.255.255/30"} }, "is the first or last of its network"},
+		"broadcasting gateway": {func(o *Options) { o.Gateways = []string{"172.31.255.255"} }, "is another address of the network"},
+		"no address":           {func(o *Options) { o.Addresses = nil }, "no IPv4 address"},
+		"two addresses":        {func(o *Options) { o.Addresses = append(o.Addresses, "10.0.0.1/24") }, "a second address of the same family"},
+		"tailnet's address":    {func(o *Options) { o.Addresses[0], o.Gateways[0] = "100.100.1.2/30", "100.100.1.1" }, "in the tailnet's own range"},
+		"gateway":              {func(o *Options) { o.Gateways = []string{"x"} }, `malformed gateway "x"`},
+		"gateway elsewhere":    {func(o *Options) { o.Gateways = []string{"10.0.0.1"} }, "is another address of the network 172.31.255.252/30"},
+		"gateway is itself":    {func(o *Options) { o.Gateways = []string{"172.31.255.254"} }, "is another address of the network"},
+		"many gateways":        {func(o *Options) { o.Gateways = append(o.Gateways, "10.0.0.1") }, "2 gateways for 1 addresses"},
+		"subnet":               {func(o *Options) { o.Subnets = []string{"home"} }, `malformed subnet "home"`},
+		"address as subnet":    {func(o *Options) { o.Subnets = []string{"192.168.88.1/24"} }, "give 192.168.88.0/24"},
+		"everything":           {func(o *Options) { o.Subnets = []string{"0.0.0.0/0"} }, "ask for an exit node"},
+		"tailnet as a subnet":  {func(o *Options) { o.Subnets = []string{"fd7a:115c:a1e0::/48"} }, "the tailnet's own range"},
+		"hostname":             {func(o *Options) { o.Hostname = "my router" }, `malformed hostname "my router"`},
+		"login server":         {func(o *Options) { o.LoginServer = "headscale.example" }, `malformed login server "headscale.example"`},
+		"own argument":         {func(o *Options) { o.ExtraArgs = "--advertise-routes=10.0.0.0/8" }, "use the option"},
+		"own variable":         {func(o *Options) { o.Env = []string{"TS_ROUTES=10.0.0.0/8"} }, "follows from another option"},
+		"variable":             {func(o *Options) { o.Env = []string{"gogc"} }, `malformed variable "gogc"`},
+		"a line in a value":    {func(o *Options) { o.Env = []string{"A=b\nc"} }, "without control characters"},
+		"little memory":        {func(o *Options) { o.Memory = 8 }, "memory limit of 8 MiB"},
+		"little disk":          {func(o *Options) { o.Tmpfs = 4 }, "disk in memory of 4 MiB"},
+		"name server":          {func(o *Options) { o.DNS = []string{"dns.example"} }, `malformed name server "dns.example"`},
+		"domain":               {func(o *Options) { o.MagicDNS = []string{"ts"} }, `malformed domain "ts"`},
+		"interface list":       {func(o *Options) { o.WANList = "W\x00" }, "malformed interface list"},
+		"bridge and firewall":  {func(o *Options) { o.Bridge, o.Firewall = "bridge", true }, `with the bridge "bridge"`},
+		"registry":             {func(o *Options) { o.Registry = "quay" }, `unknown registry "quay": choose one of auto, plain, dockerhub, ghcr, gitea, gitlab`},
+		"token address":        {func(o *Options) { o.TokenURL = "auth.example" }, `malformed token address "auth.example"`},
+		"user":                 {func(o *Options) { o.Username = "a:b" }, `malformed user name "a:b"`},
+		"time":                 {func(o *Options) { o.UpdateAt = "24:00" }, `malformed time "24:00"`},
+		"tarball's registry":   {func(o *Options) { o.Image, o.Tarball, o.Username = "", "x.tar", "me" }, "comes from no registry"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := Default()
+			o.Image = "ghcr.io/me/tailscale:stable"
+			c.change(&o)
+			if _, err := New(o); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error = %v; want it to say %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestEveryProblemIsToldAtOnce(t *testing.T) {
+	o := Default()
+	o.Name, o.Image, o.Subnets, o.Hostname = "UPPER", "x", []string{"y"}, "z z"
+	_, err := New(o)
+	for _, want := range []string{`"UPPER"`, `"x"`, `"y"`, `"z z"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v; want it to name %s", err, want)
+		}
+	}
+}
+
+// A key is in no script, and not in the error that refuses it either.
+func TestKeysAreRefused(t *testing.T) {
+	for _, change := range []func(*Options){
+		func(o *Options) { o.ExtraArgs = "--accept-routes --auth-key=tskey-hush" },
+		func(o *Options) { o.ExtraArgs = "--authkey tskey-hush" },
+		func(o *Options) { o.Env = []string{"TS_AUTHKEY=tskey-hush"} },
+	} {
+		o := Default()
+		o.Image = "ghcr.io/me/tailscale:stable"
+		change(&o)
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), "the key file") || strings.Contains(err.Error(), "hush") {
+			t.Errorf("error = %v", err)
+		}
+	}
+}
+
+// Whatever a text has in it, it means itself to the console.
+func TestHostileTextsAreQuoted(t *testing.T) {
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	for _, text := range []string{"", "plain", `a"b`, `a\`, "$name", "$[/system/reset]", "what?", "two\nlines\r\t", "наш", string(all), `\0A`, `"; /quit; "`} {
+		commands, err := parse(":put " + Quote(text))
+		if err != nil || len(commands) != 1 || len(commands[0].args) != 1 || commands[0].args[0].value.text != text {
+			t.Errorf("%q is quoted as %s: %v", text, Quote(text), err)
+		}
+		if q := Quote(text); strings.ContainsFunc(q, func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("%q is quoted as %q", text, q)
+		}
+	}
+}
+
+// Names on a router can be anything. The scripts with such ones do the same as others.
+func TestHostileOptionsChangeNoCommand(t *testing.T) {
+	const evil = "a\"; /system/reset-configuration; :put \"$[/quit]?\\ ж"
+	o := newShop(t).options()
+	o.WANList, o.InterfaceList, o.ExtraArgs, o.Env = evil, evil, evil, []string{"X=" + evil}
+	r, s := newRouter(24), scripts(t, o)
+	r.put("/interface/list", "name", evil)
+	before := r.snapshot()
+	must(t, r, s["install"])
+	nat := r.tables["/ip/firewall/nat"][0].values["out-interface-list"]
+	if nat != evil || !r.has("/container/envs", "value", evil) {
+		t.Errorf("the list is %q", nat)
+	}
+	must(t, r, s["update"])
+	must(t, r, strings.Replace(s["remove"], "keepState true", "keepState false", 1))
+	if after := r.snapshot(); after != before {
+		t.Errorf("after the removal:\n%s\nbefore:\n%s", after, before)
+	}
+	o = Default()
+	o.Tarball = "дом/" + evil + "\\"
+	for kind, script := range scripts(t, o) {
+		if _, err := parse(script); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// The parser of the tests is worth something only if it refuses what RouterOS refuses.
+func TestTheParserRefusesWrongScripts(t *testing.T) {
+	for script, want := range map[string]string{
+		":put \"a":                         "the string does not end",
+		":put \"a$b\"":                     "'$' in a string",
+		":put \"a\\qb\"":                   "unknown escape",
+		":if (1 = 1) do={ :put 1":          "is missing",
+		":put (1 = 1":                      "no operator",
+		":put (1 = 1 && 2 = 2)":            "in the same parentheses",
+		":put (!1 = 2)":                    "what is negated",
+		":put [/x/find where a=\"b\"":      "is missing",
+		"put 1":                            "no command",
+		":put \"a\"\"b\"":                  "a blank is missing",
+		"# a comment\\\n:put 1":            "goes on in the next line",
+		":if (1 = 1) do={ :put 1 } }":      "no command",
+		"/x/add name=":                     "no value",
+		":put [:len \"a\"; :len \"b\"]":    "2 commands in brackets",
+		"/container/find where comment=":   "no value",
+		"/container/find where =\"a\"":     "no property",
+		":put ж":                           "no value",
+		":local x do={ :put [ :len \"\" ]": "is missing",
+	} {
+		if _, err := parse(script); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error = %v; want it to say %q", script, err, want)
+		}
+	}
+}
+
+// So is the table of commands, and what runs the scripts.
+func TestTheRouterRefusesWrongCommands(t *testing.T) {
+	for script, want := range map[string]string{
+		"/container/add interface=x envlist=y":             "no argument envlist",
+		"/container/add interface=x restart-policy=always": "no argument restart-policy on RouterOS 7.21",
+		"/container/mounts/add name=x src=a dst=b":         "no argument name",
+		"/container/envs/add name=x key=a value=b":         "no argument name",
+		"/container/pull x":                                "unknown command",
+		":frobnicate 1":                                    "unknown command",
+		":put $x":                                          "unknown variable x",
+		":local comment 1":                                 "the variable comment is called like an argument",
+		":if (\"yes\") do={ :put 1 }":                      "neither true nor false",
+		":put (\"a\" . [/container/find where comment=x])": "in a text",
+		"/tool/fetch url=http://x output=file":             "fetched to",
+		":local x do={ :put $y }; :local y 1; $x":          "unknown variable y",
+		"{ :local x 1 }; :put $x":                          "unknown variable x",
+	} {
+		t.Run(script, func(t *testing.T) {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
+					t.Errorf("it says %q; want %q", got, want)
+				}
+			}()
+			_ = run(t, newRouter(21), script)
+		})
+	}
+}

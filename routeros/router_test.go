@@ -1,0 +1,462 @@
+package routeros
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// router is as much of a router as the scripts have to do with: tables that commands change, and
+// containers that take their time. It does what is known of RouterOS; where it is wrong about
+// RouterOS, so are the tests.
+type router struct {
+	minor   int
+	release string
+	tables  map[string][]*entry
+	singles map[string]map[string]any
+	said    []string
+	log     []string
+	// pull gives the ID of what a container gets for its reference or file.
+	pull func(source string) (string, error)
+	// crashes are the IDs of images that do not stay up.
+	crashes map[string]bool
+	roots   *x509.CertPool
+	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	// failAt is the change that fails, counted from 1, and cutAt the one before which power fails.
+	failAt, cutAt int
+	changes       int
+	// fights counts moments at which two containers ran with one state.
+	fights int
+	next   int
+}
+
+type entry struct {
+	id     string
+	values map[string]any
+	flags  map[string]bool
+	state  string
+	left   int // seconds until the state changes
+}
+
+func newRouter(minor int) *router {
+	r := &router{
+		minor: minor, release: fmt.Sprintf("7.%d.1 (stable)", minor),
+		tables: map[string][]*entry{}, crashes: map[string]bool{},
+		singles: map[string]map[string]any{
+			"/system/resource":    {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "free-hdd-space": int64(8 << 20)},
+			"/system/device-mode": {"container": true, "scheduler": true},
+			"/container/config":   {"tmpdir": "", "username": "", "password": ""},
+			"/ip/dns":             {"servers": "", "dynamic-servers": "192.0.2.1"},
+		},
+		pull: func(string) (string, error) { return "image", nil },
+	}
+	r.put("/system/package", "name", "container")
+	r.put("/interface/list", "name", "WAN")
+	r.put("/interface/list", "name", "LAN")
+	r.put("/interface/bridge", "name", "bridge")
+	r.put("/ip/address", "address", "192.168.88.1/24", "interface", "bridge", "comment", "defconf")
+	r.put("/ip/firewall/filter", "chain", "forward", "action", "passthrough").flags["dynamic"] = true
+	r.put("/ip/firewall/filter", "chain", "input", "action", "drop")
+	r.put("/ip/firewall/filter", "chain", "forward", "action", "drop", "comment", "defconf")
+	r.put("/container/envs", "list", "pihole", "key", "TZ", "value", "UTC", "comment", "mikrotik-tailscale:other")
+	r.put("/file", "name", "disk1")
+	return r
+}
+
+func (r *router) put(menu string, pairs ...any) *entry {
+	r.next++
+	e := &entry{id: fmt.Sprintf("*%X", r.next), values: map[string]any{}, flags: map[string]bool{}}
+	for i := 0; i < len(pairs); i += 2 {
+		e.values[pairs[i].(string)] = pairs[i+1]
+	}
+	r.tables[menu] = append(r.tables[menu], e)
+	return e
+}
+
+// snapshot is everything on the router but numbers that RouterOS gives away.
+func (r *router) snapshot() string {
+	all := map[string]any{"singles": r.singles}
+	for menu, entries := range r.tables {
+		var list []any
+		for _, e := range entries {
+			list = append(list, []any{e.values, e.flags, e.state})
+		}
+		if list != nil {
+			all[menu] = list
+		}
+	}
+	text, _ := json.MarshalIndent(all, "", " ")
+	return string(text)
+}
+
+// wait lets seconds pass.
+func (r *router) wait(seconds int) {
+	for range seconds {
+		for _, e := range slices.Clone(r.tables["/container"]) {
+			if e.left > 0 {
+				e.left--
+				if e.left == 0 {
+					r.arrive(e)
+				}
+			}
+		}
+		running := 0
+		for _, e := range r.tables["/container"] {
+			if e.state == "running" || e.state == "stopping" {
+				running++
+			}
+		}
+		if running > 1 {
+			r.fights++
+		}
+	}
+}
+
+// arrive ends what a container was in the middle of.
+func (r *router) arrive(e *entry) {
+	switch e.state {
+	case "extracting":
+		source, _ := e.values["remote-image"].(string)
+		if source == "" {
+			source, _ = e.values["file"].(string)
+		}
+		id, err := r.pull(source)
+		if err != nil {
+			e.state = "failed"
+			r.log = append(r.log, "container: "+err.Error())
+			return
+		}
+		e.values["image-id"] = id
+		e.state = "stopped"
+	case "running", "stopping":
+		e.state = "stopped"
+	case "deleting":
+		r.drop("/container", e)
+		r.dropFile(e.values["root-dir"].(string))
+	}
+}
+
+func (r *router) drop(menu string, e *entry) {
+	r.tables[menu] = slices.DeleteFunc(r.tables[menu], func(o *entry) bool { return o == e })
+}
+
+func (r *router) dropFile(path string) {
+	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(o *entry) bool { return "/"+o.values["name"].(string) == path })
+}
+
+// boot is what a power failure does.
+func (r *router) boot() {
+	r.cutAt = 0
+	for _, e := range slices.Clone(r.tables["/container"]) {
+		switch e.state {
+		case "extracting":
+			e.state = "failed"
+		case "deleting":
+			r.arrive(e)
+		case "running", "stopping":
+			e.state = "stopped"
+		}
+		e.left = 0
+		if e.state == "stopped" && e.values["start-on-boot"] == true {
+			r.start(e)
+		}
+	}
+}
+
+func (r *router) start(e *entry) {
+	e.state = "running"
+	if r.crashes[e.values["image-id"].(string)] {
+		e.left = 4
+	}
+}
+
+// running are the images of the containers that run.
+func (r *router) running() []string {
+	var all []string
+	for _, e := range r.tables["/container"] {
+		if e.state == "running" {
+			all = append(all, e.values["image-id"].(string))
+		}
+	}
+	return all
+}
+
+// do is every command with a menu.
+func (r *router) do(c *console, n node, s *scope, menu, command string) any {
+	if menu == "/tool" && command == "fetch" {
+		return r.fetch(c, n, s)
+	}
+	args := map[string]any{}
+	for _, a := range n.args {
+		if a.key != "" {
+			if !knows(menu+"/"+command, a.key, r.minor) {
+				broken(n, "%s/%s has no argument %s on RouterOS 7.%d", menu, command, a.key, r.minor)
+			}
+			args[a.key] = c.eval(a.value, s, menu)
+		}
+	}
+	plain := n.plain()
+	switch command {
+	case "find":
+		return r.find(c, n, s, menu)
+	case "get":
+		if single, ok := r.singles[menu]; ok {
+			v, ok := single[plain[0].text]
+			if !ok {
+				broken(n, "%s has no value %s", menu, plain[0].text)
+			}
+			return v
+		}
+		return r.one(menu, c.eval(plain[0], s, menu)).values[plain[1].text]
+	}
+	r.changed()
+	switch command {
+	case "add":
+		r.add(n, menu, args)
+	case "set":
+		if single, ok := r.singles[menu]; ok {
+			for k, v := range args {
+				single[k] = v
+			}
+			return nil
+		}
+		e := r.one(menu, c.eval(plain[0], s, menu))
+		for k, v := range args {
+			e.values[k] = v
+		}
+	case "remove", "start", "stop":
+		v := c.eval(plain[0], s, menu)
+		ids, ok := v.([]any)
+		if !ok {
+			ids = []any{v}
+		}
+		for _, id := range ids {
+			r.act(menu, command, r.one(menu, id))
+		}
+	default:
+		broken(n, "unknown command %s/%s", menu, command)
+	}
+	return nil
+}
+
+// changed counts a change, and spoils it where a test wants it so.
+func (r *router) changed() {
+	r.changes++
+	if r.cutAt == r.changes {
+		panic(powerFailure{errors.New("power failure")})
+	}
+	if r.failAt == r.changes {
+		fail("failure: it does not work")
+	}
+}
+
+func (r *router) one(menu string, id any) *entry {
+	for _, e := range r.tables[menu] {
+		if e.id == id {
+			return e
+		}
+	}
+	fail("no such item")
+	return nil
+}
+
+func (r *router) find(c *console, n node, s *scope, menu string) any {
+	entries := r.tables[menu]
+	if menu == "/interface" {
+		entries = slices.Concat(r.tables["/interface/veth"], r.tables["/interface/bridge"])
+	}
+	found := []any{}
+	for _, e := range entries {
+		if !slices.ContainsFunc(n.where, func(w condition) bool { return r.matches(c, w, s, e) == w.negated }) {
+			found = append(found, e.id)
+		}
+	}
+	return found
+}
+
+func (r *router) matches(c *console, w condition, s *scope, e *entry) bool {
+	if w.op == "" {
+		return e.flags[w.property] || e.state == w.property
+	}
+	value, have := fmt.Sprint(c.eval(w.value, s, "")), fmt.Sprint(e.values[w.property])
+	if w.op == "~" {
+		return regexp.MustCompile(value).MatchString(have)
+	}
+	return value == have
+}
+
+// has says whether a table has an entry with a value.
+func (r *router) has(menu, key string, value any) bool {
+	return slices.ContainsFunc(r.tables[menu], func(e *entry) bool { return e.values[key] == value })
+}
+
+// references says in which table, by which property, the value of an argument has to be.
+var references = map[string][2]string{
+	"/container/add interface":                {"/interface/veth", "name"},
+	"/container/add envlists":                 {"/container/envs", "list"},
+	"/container/add mountlists":               {"/container/mounts", "list"},
+	"/container/add file":                     {"/file", "name"},
+	"/interface/bridge/port/add bridge":       {"/interface/bridge", "name"},
+	"/interface/bridge/port/add interface":    {"/interface/veth", "name"},
+	"/interface/list/member/add list":         {"/interface/list", "name"},
+	"/interface/list/member/add interface":    {"/interface/veth", "name"},
+	"/ip/address/add interface":               {"/interface/veth", "name"},
+	"/ipv6/address/add interface":             {"/interface/veth", "name"},
+	"/ip/firewall/nat/add out-interface-list": {"/interface/list", "name"},
+}
+
+// unique are the properties that two entries of a table can't share.
+var unique = map[string]string{"/interface/veth": "name", "/container": "name", "/disk": "slot", "/system/scheduler": "name"}
+
+func (r *router) add(n node, menu string, args map[string]any) {
+	for key, value := range args {
+		if at, ok := references[menu+"/add "+key]; ok && !r.has(at[0], at[1], value) {
+			fail("input does not match any value of %s", key)
+		}
+	}
+	if key := unique[menu]; key != "" && r.has(menu, key, args[key]) {
+		fail("failure: already have %s %v", key, args[key])
+	}
+	e := r.put(menu)
+	if before, ok := args["place-before"]; ok {
+		delete(args, "place-before")
+		at := slices.IndexFunc(r.tables[menu], func(o *entry) bool { return o.id == before })
+		if at < 0 || r.tables[menu][at].flags["dynamic"] {
+			fail("cannot place before that")
+		}
+		r.tables[menu] = slices.Insert(slices.DeleteFunc(r.tables[menu], func(o *entry) bool { return o == e }), at, e)
+	}
+	e.values = args
+	if menu == "/container" {
+		e.state, e.left = "extracting", 20
+		args["image-id"] = ""
+		args["root-dir"] = "/" + args["root-dir"].(string)
+		r.put("/file", "name", strings.TrimPrefix(args["root-dir"].(string), "/"))
+		for _, m := range r.tables["/container/mounts"] {
+			if m.values["list"] == args["mountlists"] && !r.has("/file", "name", m.values["src"]) {
+				r.put("/file", "name", m.values["src"])
+			}
+		}
+		if layers, ok := args["layer-dir"]; ok && !r.has("/file", "name", layers) {
+			r.put("/file", "name", layers)
+		}
+	}
+}
+
+func (r *router) act(menu, command string, e *entry) {
+	if menu != "/container" {
+		if menu == "/interface/veth" && r.has("/container", "interface", e.values["name"]) {
+			fail("failure: the interface is used by a container")
+		}
+		r.drop(menu, e)
+		return
+	}
+	switch {
+	case command == "start" && e.state == "stopped":
+		r.start(e)
+	case command == "start":
+		fail("failure: cannot start %s", e.state)
+	case command == "stop" && e.state == "running":
+		e.state, e.left = "stopping", 6
+	case command == "stop":
+		fail("failure: not running")
+	case command == "remove" && (e.state == "running" || e.state == "stopping"):
+		fail("failure: cannot remove running")
+	default:
+		e.state, e.left = "deleting", 5
+	}
+}
+
+// fetch does what /tool/fetch does with the arguments that the scripts give: real requests.
+func (r *router) fetch(c *console, n node, s *scope) any {
+	args := map[string]string{}
+	for _, a := range n.args {
+		key, value := a.key, ""
+		if key == "" {
+			key = a.value.text
+		} else {
+			value = fmt.Sprint(c.eval(a.value, s, ""))
+		}
+		if !knows("/tool/fetch", key, r.minor) {
+			broken(n, "/tool/fetch has no argument %s on RouterOS 7.%d", key, r.minor)
+		}
+		args[key] = value
+	}
+	if args["output"] != "user" {
+		broken(n, "fetched to %q", args["output"])
+	}
+	request, err := http.NewRequest(http.MethodGet, args["url"], nil)
+	if err != nil {
+		fail("failure: %v", err)
+	}
+	for field := range strings.SplitSeq(args["http-header-field"], ",") {
+		if name, value, ok := strings.Cut(field, ":"); ok {
+			request.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		} else if field != "" {
+			broken(n, "malformed header %q", field)
+		}
+	}
+	if args["user"] != "" {
+		request.SetBasicAuth(args["user"], args["password"])
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.TLSClientConfig = &tls.Config{RootCAs: r.roots, InsecureSkipVerify: args["check-certificate"] != "true"}
+	if r.dial != nil {
+		transport.DialContext = r.dial
+	}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport}
+	response, err := client.Do(request)
+	if err != nil {
+		fail("failure: %v", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode >= 300 {
+		fail("failure: Status %s", strconv.Itoa(response.StatusCode))
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64512))
+	if err != nil {
+		fail("failure: %v", err)
+	}
+	return map[string]any{"data": string(body), "status": "finished"}
+}
+
+// deserialize reads JSON. Strings that look like numbers become numbers, as they do on a router.
+func deserialize(text string) any {
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		fail("failure: %v", err)
+	}
+	var convert func(any) any
+	convert = func(v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, e := range v {
+				v[k] = convert(e)
+			}
+		case []any:
+			for i, e := range v {
+				v[i] = convert(e)
+			}
+		case float64:
+			return int64(v)
+		case string:
+			if number, err := strconv.ParseInt(v, 10, 64); err == nil {
+				return number
+			}
+		}
+		return v
+	}
+	return convert(v)
+}

@@ -1,0 +1,181 @@
+package routeros
+
+import (
+	"cmp"
+	"embed"
+	"fmt"
+	"net/netip"
+	"strings"
+	"text/template"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// StateDir is the folder in the container that has to outlive it: who the router is in the tailnet.
+const StateDir = "/var/lib/tailscale"
+
+// authKeyName is the file in StateDir that has the key to log in with.
+const authKeyName = "authkey"
+
+// Kinds are the scripts, in the order in which they are used.
+var Kinds = []string{"install", "update", "remove"}
+
+// Script is one file for the router.
+type Script struct {
+	// Kind is one of Kinds.
+	Kind string
+	// Name is the file's name.
+	Name string
+	Text string
+}
+
+//go:embed templates
+var files embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{"q": Quote}).ParseFS(files, "templates/*.rsc"))
+
+// New checks the options and writes the scripts. All that is wrong is told in one error.
+func New(o Options) ([]Script, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	d := newData(o)
+	var all []Script
+	for _, kind := range Kinds {
+		var b strings.Builder
+		if err := templates.ExecuteTemplate(&b, kind+".rsc", d); err != nil {
+			return nil, fmt.Errorf("writing the %s script: %w", kind, err)
+		}
+		all = append(all, Script{kind, d.scriptName(kind), b.String()})
+	}
+	return all, nil
+}
+
+// data is what the templates are filled with.
+type data struct {
+	Options
+	exchange
+	Mark                            string
+	Address, Gateway                netip.Addr
+	Length                          int
+	AddressSix, GatewaySix          netip.Addr
+	LengthSix                       int
+	Tailnet, TailnetSix             netip.Prefix
+	Variables                       []variable
+	StateDir, State, Layers, Key    string
+	TmpfsSlot, UpdateFile           string
+	Minor                           string
+	Architecture, Platform, Variant string
+}
+
+type variable struct{ Name, Value string }
+
+func newData(o Options) data {
+	d := data{
+		Options: o, Mark: "mikrotik-tailscale:" + o.Name, Tailnet: tailnet, TailnetSix: tailnetSix,
+		StateDir: StateDir, State: o.path("state"), Key: o.path("state") + "/" + authKeyName,
+		TmpfsSlot: o.Name + "-tmp", Minor: releaseForm.FindStringSubmatch(o.RouterOS)[1],
+	}
+	d.UpdateFile = d.scriptName("update")
+	if o.Disk != "" {
+		d.Layers = o.path("layers")
+		d.UpdateFile = o.Disk + "/" + d.UpdateFile
+	}
+	if o.Image != "" {
+		d.exchange, _ = newExchange(o) // checked before
+	}
+	for _, text := range o.Addresses {
+		address := netip.MustParsePrefix(text)
+		gateway, _ := o.gatewayOf(address)
+		if address.Addr().Is6() {
+			d.AddressSix, d.LengthSix, d.GatewaySix = address.Addr(), address.Bits(), gateway
+		} else {
+			d.Address, d.Length, d.Gateway = address.Addr(), address.Bits(), gateway
+		}
+	}
+	for _, text := range o.variables() {
+		name, value, _ := strings.Cut(text, "=")
+		d.Variables = append(d.Variables, variable{name, value})
+	}
+	if o.Arch != "" {
+		t, _ := platform.Parse(o.Arch)
+		d.Architecture, d.Platform, d.Variant = t.RouterOS, t.Architecture, t.Variant
+	}
+	return d
+}
+
+func (d data) scriptName(kind string) string { return d.Name + "-" + kind + ".rsc" }
+
+// path is where something of the installation lies on the router.
+func (o Options) path(what string) string {
+	path := o.Name + "-" + what
+	if o.Disk != "" {
+		path = o.Disk + "/" + path
+	}
+	return path
+}
+
+// Internal says whether the image lies on the internal storage, which is small.
+func (d data) Internal() bool { return d.Disk == "" || d.Disk == "flash" }
+
+// AtLeast says whether the scripts need not run on a release older than 7.minor.
+func (d data) AtLeast(minor int) bool { return d.atLeast(minor) }
+
+// MemoryBytes is the soft limit of memory as RouterOS takes it without doubt.
+func (d data) MemoryBytes() int { return d.Memory << 20 }
+
+// Source names where the image comes from.
+func (d data) Source() string { return cmp.Or(d.Reference, d.Tarball) }
+
+// Fetch are the arguments of every request to the registry.
+func (d data) Fetch() string {
+	arguments := " check-certificate=yes"
+	if d.Insecure {
+		arguments = ""
+	}
+	return arguments + " output=user as-value"
+}
+
+// Login are the arguments of a request that says who asks.
+func (d data) Login() string {
+	if d.Username == "" {
+		return ""
+	}
+	return " user=" + Quote(d.Username) + " password=$registryPassword"
+}
+
+// MarkPattern finds the comments of all containers of the installation.
+func (d data) MarkPattern() string { return "^" + d.Mark + " " }
+
+// Root is the folder of one of two containers, which take turns.
+func (d data) Root(which string) string { return d.path("root-" + which) }
+
+// ArchitecturePattern finds what the router has to call its architecture. The bitness of x86 may
+// stand behind it.
+func (d data) ArchitecturePattern() string {
+	if d.Architecture == "x86" {
+		return "^x86"
+	}
+	return "^" + d.Architecture + "$"
+}
+
+// Room is the free storage in bytes that an update needs: no image takes more, unpacked.
+func (d data) Room() int { return 6 << 20 }
+
+// VethAddress is the address of the container, or both of them.
+func (d data) VethAddress() string { return strings.Join(d.Addresses, ",") }
+
+// Translates says whether addresses are translated on the way to the internet.
+func (d data) Translates() bool { return d.WANList != "" && (d.Bridge == "" || d.ExitNode) }
+
+// Menus are the places where the install script adds something, those first that need others.
+func (d data) Menus() []string {
+	menus := []string{
+		"/system/scheduler", "/container/envs", "/container/mounts", "/ip/dns/static", "/ip/firewall/filter",
+		"/ip/firewall/nat", "/ip/route", "/interface/list/member", "/interface/bridge/port", "/ip/address",
+	}
+	if d.LengthSix > 0 {
+		menus = append(menus, "/ipv6/route", "/ipv6/address")
+	}
+	return append(menus, "/interface/veth")
+}

@@ -1,0 +1,483 @@
+package routeros
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// shop is a registry with one image for arm64 and one for ARMv7, which a test can change.
+type shop struct {
+	*httptest.Server
+	digest string
+}
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	s := &shop{digest: "sha256:" + strings.Repeat("1", 64)}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.digest == "" || r.URL.Path != "/v2/me/tailscale/manifests/stable" {
+			http.Error(w, "gone", http.StatusNotFound)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"manifests": [
+			{"digest": "sha256:%s", "platform": {"architecture": "amd64"}},
+			{"digest": "sha256:%s", "platform": {"architecture": "arm", "variant": "v5"}},
+			{"digest": %q, "platform": {"architecture": "arm64"}}]}`, strings.Repeat("a", 64), strings.Repeat("5", 64), s.digest)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// options are those of an image in the shop.
+func (s *shop) options() Options {
+	o := Default()
+	o.Image, o.Insecure = strings.TrimPrefix(s.URL, "http://")+"/me/tailscale:stable", true
+	return o
+}
+
+// release puts another image into the shop, which is what routers then pull.
+func (s *shop) release(r *router, id string) {
+	s.digest = "sha256:" + strings.Repeat(id, 64)
+	r.pull = func(string) (string, error) { return id, nil }
+}
+
+func scripts(t testing.TB, o Options) map[string]string {
+	t.Helper()
+	all, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, s := range all {
+		texts[s.Kind] = s.Text
+	}
+	return texts
+}
+
+func must(t *testing.T, r *router, script string) {
+	t.Helper()
+	if err := run(t, r, script); err != nil {
+		t.Fatalf("%v\nlog: %q", err, r.log)
+	}
+}
+
+func (r *router) expectRunning(t *testing.T, want ...string) {
+	t.Helper()
+	if got := r.running(); !slices.Equal(got, want) {
+		t.Errorf("running: %q; want %q", got, want)
+	}
+	if r.fights > 0 {
+		t.Errorf("two containers ran with one state for %d seconds", r.fights)
+	}
+}
+
+// variants are installations that differ in what they add to the router.
+func variants(t *testing.T) map[string]Options {
+	s := newShop(t)
+	all := map[string]Options{"plain": s.options()}
+	change := func(name string, f func(*Options)) {
+		o := s.options()
+		f(&o)
+		all[name] = o
+	}
+	change("everything", func(o *Options) {
+		o.Disk, o.ExitNode, o.Masquerade, o.Firewall, o.InterfaceList = "disk1", true, true, true, "LAN"
+		o.Addresses, o.Gateways = []string{"10.9.8.2/30", "fd00:9::2/64"}, []string{"10.9.8.1", "fd00:9::1"}
+		o.Subnets, o.Hostname, o.DNS, o.Memory = []string{"192.168.88.0/24"}, "home", []string{"9.9.9.9"}, 128
+		o.UpdateAt, o.AuthKeyFile, o.RouterOS = "04:30", true, "7.24"
+		o.MagicDNS = []string{"ts.net", "tail.example"}
+	})
+	change("bridge", func(o *Options) {
+		o.Bridge, o.Addresses, o.Gateways = "bridge", []string{"192.168.88.2/24"}, []string{"192.168.88.1"}
+		o.Tmpfs, o.MagicDNS, o.InPlace = 0, nil, true
+	})
+	change("tarball", func(o *Options) { o.Image, o.Insecure, o.Tarball = "", false, "disk1/tailscale.tar" })
+	return all
+}
+
+func ready(o Options) *router {
+	r := newRouter(24)
+	r.put("/file", "name", "disk1/tailscale.tar", "size", int64(5<<20), "last-modified", "2026-01-01 00:00:00")
+	r.put("/file", "name", o.path("state"))
+	r.put("/file", "name", o.path("state")+"/authkey")
+	r.put("/file", "name", "disk1/tailscale-update.rsc")
+	return r
+}
+
+func TestRemovalUndoesWhatWasInstalled(t *testing.T) {
+	for name, o := range variants(t) {
+		t.Run(name, func(t *testing.T) {
+			r, s := ready(o), scripts(t, o)
+			before := r.snapshot()
+			must(t, r, s["install"])
+			r.wait(5)
+			r.expectRunning(t, "image")
+			if r.snapshot() == before {
+				t.Error("nothing was installed")
+			}
+			must(t, r, s["remove"])
+			if after := r.snapshot(); after != before {
+				t.Errorf("after the removal:\n%s\nbefore the installation:\n%s", after, before)
+			}
+			must(t, r, s["remove"])
+		})
+	}
+}
+
+func TestTheStateIsRemovedOnlyWhenAskedFor(t *testing.T) {
+	o := newShop(t).options()
+	r, s := newRouter(21), scripts(t, o)
+	before := r.snapshot()
+	must(t, r, s["install"])
+	must(t, r, s["remove"])
+	if !r.has("/file", "name", "tailscale-state") {
+		t.Error("the state is gone")
+	}
+	must(t, r, s["install"])
+	all := strings.Replace(s["remove"], ":local keepState true", ":local keepState false", 1)
+	must(t, r, all)
+	if after := r.snapshot(); after != before {
+		t.Errorf("after the removal:\n%s\nbefore the installation:\n%s", after, before)
+	}
+}
+
+// Whichever command of an installation fails, the removal gets the router back to what it was.
+func TestAFailedInstallationCanBeRemoved(t *testing.T) {
+	for name, o := range variants(t) {
+		t.Run(name, func(t *testing.T) {
+			s := scripts(t, o)
+			for step := 1; ; step++ {
+				r := ready(o)
+				before := r.snapshot()
+				r.failAt = step
+				err := run(t, r, s["install"])
+				if r.changes < step {
+					if step < 6 {
+						t.Errorf("the installation has %d steps", r.changes)
+					}
+					return
+				}
+				if err == nil || !strings.Contains(err.Error(), "is removed by tailscale-remove.rsc") || !strings.Contains(err.Error(), "it does not work") {
+					t.Fatalf("step %d: error = %v", step, err)
+				}
+				if after := r.snapshot(); after != before {
+					if again := run(t, r, s["install"]); again == nil {
+						t.Errorf("step %d: it was installed over what was left", step)
+					}
+				}
+				must(t, r, s["remove"])
+				if after := r.snapshot(); after != before {
+					t.Fatalf("step %d: after the removal:\n%s\nbefore:\n%s", step, after, before)
+				}
+			}
+		})
+	}
+}
+
+// A removal that fails at one thing goes on with the others and says so; the next one ends it.
+func TestAFailedRemovalCanBeRepeated(t *testing.T) {
+	o := variants(t)["everything"]
+	s := scripts(t, o)
+	for step := 1; ; step++ {
+		r := ready(o)
+		before := r.snapshot()
+		must(t, r, s["install"])
+		r.wait(3)
+		r.changes, r.failAt = 0, step
+		err := run(t, r, s["remove"])
+		if r.changes < step {
+			return
+		}
+		if after := r.snapshot(); err == nil && after != before {
+			t.Errorf("step %d: something is left, and nothing was said", step)
+		}
+		must(t, r, s["remove"])
+		if after := r.snapshot(); after != before {
+			t.Fatalf("step %d: after the removal:\n%s\nbefore:\n%s", step, after, before)
+		}
+	}
+}
+
+func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
+	o := newShop(t).options()
+	lan := o
+	lan.Bridge = "br\"idge$"
+	disk := o
+	disk.Disk = "usb1"
+	key := o
+	key.AuthKeyFile = true
+	for name, c := range map[string]struct {
+		options Options
+		spoil   func(*router)
+		want    string
+	}{
+		"an old release":      {o, func(r *router) { r.singles["/system/resource"]["version"] = "7.20.8 (long-term)" }, "needs RouterOS 7.21 or later, and this router has 7.20.8 (long-term)"},
+		"an older release":    {o, func(r *router) { r.singles["/system/resource"]["version"] = "6.49.18 (long-term)" }, "7.21 or later"},
+		"no package":          {o, func(r *router) { r.tables["/system/package"] = nil }, "the container package is not installed"},
+		"a disabled package":  {o, func(r *router) { r.tables["/system/package"][0].flags["disabled"] = true }, "the container package is not installed"},
+		"containers are off":  {o, func(r *router) { r.singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
+		"the name is taken":   {o, func(r *router) { r.put("/interface/veth", "name", "tailscale") }, "there is an interface tailscale"},
+		"a list is taken":     {o, func(r *router) { r.put("/container/envs", "list", "tailscale") }, "there is a list of variables tailscale"},
+		"mounts are taken":    {o, func(r *router) { r.put("/container/mounts", "list", "tailscale") }, "there is a list of mounts tailscale"},
+		"the route is there":  {o, func(r *router) { r.put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
+		"the address is used": {o, func(r *router) { r.put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is taken"},
+		"no interface list":   {o, func(r *router) { r.tables["/interface/list"] = nil }, "there is no interface list WAN"},
+		"no name server":      {o, func(r *router) { r.singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
+		"a folder flash":      {o, func(r *router) { r.put("/file", "name", "flash") }, "--disk flash"},
+		"no bridge":           {lan, func(*router) {}, `there is no bridge br"idge$`},
+		"no disk":             {disk, func(*router) {}, "there is no disk or folder usb1"},
+		"no key":              {key, func(*router) {}, "there is no file tailscale-state/authkey"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRouter(24)
+			c.spoil(r)
+			before := r.snapshot()
+			err := run(t, r, scripts(t, c.options)["install"])
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error = %v; want it to say %q", err, c.want)
+			}
+			if r.changes > 0 || r.snapshot() != before {
+				t.Error("the router was changed")
+			}
+		})
+	}
+}
+
+func TestASecondInstallationIsRefused(t *testing.T) {
+	o := newShop(t).options()
+	r, s := newRouter(24), scripts(t, o)
+	must(t, r, s["install"])
+	before := r.snapshot()
+	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "installed already") {
+		t.Errorf("error = %v", err)
+	}
+	if r.snapshot() != before {
+		t.Error("the router was changed")
+	}
+}
+
+func TestTwoInstallationsDoNotTouchEachOther(t *testing.T) {
+	shop := newShop(t)
+	first := shop.options()
+	second := shop.options()
+	// One name begins with the other.
+	second.Name, second.Addresses, second.Gateways = "tailscale-b", []string{"10.0.0.2/30"}, []string{"10.0.0.1"}
+	r, a, b := newRouter(24), scripts(t, first), scripts(t, second)
+	must(t, r, a["install"])
+	before := r.snapshot()
+	// Both would add the way to the tailnet, which only one can have.
+	r.tables["/ip/route"][0].values["dst-address"] = "elsewhere"
+	must(t, r, b["install"])
+	must(t, r, b["remove"])
+	r.tables["/ip/route"][0].values["dst-address"] = "100.64.0.0/10"
+	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(e *entry) bool { return e.values["name"] == "tailscale-b-state" })
+	if after := r.snapshot(); after != before {
+		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
+func TestARegistryThatIsAwayLeavesTheRouterAlone(t *testing.T) {
+	shop := newShop(t)
+	r, s := newRouter(24), scripts(t, shop.options())
+	before := r.snapshot()
+	shop.digest = ""
+	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "Status 404") {
+		t.Errorf("error = %v", err)
+	}
+	if r.snapshot() != before {
+		t.Error("the router was changed")
+	}
+}
+
+func TestAnUpdateHappensOnlyOnAChange(t *testing.T) {
+	shop := newShop(t)
+	r, s := newRouter(24), scripts(t, shop.options())
+	shop.release(r, "1")
+	must(t, r, s["install"])
+	r.changes = 0
+	must(t, r, s["update"])
+	if r.changes != 0 || !slices.Contains(r.said, "tailscale is up to date") {
+		t.Errorf("%d changes, said %q", r.changes, r.said)
+	}
+	for _, id := range []string{"2", "3", "4"} {
+		shop.release(r, id)
+		must(t, r, s["update"])
+		r.expectRunning(t, id)
+		if n := len(r.tables["/container"]); n != 1 {
+			t.Errorf("%d containers", n)
+		}
+		c := r.tables["/container"][0]
+		if c.values["name"] != "tailscale" || c.values["comment"] != "mikrotik-tailscale:tailscale "+shop.digest || c.values["start-on-boot"] != true {
+			t.Errorf("the container is %v", c.values)
+		}
+		if !r.has("/file", "name", "tailscale-state") {
+			t.Error("the state is gone")
+		}
+	}
+	must(t, r, s["remove"])
+	if len(r.tables["/container"]) > 0 {
+		t.Error("an updated container is not removed")
+	}
+}
+
+func TestATarballIsTakenWhenItChanged(t *testing.T) {
+	o := Default()
+	o.Tarball = "disk1/tailscale.tar"
+	r, s := ready(o), scripts(t, o)
+	must(t, r, s["install"])
+	must(t, r, s["update"])
+	if r.said[len(r.said)-1] != "tailscale is up to date" {
+		t.Errorf("said %q", r.said)
+	}
+	i := slices.IndexFunc(r.tables["/file"], func(e *entry) bool { return e.values["name"] == o.Tarball })
+	r.tables["/file"][i].values["last-modified"] = "2026-02-02 00:00:00"
+	r.pull = func(string) (string, error) { return "newer", nil }
+	must(t, r, s["update"])
+	r.expectRunning(t, "newer")
+}
+
+func TestAFailedUpdateLeavesTheOldContainerRunning(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*router, *shop)
+		want  string
+	}{
+		"the registry is away":      {func(_ *router, s *shop) { s.digest = "" }, "Status 404"},
+		"no image for the router":   {func(r *router, _ *shop) { r.singles["/system/resource"]["architecture-name"] = "arm" }, "has no image for armv7"},
+		"the download breaks off":   {func(r *router, _ *shop) { r.pull = func(string) (string, error) { return "", errors.New("broken") } }, "could not be fetched or unpacked"},
+		"nothing was unpacked":      {func(r *router, _ *shop) { r.pull = func(string) (string, error) { return "", nil } }, "could not be fetched or unpacked"},
+		"the new image crashes":     {func(r *router, _ *shop) { r.crashes["2"] = true }, "the old one was started again"},
+		"there is too little space": {func(r *router, _ *shop) { r.singles["/system/resource"]["free-hdd-space"] = int64(5 << 20) }, "--in-place"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shop := newShop(t)
+			r, s := newRouter(24), scripts(t, shop.options())
+			shop.release(r, "1")
+			must(t, r, s["install"])
+			installed := r.snapshot()
+			shop.release(r, "2")
+			c.spoil(r, shop)
+			err := run(t, r, s["update"])
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error = %v; want it to say %q", err, c.want)
+			}
+			if len(r.log) == 0 || !strings.Contains(r.log[len(r.log)-1], c.want) {
+				t.Errorf("log: %q; want it to say %q", r.log, c.want)
+			}
+			r.wait(10)
+			r.expectRunning(t, "1")
+			r.singles["/system/resource"]["architecture-name"], r.singles["/system/resource"]["free-hdd-space"] = "arm64", int64(8<<20)
+			if after := r.snapshot(); after != installed {
+				t.Errorf("after:\n%s\nbefore:\n%s", after, installed)
+			}
+			r.crashes = map[string]bool{}
+			shop.release(r, "3")
+			must(t, r, s["update"])
+			r.expectRunning(t, "3")
+		})
+	}
+}
+
+// Wherever power fails, the router comes up with one image running, but for the moment in which it
+// changes over, and the next run ends the update.
+func TestAnUpdateSurvivesPowerFailures(t *testing.T) {
+	shop := newShop(t)
+	s := scripts(t, shop.options())
+	down := 0
+	for step := 1; ; step++ {
+		r := newRouter(24)
+		shop.release(r, "1")
+		must(t, r, s["install"])
+		shop.release(r, "2")
+		r.changes, r.cutAt = 0, step
+		err := run(t, r, s["update"])
+		if r.cutAt > 0 && r.changes < step {
+			if err != nil || step < 8 {
+				t.Errorf("the update has %d steps (%v)", r.changes, err)
+			}
+			break
+		}
+		r.boot()
+		switch n := len(r.running()); {
+		case n > 1:
+			t.Errorf("step %d: %q run", step, r.running())
+		case n == 0:
+			down++
+		}
+		must(t, r, s["update"])
+		r.wait(10)
+		r.expectRunning(t, "2")
+		if n := len(r.tables["/container"]); n != 1 {
+			t.Errorf("step %d: %d containers", step, n)
+		}
+	}
+	if down > 1 {
+		t.Errorf("at %d steps a power failure leaves nothing running", down)
+	}
+}
+
+// Without room for two, the container is gone for a while. A later run brings it back.
+func TestAnUpdateInPlaceCanBeRepeated(t *testing.T) {
+	shop := newShop(t)
+	o := shop.options()
+	o.InPlace = true
+	s := scripts(t, o)
+	for step := 1; ; step++ {
+		r := newRouter(24)
+		r.singles["/system/resource"]["free-hdd-space"] = int64(1 << 20)
+		shop.release(r, "1")
+		must(t, r, s["install"])
+		shop.release(r, "2")
+		r.changes, r.cutAt = 0, step
+		_ = run(t, r, s["update"])
+		finished := r.changes < step
+		r.boot()
+		must(t, r, s["update"])
+		r.wait(10)
+		r.expectRunning(t, "2")
+		if finished {
+			return
+		}
+	}
+}
+
+func TestAnUpdateNeedsAnInstallation(t *testing.T) {
+	r := newRouter(24)
+	if err := run(t, r, scripts(t, newShop(t).options())["update"]); err == nil || !strings.Contains(err.Error(), "it is not installed") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// A folder that was chosen for unpacking before is left alone.
+func TestAChosenFolderForUnpackingStays(t *testing.T) {
+	r, s := newRouter(24), scripts(t, newShop(t).options())
+	r.singles["/container/config"]["tmpdir"] = "/disk1/pull"
+	must(t, r, s["install"])
+	must(t, r, s["remove"])
+	if got := r.singles["/container/config"]["tmpdir"]; got != "/disk1/pull" || len(r.tables["/disk"]) > 0 {
+		t.Errorf("tmpdir = %v, disks %v", got, r.tables["/disk"])
+	}
+}
+
+func TestTheMountIsTheImagesVolume(t *testing.T) {
+	volumes := recipe.ImageConfig(mustTarget(t), recipe.Default(), recipe.Resolved{}).Volumes
+	if !slices.Equal(volumes, []string{StateDir}) {
+		t.Errorf("the image keeps its state in %q, the scripts mount %s", volumes, StateDir)
+	}
+}
+
+func mustTarget(t *testing.T) platform.Target {
+	t.Helper()
+	target, err := platform.Parse("arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}

@@ -1,0 +1,94 @@
+{{define "version" -}}
+# An older release would not even read what follows, so this stands on its own.
+{
+  :local release [/system/resource/get version]
+  :local dot [:find $release "."]
+  :local major [:tonum [:pick $release 0 $dot]]
+  :local digits ""
+  :local position ($dot + 1)
+  :while ([:pick $release $position ($position + 1)] ~ "^[0-9]\$") do={
+    :set digits ($digits . [:pick $release $position ($position + 1)])
+    :set position ($position + 1)
+  }
+  :local minor [:tonum $digits]
+  :if (($major < 7) || (($major = 7) && ($minor < {{.Minor}}))) do={
+    :error ("this script needs RouterOS 7.{{.Minor}} or later, and this router has " . $release)
+  }
+}
+{{- end}}
+
+{{define "identity"}}{{if .Tarball -}}
+    # A tarball is known by its size and date.
+    :local tarball [/file/find where name={{q .Tarball}}]
+    :if ([:len $tarball] = 0) do={ :error ("there is no file " . {{q .Tarball}}) }
+    :local identity ("file:" . [/file/get ($tarball->0) size] . "@" . [/file/get ($tarball->0) last-modified])
+{{- else -}}
+    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
+    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+{{- if .Username}}
+    :local registryUser [/container/config/get username]
+    :local registryPassword [/container/config/get password]
+    :if (($registryUser != {{q .Username}}) || ([:len $registryPassword] = 0)) do={
+      :error ("the router lacks the registry's password: /container/config/set username=" . {{q .Username}} . " password=...")
+    }
+{{- end}}
+    :local headers {{q .Headers}}
+{{- if .Token}}
+    :local answer [/tool/fetch url={{q .Token}}{{.Login}}{{.Fetch}}]
+    :set answer [:deserialize from=json value=($answer->"data")]
+    :local token ($answer->"token")
+    :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
+    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+    :set headers ($headers . ",Authorization: Bearer " . $token)
+    :local manifest [/tool/fetch url={{q .Manifest}} http-header-field=$headers{{.Fetch}}]
+{{- else}}
+    :local manifest [/tool/fetch url={{q .Manifest}} http-header-field=$headers{{.Login}}{{.Fetch}}]
+{{- end}}
+    :set manifest [:deserialize from=json value=($manifest->"data")]
+{{- if .Platform}}
+    :if (!([/system/resource/get architecture-name] ~ {{q .ArchitecturePattern}})) do={
+      :error ("the image is for {{.Architecture}}, and this router is " . [/system/resource/get architecture-name])
+    }
+    :local wanted {{q .Platform}}
+    :local kind {{q .Variant}}
+{{- else}}
+    :local wanted [/system/resource/get architecture-name]
+    :local kind ""
+    :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
+    :if ($wanted = "arm") do={ :set kind "v7" }
+{{- end}}
+    :local identity ""
+    :if ([:typeof ($manifest->"manifests")] = "array") do={
+      :foreach entry in=($manifest->"manifests") do={
+        :local offered ($entry->"platform")
+        :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+          :set identity ($entry->"digest")
+        }
+      }
+    } else={
+      # The image of a single platform is known by its configuration.
+      :local configuration ($manifest->"config")
+      :set identity ($configuration->"digest")
+    }
+    :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
+      :error ({{q .Source}} . " has no image for " . $wanted . $kind)
+    }
+{{- end}}{{end}}
+
+{{define "arguments" -}}
+interface={{q .Name}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-image={{q .Reference}} check-certificate={{if .Insecure}}no{{else}}yes{{end}}{{end}}{{if .Variables}} envlists={{q .Name}}{{end}} mountlists={{q .Name}}
+      {{- if .Layers}} layer-dir={{q .Layers}}{{end}}
+      {{- if .Hostname}} hostname={{q .Hostname}}{{end}}
+      {{- if .DNS}} dns={{range $i, $a := .DNS}}{{if $i}},{{end}}{{$a}}{{end}}{{end}}
+      {{- if .Memory}} memory-high={{.MemoryBytes}}{{end}}
+      {{- if .AtLeast 23}} restart-policy=on-failure restart-interval=10s restart-max-count=10{{end}}
+      {{- if .AtLeast 24}} ignore-remote-image-change=yes{{end}} logging=yes
+{{- end}}
+
+{{define "releases" -}}
+# envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
+    # since 7.21
+    {{- if .AtLeast 23}}, restart-policy since 7.23{{end}}
+    {{- if .AtLeast 24}}, ignore-remote-image-change since 7.24: without it
+    # RouterOS fetches by itself when it finds the image changed, whether that works or not{{end}}.
+{{- end}}

@@ -1,0 +1,138 @@
+# Installs the image {{q .Source}} as the container {{.Name}}.
+#
+# Copy this file to the router and run there: /import {{.Name}}-install.rsc
+# It changes nothing unless all that it needs is there. Everything that it adds has the comment
+# {{.Mark}}, and {{.Name}}-remove.rsc takes it away again, also after a failure.
+# Written for RouterOS 7.{{.Minor}} and later.
+
+{{template "version" .}}
+
+{
+  :local container {{q .Mark}}
+
+  # What is needed, and what is in the way.
+  :local refuse do={ :error ($1 . "; nothing was changed") }
+  :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
+  :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
+  :if (([:len [/container/find where comment~{{q .MarkPattern}}]] > 0) || ([:len [/interface/veth/find where comment=$container]] > 0) || ([:len [/disk/find where comment=$container]] > 0)) do={
+    $refuse "it is installed already, or in part: {{.Name}}-remove.rsc removes it, {{.Name}}-update.rsc brings it up to date"
+  }
+  :if ([:len [/interface/find where name={{q .Name}}]] > 0) do={ $refuse "there is an interface {{.Name}}" }
+  :if ([:len [/container/find where name={{q .Name}}]] > 0) do={ $refuse "there is a container {{.Name}}" }
+  :if ([:len [/container/envs/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of variables {{.Name}}" }
+  :if ([:len [/container/mounts/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of mounts {{.Name}}" }
+  :if ([:len [/ip/route/find where dst-address="{{.Tailnet}}"]] > 0) do={ $refuse "there is a route to {{.Tailnet}}" }
+{{- if .Disk}}
+  :if ([:len [/file/find where name={{q .Disk}}]] = 0) do={ $refuse ("there is no disk or folder " . {{q .Disk}}) }
+{{- else}}
+  # Where there is a folder of this name, everything beside it is in memory and gone after a restart.
+  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the folder flash: make the scripts again with --disk flash" }
+{{- end}}
+{{- if .Bridge}}
+  :if ([:len [/interface/bridge/find where name={{q .Bridge}}]] = 0) do={ $refuse ("there is no bridge " . {{q .Bridge}}) }
+{{- else}}
+  :if ([:len [/ip/address/find where address={{printf "%s/%d" .Gateway .Length | q}}]] > 0) do={ $refuse "the address {{.Gateway}} is taken" }
+{{- end}}
+{{- if .Translates}}
+  :if ([:len [/interface/list/find where name={{q .WANList}}]] = 0) do={ $refuse ("there is no interface list " . {{q .WANList}}) }
+{{- end}}
+{{- if .InterfaceList}}
+  :if ([:len [/interface/list/find where name={{q .InterfaceList}}]] = 0) do={ $refuse ("there is no interface list " . {{q .InterfaceList}}) }
+{{- end}}
+{{- if not .DNS}}
+  # RouterOS starts no container without a name server.
+  :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ $refuse "the router has no name server: /ip/dns/set servers=..." }
+{{- end}}
+{{- if .AuthKeyFile}}
+  :if ([:len [/file/find where name={{q .Key}}]] = 0) do={ $refuse ("there is no file " . {{q .Key}} . " with the key to log in with") }
+{{- end}}
+{{- if .UpdateAt}}
+  :if ([:len [/file/find where name={{q .UpdateFile}}]] = 0) do={ $refuse ("there is no file " . {{q .UpdateFile}} . ", which is to run each day") }
+{{- end}}
+
+  :onerror problem in={
+    {{template "identity" .}}
+    :set identity ($container . " " . $identity)
+{{- if .Tmpfs}}
+
+    # Images are unpacked in memory, which spares the flash. A folder chosen before stays.
+    :if ([:len [/container/config/get tmpdir]] = 0) do={
+      /disk/add type=tmpfs tmpfs-max-size={{.Tmpfs}}M slot={{q .TmpfsSlot}} comment=$container
+      /container/config/set tmpdir={{q .TmpfsSlot}}
+    }
+{{- end}}
+
+    # The interface. Inside the container it has the same name since RouterOS 7.21.
+    /interface/veth/add name={{q .Name}} address={{.VethAddress}} gateway={{.Gateway}}{{if .LengthSix}} gateway6={{.GatewaySix}}{{end}} comment=$container
+{{- if .Bridge}}
+    /interface/bridge/port/add bridge={{q .Bridge}} interface={{q .Name}} comment=$container
+{{- else}}
+    /ip/address/add address={{.Gateway}}/{{.Length}} interface={{q .Name}} comment=$container
+{{- if .LengthSix}}
+    /ipv6/address/add address={{.GatewaySix}}/{{.LengthSix}} interface={{q .Name}} advertise=no comment=$container
+{{- end}}
+{{- end}}
+{{- if .InterfaceList}}
+    /interface/list/member/add list={{q .InterfaceList}} interface={{q .Name}} comment=$container
+{{- end}}
+
+    # The way back to the tailnet: packets from there come with its own addresses.
+    /ip/route/add dst-address={{.Tailnet}} gateway={{.Address}} comment=$container
+{{- if .LengthSix}}
+    /ipv6/route/add dst-address={{.TailnetSix}} gateway={{.AddressSix}} comment=$container
+{{- end}}
+{{- if and .WANList (not .Bridge)}}
+    /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Address}} out-interface-list={{q .WANList}} comment=$container
+{{- end}}
+{{- if and .WANList .ExitNode}}
+    /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Tailnet}} out-interface-list={{q .WANList}} comment=$container
+{{- end}}
+{{- if .Masquerade}}
+    /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Tailnet}} dst-address=!{{.Tailnet}} comment=$container
+{{- end}}
+{{- if .Firewall}}
+    # First in the chain, but behind RouterOS's own rules, before which nothing can be put.
+    :local rules [/ip/firewall/filter/find where chain="forward" and !dynamic]
+    :if ([:len $rules] > 0) do={
+      /ip/firewall/filter/add chain=forward action=accept in-interface={{q .Name}} comment=$container place-before=($rules->0)
+      /ip/firewall/filter/add chain=forward action=accept out-interface={{q .Name}} comment=$container place-before=($rules->0)
+    } else={
+      /ip/firewall/filter/add chain=forward action=accept in-interface={{q .Name}} comment=$container
+      /ip/firewall/filter/add chain=forward action=accept out-interface={{q .Name}} comment=$container
+    }
+{{- end}}
+{{- range .MagicDNS}}
+    /ip/dns/static/add name={{q .}} match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
+{{- end}}
+
+    # The state outlives the container, and the variables are read at each start. Both are in lists by
+    # this argument since RouterOS 7.20 and 7.21.
+    /container/mounts/add list={{q .Name}} src={{q .State}} dst={{q .StateDir}} comment=$container
+{{- range .Variables}}
+    /container/envs/add list={{q $.Name}} key={{.Name}} value={{q .Value}} comment=$container
+{{- end}}
+
+    {{template "releases" .}}
+    :put "fetching and unpacking the image, which takes minutes on a small router"
+    /container/add name={{q .Name}} root-dir={{.Root "a" | q}} {{template "arguments" .}} start-on-boot=yes comment=$identity
+    :local seconds 0
+    :while (([:len [/container/find where comment=$identity and stopped]] = 0) && ($seconds < 900)) do={
+      :delay 2s
+      :set seconds ($seconds + 2)
+    }
+    :local added [/container/find where comment=$identity and stopped]
+    :if ([:len $added] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
+    :if ([:len [/container/get ($added->0) image-id]] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
+    /container/start $added
+{{- if .UpdateAt}}
+
+    /system/scheduler/add name={{printf "%s-update" .Name | q}} start-time={{.UpdateAt}}:00 interval=1d on-event={{printf "/import file-name=%s" (q .UpdateFile) | q}} policy=ftp,read,write,policy,test,sensitive comment=$container
+{{- end}}
+    :put "{{.Name}} is installed and started"
+{{- if not .AuthKeyFile}}
+    :put "log in with: /container/shell {{.Name}}, and there: tailscale up"
+{{- end}}
+  } do={
+    :error ("{{.Name}} is not installed: " . $problem . ". What was added is removed by {{.Name}}-remove.rsc")
+  }
+}

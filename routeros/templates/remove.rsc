@@ -1,0 +1,50 @@
+# Removes the container {{.Name}} and all that {{.Name}}-install.rsc added, also where it or this script
+# was cut short. Nothing else is touched: whatever has no comment {{.Mark}} stays.
+#
+# Copy this file to the router and run there: /import {{.Name}}-remove.rsc
+# Written for RouterOS 7.{{.Minor}} and later.
+
+{{template "version" .}}
+
+{
+  # The state is who this router is in the tailnet. Say false to remove it, too.
+  :local keepState true
+
+  :local container {{q .Mark}}
+  :local problems ""
+
+  :local all {{q .MarkPattern}}
+  :local present [/container/find where comment~$all]
+  :if ([:len $present] > 0) do={
+    # A stopped container can't be stopped again, and a running one can't be removed.
+    :foreach one in=$present do={ :onerror ignored in={ /container/stop $one } do={} }
+    :local seconds 0
+    :while (([:len [/container/find where comment~$all and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
+    :foreach one in=$present do={ :onerror problem in={ /container/remove $one } do={ :set problems ($problems . "; " . $problem) } }
+    :set seconds 0
+    :while (([:len [/container/find where comment~$all]] > 0) && ($seconds < 120)) do={ :delay 1s; :set seconds ($seconds + 1) }
+    :if ([:len [/container/find where comment~$all]] > 0) do={ :set problems ($problems . "; the container is still there") }
+  }
+{{range .Menus}}
+  :onerror problem in={ {{.}}/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
+{{- end}}
+{{- if .Tmpfs}}
+
+  # RouterOS puts a slash before some paths.
+  :if ([:len [/disk/find where comment=$container]] > 0) do={
+    :onerror problem in={
+      :if ([/container/config/get tmpdir] ~ {{printf "^/?%s$" .TmpfsSlot | q}}) do={ /container/config/set tmpdir="" }
+      /disk/remove [find where comment=$container]
+    } do={ :set problems ($problems . "; " . $problem) }
+  }
+{{- end}}
+{{- if .Layers}}
+
+  :onerror problem in={ /file/remove [find where name={{q .Layers}}] } do={ :set problems ($problems . "; " . $problem) }
+{{- end}}
+  :if (!$keepState) do={
+    :onerror problem in={ /file/remove [find where name={{q .State}}] } do={ :set problems ($problems . "; " . $problem) }
+  }
+  :if ([:len $problems] > 0) do={ :error ("{{.Name}} is not removed entirely, run this again" . $problems) }
+  :put "{{.Name}} is removed"
+}

@@ -1,0 +1,118 @@
+# Brings the container {{.Name}} up to date with the image {{q .Source}}.
+#
+# Copy this file to the router and run there: /import {{.UpdateFile}}
+# Nothing happens unless the image is another than the one that runs.
+{{- if .InPlace}} The old container is removed
+# before the new image is fetched, as the storage does not hold two: when that fails, run this again.
+{{- else}} The new image is fetched
+# while the old container runs, which is started again when the new one does not stay up.
+{{- end}}
+# State, variables and network stay as they are.
+# Written for RouterOS 7.{{.Minor}} and later.
+
+{{template "version" .}}
+
+{
+  :local container {{q .Mark}}
+  :local current {{printf "^%s (sha256|file):" .Mark | q}}
+  :local next {{printf "^%s next " .Mark | q}}
+  :local last {{printf "%s last" .Mark | q}}
+
+  # A container vanishes some seconds after it was removed, and only once it has stopped.
+  :local discard do={
+    :local pattern $1
+    :foreach one in=[/container/find where comment~$pattern] do={
+      :onerror ignored in={ /container/stop $one } do={}
+      :local seconds 0
+      :while (([:len [/container/find where comment~$pattern and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
+      /container/remove $one
+      :set seconds 0
+      :while (([:len [/container/find where comment~$pattern]] > 0) && ($seconds < 120)) do={ :delay 1s; :set seconds ($seconds + 1) }
+    }
+  }
+
+  :onerror problem in={
+    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
+
+    # What a run that was cut short has left. A new container without an old one beside it was found
+    # to be good already.
+    :local fresh [/container/find where comment~$next]
+    :if ([:len $fresh] > 0) do={
+      :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
+        :local known [/container/get ($fresh->0) comment]
+        /container/set ($fresh->0) start-on-boot=yes comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
+      } else={
+        $discard $next
+      }
+    }
+    $discard ("^" . $last)
+
+    {{template "identity" .}}
+
+    :local old [/container/find where comment~$current]
+    :local same false
+    :if ([:len $old] > 0) do={ :set same ([/container/get ($old->0) comment] = ($container . " " . $identity)) }
+    :if ($same) do={
+      :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ /container/start ($old->0) }
+      :put "{{.Name}} is up to date"
+    } else={
+      :local root {{.Root "a" | q}}
+      :if ([:len $old] > 0) do={
+{{- if .InPlace}}
+        $discard $current
+        :set old [:toarray ""]
+{{- else}}
+        # RouterOS puts a slash before some paths.
+        :if ([/container/get ($old->0) root-dir] ~ {{printf "%s$" (.Root "a") | q}}) do={ :set root {{.Root "b" | q}} }
+{{- if .Internal}}
+        :if ([/system/resource/get free-hdd-space] < {{.Room}}) do={
+          :error "the storage does not hold a second image: make the scripts again with --in-place"
+        }
+{{- end}}
+{{- end}}
+      }
+      :local mark ($container . " next " . $identity)
+      # The running one has this name where the last run was cut short, or RouterOS refused another.
+      :local title {{printf "%s-next" .Name | q}}
+      :if ([:len [/container/find where name=$title]] > 0) do={ :set title {{q .Name}} }
+      /container/add name=$title root-dir=$root {{template "arguments" .}} start-on-boot=no comment=$mark
+      :local seconds 0
+      :while (([:len [/container/find where comment=$mark and stopped]] = 0) && ($seconds < 900)) do={
+        :delay 2s
+        :set seconds ($seconds + 2)
+      }
+      :set fresh [/container/find where comment=$mark and stopped]
+      :local good ([:len $fresh] > 0)
+      :if ($good) do={ :set good ([:len [/container/get ($fresh->0) image-id]] > 0) }
+      :if (!$good) do={
+        $discard $next
+        :error "the image could not be fetched or unpacked{{if not .InPlace}}, and the container is as it was{{end}}: see /log/print where topics~\"container\""
+      }
+
+      # Both have the same interface and state, so one has to stop before the other starts.
+      :if ([:len $old] > 0) do={
+        :onerror ignored in={ /container/stop ($old->0) } do={}
+        :set seconds 0
+        :while (([:len [/container/find where comment~$current and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
+      }
+      :onerror ignored in={ /container/start ($fresh->0) } do={}
+      :delay 15s
+      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={
+        :if ([:len $old] = 0) do={ :error "the new image does not stay up" }
+        $discard $next
+        /container/start ($old->0)
+        :error "the new image did not stay up, and the old one was started again"
+      }
+      # From here on a router that restarts comes up with the new one.
+      :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
+      /container/set ($fresh->0) start-on-boot=yes comment=($container . " " . $identity)
+      $discard ("^" . $last)
+      :onerror ignored in={ /container/set ($fresh->0) name={{q .Name}} } do={}
+      :log info ("{{.Name}} was brought up to date: " . $identity)
+      :put "{{.Name}} was brought up to date"
+    }
+  } do={
+    :log error ("{{.Name}} was not brought up to date: " . $problem)
+    :error ("{{.Name}} was not brought up to date: " . $problem)
+  }
+}

@@ -1,0 +1,118 @@
+# Installs the image "ghcr.io/me/tailscale:stable" as the container tailscale.
+#
+# Copy this file to the router and run there: /import tailscale-install.rsc
+# It changes nothing unless all that it needs is there. Everything that it adds has the comment
+# mikrotik-tailscale:tailscale, and tailscale-remove.rsc takes it away again, also after a failure.
+# Written for RouterOS 7.21 and later.
+
+# An older release would not even read what follows, so this stands on its own.
+{
+  :local release [/system/resource/get version]
+  :local dot [:find $release "."]
+  :local major [:tonum [:pick $release 0 $dot]]
+  :local digits ""
+  :local position ($dot + 1)
+  :while ([:pick $release $position ($position + 1)] ~ "^[0-9]\$") do={
+    :set digits ($digits . [:pick $release $position ($position + 1)])
+    :set position ($position + 1)
+  }
+  :local minor [:tonum $digits]
+  :if (($major < 7) || (($major = 7) && ($minor < 21))) do={
+    :error ("this script needs RouterOS 7.21 or later, and this router has " . $release)
+  }
+}
+
+{
+  :local container "mikrotik-tailscale:tailscale"
+
+  # What is needed, and what is in the way.
+  :local refuse do={ :error ($1 . "; nothing was changed") }
+  :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
+  :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
+  :if (([:len [/container/find where comment~"^mikrotik-tailscale:tailscale "]] > 0) || ([:len [/interface/veth/find where comment=$container]] > 0) || ([:len [/disk/find where comment=$container]] > 0)) do={
+    $refuse "it is installed already, or in part: tailscale-remove.rsc removes it, tailscale-update.rsc brings it up to date"
+  }
+  :if ([:len [/interface/find where name="tailscale"]] > 0) do={ $refuse "there is an interface tailscale" }
+  :if ([:len [/container/find where name="tailscale"]] > 0) do={ $refuse "there is a container tailscale" }
+  :if ([:len [/container/envs/find where list="tailscale"]] > 0) do={ $refuse "there is a list of variables tailscale" }
+  :if ([:len [/container/mounts/find where list="tailscale"]] > 0) do={ $refuse "there is a list of mounts tailscale" }
+  :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > 0) do={ $refuse "there is a route to 100.64.0.0/10" }
+  # Where there is a folder of this name, everything beside it is in memory and gone after a restart.
+  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the folder flash: make the scripts again with --disk flash" }
+  :if ([:len [/ip/address/find where address="172.31.255.253/30"]] > 0) do={ $refuse "the address 172.31.255.253 is taken" }
+  :if ([:len [/interface/list/find where name="WAN"]] = 0) do={ $refuse ("there is no interface list " . "WAN") }
+  # RouterOS starts no container without a name server.
+  :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ $refuse "the router has no name server: /ip/dns/set servers=..." }
+
+  :onerror problem in={
+    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
+    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+    :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
+    :local answer [/tool/fetch url="https://ghcr.io/token\3Fservice=ghcr.io&scope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
+    :set answer [:deserialize from=json value=($answer->"data")]
+    :local token ($answer->"token")
+    :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
+    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+    :set headers ($headers . ",Authorization: Bearer " . $token)
+    :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
+    :set manifest [:deserialize from=json value=($manifest->"data")]
+    :local wanted [/system/resource/get architecture-name]
+    :local kind ""
+    :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
+    :if ($wanted = "arm") do={ :set kind "v7" }
+    :local identity ""
+    :if ([:typeof ($manifest->"manifests")] = "array") do={
+      :foreach entry in=($manifest->"manifests") do={
+        :local offered ($entry->"platform")
+        :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+          :set identity ($entry->"digest")
+        }
+      }
+    } else={
+      # The image of a single platform is known by its configuration.
+      :local configuration ($manifest->"config")
+      :set identity ($configuration->"digest")
+    }
+    :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
+      :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
+    }
+    :set identity ($container . " " . $identity)
+
+    # Images are unpacked in memory, which spares the flash. A folder chosen before stays.
+    :if ([:len [/container/config/get tmpdir]] = 0) do={
+      /disk/add type=tmpfs tmpfs-max-size=32M slot="tailscale-tmp" comment=$container
+      /container/config/set tmpdir="tailscale-tmp"
+    }
+
+    # The interface. Inside the container it has the same name since RouterOS 7.21.
+    /interface/veth/add name="tailscale" address=172.31.255.254/30 gateway=172.31.255.253 comment=$container
+    /ip/address/add address=172.31.255.253/30 interface="tailscale" comment=$container
+
+    # The way back to the tailnet: packets from there come with its own addresses.
+    /ip/route/add dst-address=100.64.0.0/10 gateway=172.31.255.254 comment=$container
+    /ip/firewall/nat/add chain=srcnat action=masquerade src-address=172.31.255.254 out-interface-list="WAN" comment=$container
+    /ip/dns/static/add name="ts.net" match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
+
+    # The state outlives the container, and the variables are read at each start. Both are in lists by
+    # this argument since RouterOS 7.20 and 7.21.
+    /container/mounts/add list="tailscale" src="tailscale-state" dst="/var/lib/tailscale" comment=$container
+
+    # envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
+    # since 7.21.
+    :put "fetching and unpacking the image, which takes minutes on a small router"
+    /container/add name="tailscale" root-dir="tailscale-root-a" interface="tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=yes comment=$identity
+    :local seconds 0
+    :while (([:len [/container/find where comment=$identity and stopped]] = 0) && ($seconds < 900)) do={
+      :delay 2s
+      :set seconds ($seconds + 2)
+    }
+    :local added [/container/find where comment=$identity and stopped]
+    :if ([:len $added] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
+    :if ([:len [/container/get ($added->0) image-id]] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
+    /container/start $added
+    :put "tailscale is installed and started"
+    :put "log in with: /container/shell tailscale, and there: tailscale up"
+  } do={
+    :error ("tailscale is not installed: " . $problem . ". What was added is removed by tailscale-remove.rsc")
+  }
+}

@@ -1,0 +1,152 @@
+# Brings the container tailscale up to date with the image "ghcr.io/me/tailscale:stable".
+#
+# Copy this file to the router and run there: /import tailscale-update.rsc
+# Nothing happens unless the image is another than the one that runs. The new image is fetched
+# while the old container runs, which is started again when the new one does not stay up.
+# State, variables and network stay as they are.
+# Written for RouterOS 7.21 and later.
+
+# An older release would not even read what follows, so this stands on its own.
+{
+  :local release [/system/resource/get version]
+  :local dot [:find $release "."]
+  :local major [:tonum [:pick $release 0 $dot]]
+  :local digits ""
+  :local position ($dot + 1)
+  :while ([:pick $release $position ($position + 1)] ~ "^[0-9]\$") do={
+    :set digits ($digits . [:pick $release $position ($position + 1)])
+    :set position ($position + 1)
+  }
+  :local minor [:tonum $digits]
+  :if (($major < 7) || (($major = 7) && ($minor < 21))) do={
+    :error ("this script needs RouterOS 7.21 or later, and this router has " . $release)
+  }
+}
+
+{
+  :local container "mikrotik-tailscale:tailscale"
+  :local current "^mikrotik-tailscale:tailscale (sha256|file):"
+  :local next "^mikrotik-tailscale:tailscale next "
+  :local last "mikrotik-tailscale:tailscale last"
+
+  # A container vanishes some seconds after it was removed, and only once it has stopped.
+  :local discard do={
+    :local pattern $1
+    :foreach one in=[/container/find where comment~$pattern] do={
+      :onerror ignored in={ /container/stop $one } do={}
+      :local seconds 0
+      :while (([:len [/container/find where comment~$pattern and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
+      /container/remove $one
+      :set seconds 0
+      :while (([:len [/container/find where comment~$pattern]] > 0) && ($seconds < 120)) do={ :delay 1s; :set seconds ($seconds + 1) }
+    }
+  }
+
+  :onerror problem in={
+    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
+
+    # What a run that was cut short has left. A new container without an old one beside it was found
+    # to be good already.
+    :local fresh [/container/find where comment~$next]
+    :if ([:len $fresh] > 0) do={
+      :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
+        :local known [/container/get ($fresh->0) comment]
+        /container/set ($fresh->0) start-on-boot=yes comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
+      } else={
+        $discard $next
+      }
+    }
+    $discard ("^" . $last)
+
+    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
+    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+    :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
+    :local answer [/tool/fetch url="https://ghcr.io/token\3Fservice=ghcr.io&scope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
+    :set answer [:deserialize from=json value=($answer->"data")]
+    :local token ($answer->"token")
+    :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
+    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+    :set headers ($headers . ",Authorization: Bearer " . $token)
+    :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
+    :set manifest [:deserialize from=json value=($manifest->"data")]
+    :local wanted [/system/resource/get architecture-name]
+    :local kind ""
+    :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
+    :if ($wanted = "arm") do={ :set kind "v7" }
+    :local identity ""
+    :if ([:typeof ($manifest->"manifests")] = "array") do={
+      :foreach entry in=($manifest->"manifests") do={
+        :local offered ($entry->"platform")
+        :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+          :set identity ($entry->"digest")
+        }
+      }
+    } else={
+      # The image of a single platform is known by its configuration.
+      :local configuration ($manifest->"config")
+      :set identity ($configuration->"digest")
+    }
+    :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
+      :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
+    }
+
+    :local old [/container/find where comment~$current]
+    :local same false
+    :if ([:len $old] > 0) do={ :set same ([/container/get ($old->0) comment] = ($container . " " . $identity)) }
+    :if ($same) do={
+      :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ /container/start ($old->0) }
+      :put "tailscale is up to date"
+    } else={
+      :local root "tailscale-root-a"
+      :if ([:len $old] > 0) do={
+        # RouterOS puts a slash before some paths.
+        :if ([/container/get ($old->0) root-dir] ~ "tailscale-root-a\$") do={ :set root "tailscale-root-b" }
+        :if ([/system/resource/get free-hdd-space] < 6291456) do={
+          :error "the storage does not hold a second image: make the scripts again with --in-place"
+        }
+      }
+      :local mark ($container . " next " . $identity)
+      # The running one has this name where the last run was cut short, or RouterOS refused another.
+      :local title "tailscale-next"
+      :if ([:len [/container/find where name=$title]] > 0) do={ :set title "tailscale" }
+      /container/add name=$title root-dir=$root interface="tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=no comment=$mark
+      :local seconds 0
+      :while (([:len [/container/find where comment=$mark and stopped]] = 0) && ($seconds < 900)) do={
+        :delay 2s
+        :set seconds ($seconds + 2)
+      }
+      :set fresh [/container/find where comment=$mark and stopped]
+      :local good ([:len $fresh] > 0)
+      :if ($good) do={ :set good ([:len [/container/get ($fresh->0) image-id]] > 0) }
+      :if (!$good) do={
+        $discard $next
+        :error "the image could not be fetched or unpacked, and the container is as it was: see /log/print where topics~\"container\""
+      }
+
+      # Both have the same interface and state, so one has to stop before the other starts.
+      :if ([:len $old] > 0) do={
+        :onerror ignored in={ /container/stop ($old->0) } do={}
+        :set seconds 0
+        :while (([:len [/container/find where comment~$current and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
+      }
+      :onerror ignored in={ /container/start ($fresh->0) } do={}
+      :delay 15s
+      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={
+        :if ([:len $old] = 0) do={ :error "the new image does not stay up" }
+        $discard $next
+        /container/start ($old->0)
+        :error "the new image did not stay up, and the old one was started again"
+      }
+      # From here on a router that restarts comes up with the new one.
+      :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
+      /container/set ($fresh->0) start-on-boot=yes comment=($container . " " . $identity)
+      $discard ("^" . $last)
+      :onerror ignored in={ /container/set ($fresh->0) name="tailscale" } do={}
+      :log info ("tailscale was brought up to date: " . $identity)
+      :put "tailscale was brought up to date"
+    }
+  } do={
+    :log error ("tailscale was not brought up to date: " . $problem)
+    :error ("tailscale was not brought up to date: " . $problem)
+  }
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTheEngineAndTheCommandWriteTheSameScripts(t *testing.T) {
+	needEngine(t)
+	for name, args := range map[string][]string{
+		"default": {"--image", "ghcr.io/me/tailscale:stable"},
+		"more": {"--tarball", "usb1/tailscale.tar", "--name", "ts", "--disk", "usb1", "--subnet", "192.168.88.0/24,10.0.0.0/8", "--exit-node",
+			"--env", "GOGC=50", "--address", "10.1.0.2/24,fd00:1::2/64", "--gateway", "10.1.0.1,fd00:1::1", "--wan-list", "", "--tmpfs", "0",
+			"--magic-dns", "tail.example", "--dns", "9.9.9.9", "--memory", "128", "--update-at", "04:30", "--routeros-version", "7.24"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			mustCall(t, append(append([]string{"routeros"}, args...), "export", "--path", filepath.Join(dir, "engine"))...)
+			free := exec.CommandContext(t.Context(), "go", append([]string{"run", "./cmd/mikrotik-tailscale", "routeros", "--output", filepath.Join(dir, "free")}, args...)...)
+			if out, err := free.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if out, err := exec.CommandContext(t.Context(), "diff", "-r", filepath.Join(dir, "engine"), filepath.Join(dir, "free")).CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	if out, err := daggerCall(t, "routeros", "--image", "tailscale", "entries"); err == nil || !strings.Contains(out, `malformed image "tailscale"`) {
+		t.Errorf("error %v:\n%s", err, lastLines(out, 10))
+	}
+}
+
+// Whoever knows one way of running knows the other.
+func TestTheScriptsHaveTheSameOptionsBothWays(t *testing.T) {
+	help, err := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "routeros", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := map[string]bool{}
+	for word := range strings.FieldsSeq(string(help)) {
+		if name, ok := strings.CutPrefix(word, "--"); ok {
+			flags[name] = true
+		}
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "routeros.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name != "Routeros" {
+			continue
+		}
+		for _, p := range f.Type.Params.List {
+			seen++
+			if name := kebab(p.Names[0].Name); !flags[name] {
+				t.Errorf("the command has no --%s", name)
+			}
+		}
+	}
+	if seen < 30 {
+		t.Errorf("found %d arguments of the function", seen)
+	}
+}
