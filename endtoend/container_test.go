@@ -20,14 +20,15 @@ import (
 // container is a running image.
 type container struct {
 	*process
-	init int // its process 1, as this machine numbers it
+	init     int // its process 1, as this machine numbers it
+	emulated bool
+	env      []string // for what is run in it
 }
 
 // options say how a container runs.
 type options struct {
-	name  string
-	image image
-	// network is empty for an emulated container, which has one of its own.
+	name    string
+	image   image
 	network namespace
 	env     []string
 	// args replace the image's own.
@@ -36,6 +37,8 @@ type options struct {
 	state string
 	// without leaves out "tun", the device.
 	without string
+	// emulated gives the container a user namespace, and a network of its own instead of that above.
+	emulated bool
 	// setup is run in the container's namespaces, with the root file system as its folder, before
 	// the container starts.
 	setup string
@@ -44,18 +47,23 @@ type options struct {
 // setup makes what a container engine makes: its own view of the file systems, devices, a name.
 const setup = `
 	set -eu
-	name=$1 state=$2 without=$3 own=$4 path=$5
-	shift 5
+	name=$1 state=$2 without=$3 emulated=$4 own=$5 path=$6
+	shift 6
 	mount --make-rprivate /
 	mount --bind . .
 	cd "$PWD"
 	mount -t proc proc proc
 	mount -t sysfs sysfs sys
-	mount -t tmpfs tmpfs dev
-	mkdir dev/net
-	for device in null zero full random urandom net/tun; do
-		[ "$device" = "$without" ] || mknod "dev/$device" c $(stat -c "0x%t 0x%T" "/dev/$device")
-	done
+	if $emulated; then
+		mount -t proc proc /proc
+		mount --rbind /dev dev
+	else
+		mount -t tmpfs tmpfs dev
+		mkdir dev/net
+		for device in null zero full random urandom net/tun; do
+			[ "$device" = "$without" ] || mknod "dev/$device" c $(stat -c "0x%t 0x%T" "/dev/$device")
+		done
+	fi
 	mount --bind "$state" var/lib/tailscale
 	hostname "$name"
 	eval "$own"
@@ -87,8 +95,17 @@ func startContainer(t testing.TB, o options) *container {
 		env = append(env, v)
 	}
 	unshare := []string{"unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--wd=" + root, "--",
-		"sh", "-c", setup, "sh", o.name, o.state, o.without, o.setup, path}
-	c := &container{process: start(t, o.name, env, o.network.in(append(unshare, args...)...)...)}
+		"sh", "-c", setup, "sh", o.name, o.state, o.without, strconv.FormatBool(o.emulated), o.setup, path}
+	line := append(unshare, args...)
+	if o.emulated {
+		line = append([]string{"unshare", "--user", "--map-root-user", "--net"}, line[1:]...)
+	} else {
+		line = o.network.in(line...)
+	}
+	c := &container{process: start(t, o.name, env, line...), emulated: o.emulated}
+	if o.emulated {
+		c.env = o.env // names the processor
+	}
 	eventually(t, o.name+" starts", func() bool {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.cmd.Process.Pid))
 		c.init, _ = strconv.Atoi(strings.TrimSpace(string(children)))
@@ -107,9 +124,12 @@ func startContainer(t testing.TB, o options) *container {
 func (c *container) sh(script string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nsenter", "--target="+strconv.Itoa(c.init), "--mount", "--uts", "--net", "--pid", "--root", "--wd",
-		"--", "/bin/sh", "-c", script)
-	cmd.Env = []string{"PATH=/usr/local/bin:/bin", "HOME=/root"}
+	args := []string{"--target=" + strconv.Itoa(c.init), "--mount", "--uts", "--net", "--pid", "--root", "--wd"}
+	if c.emulated {
+		args = append(args, "--user", "--preserve-credentials")
+	}
+	cmd := exec.CommandContext(ctx, "nsenter", append(args, "--", "/bin/sh", "-c", script)...)
+	cmd.Env = append([]string{"PATH=/usr/local/bin:/bin", "HOME=/root"}, c.env...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), err
