@@ -115,11 +115,11 @@ func command(t testing.TB, name string, args ...string) string {
 // test is about time.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); {
 		if holds() {
 			return
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	t.Fatalf("waited for a minute in vain: %s", what)
+	t.Fatalf("waited for three minutes in vain: %s", what)
 }

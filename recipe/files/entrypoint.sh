@@ -73,10 +73,13 @@ up() {
 	EOF
 }
 
-# login FLAG... returns once the daemon is set up and logged in. A fresh daemon has no state for a
-# moment; one that is logged in has none for as long as its control server is away.
+# login FLAG... returns once the daemon has its settings and its key. From then on the daemon itself
+# tries to log in, for as long as its control server is away. Another "up" would begin anew, with
+# another identity, for which a key for one use may be spent. So only an "up" that failed at once is
+# repeated. A fresh daemon has no state for a moment; one that is logged in has none until it has
+# reached its control server.
 login() {
-	local pause=1 patience=10 state
+	local pause=1 patience=10 state began now rest
 	while :; do
 		state=$(healthcheck 2>/dev/null)
 		case $state in
@@ -88,11 +91,17 @@ login() {
 			fi
 			;;
 		esac
+		read -r began rest </proc/uptime
 		if enabled TS_AUTH_ONCE false && [ "$state" != NeedsLogin ]; then
 			[ $# = 0 ] || tailscale "--socket=$socket" set "$@"
 		else
 			up "$@"
 		fi && return
+		read -r now rest </proc/uptime
+		if [ $((${now%.*} - ${began%.*})) -gt 50 ]; then
+			say "not logged in yet; the daemon goes on trying"
+			return
+		fi
 		say "not logged in (state: ${state:-none}), next try in $pause seconds"
 		sleep $pause
 		pause=$((pause < 150 ? pause * 2 : 300))
