@@ -269,6 +269,7 @@ func TestTheCommandHasTheModulesOptions(t *testing.T) {
 		"sourceDateEpoch": "is the environment's SOURCE_DATE_EPOCH there",
 		"goImage":         "there are no images there",
 		"debianImage":     "there are no images there",
+		"cacheKey":        "is --no-cache there",
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), "main.go", nil, 0)
 	if err != nil {
