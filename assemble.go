@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sourcegraph/conc/pool"
 
@@ -153,8 +155,18 @@ func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
 		}
 		path := filepath.Join(dir, s.Output)
 		if _, err := m.output(s, nil).Export(ctx, path); err != nil {
-			return "", fmt.Errorf("%s: %w", s.Title(), err)
+			return "", fmt.Errorf("%s: %w", s.Title(), withOutput(err))
 		}
 		return path, nil
 	}
+}
+
+// withOutput adds to the error of a step the end of what the step printed.
+func withOutput(err error) error {
+	const most = 2000
+	if step, ok := errors.AsType[*dagger.ExecError](err); ok {
+		printed := strings.TrimSpace(step.Stdout + "\n" + step.Stderr)
+		return fmt.Errorf("%w:\n%s", err, printed[max(0, len(printed)-most):])
+	}
+	return err
 }

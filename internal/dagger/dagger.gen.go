@@ -21,6 +21,7 @@ type (
 	ContainerWithNewFileOpts      = dagger.ContainerWithNewFileOpts
 	Directory                     = dagger.Directory
 	DirectoryWithFileOpts         = dagger.DirectoryWithFileOpts
+	ExecError                     = dagger.ExecError
 	File                          = dagger.File
 	Secret                        = dagger.Secret
 	Service                       = dagger.Service
