@@ -18,9 +18,16 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 		s.Name = "compress " + binary.Name
 	}
 	in, out := InDir+"/binary", OutDir+"/"+s.Output
-	if c.Compression == CompressionNone {
+	switch c.Compression {
+	case CompressionNone:
 		s.Steps = [][]string{{"cp", in, out}}
 		return s
+	case CompressionLauncher:
+		name := "program"
+		if binary != nil {
+			name = binary.Output
+		}
+		return launcher(s, t, in, name)
 	}
 	s.Steps = [][]string{
 		shell(`

@@ -63,7 +63,10 @@ type Config struct {
 type Compression string
 
 const (
-	// CompressionUPX packs with UPX, LZMA at its best level: the smallest.
+	// CompressionLauncher puts a small launcher in front of the packed binary, which unpacks it into
+	// memory once: the smallest. Commands that are started while the daemon runs share its memory.
+	CompressionLauncher Compression = "launcher"
+	// CompressionUPX packs with UPX, LZMA at its best level. Every start unpacks again.
 	CompressionUPX Compression = "upx"
 	// CompressionNone leaves binaries as they are linked: quick to start and easy on memory, but
 	// about four times the size on flash.
@@ -71,7 +74,9 @@ const (
 )
 
 // Compressions lists the accepted values of Config.Compression.
-func Compressions() []Compression { return []Compression{CompressionUPX, CompressionNone} }
+func Compressions() []Compression {
+	return []Compression{CompressionLauncher, CompressionUPX, CompressionNone}
+}
 
 // Default is the configuration of the image that most routers want.
 func Default() Config {
