@@ -90,7 +90,7 @@ func Default() Config {
 		Features:         Features(),
 		BusyboxVersion:   BusyboxVersion,
 		Applets:          list,
-		Compression:      CompressionUPX,
+		Compression:      CompressionLauncher,
 		GoVersion:        GoVersion,
 		Epoch:            time.Unix(0, 0).UTC(),
 	}

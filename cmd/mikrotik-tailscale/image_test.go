@@ -244,7 +244,7 @@ func inImage(t *testing.T, rootfs string, target platform.Target, script string)
 		mount --rbind /dev "$1/dev"
 		if [ -n "$2" ]; then
 			mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-			printf '%s' ":router:M::$3:$(command -v "$2"):F" >/proc/sys/fs/binfmt_misc/register
+			printf '%s' ":router:M::$3:$(command -v "$2"):OF" >/proc/sys/fs/binfmt_misc/register
 		fi
 		exec chroot "$1" /bin/sh -c "$4"`
 	args := []string{"--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--",
