@@ -17,9 +17,9 @@ type launcherHeader struct {
 }
 
 type launcherPart struct {
-	Place, Size, Packed, Functions uint32
-	Properties, Filter             uint8
-	Unused                         uint16
+	Place, Size, Packed, Functions, PCs uint32
+	Properties, Filter                  uint8
+	Unused                              uint16
 }
 
 // checkLauncher checks the packed program in a launcher: the launcher itself does so on the router only,

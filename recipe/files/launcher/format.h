@@ -21,6 +21,7 @@ struct part {
 	uint32_t size;
 	uint32_t packed;    /* how many bytes it takes here */
 	uint32_t functions; /* how many functions a table has */
+	uint32_t pcs;       /* and how many bytes of pc tables lie before it */
 	uint8_t properties; /* LZMA's lc, lp and pb in its usual form */
 	uint8_t filter;
 	uint16_t unused;

@@ -219,7 +219,7 @@ static uint32_t pointer(uint32_t place)
 
 /* Packs Go's function table by columns. Gives the bytes that it has, 0 when it has a form that cannot be turned
  * into columns and back. */
-static uint32_t add_table(uint32_t place, uint32_t room, uint32_t functions)
+static uint32_t add_table(uint32_t place, uint32_t room, uint32_t functions, uint32_t pcs)
 {
 	uint32_t size, record;
 
@@ -235,13 +235,16 @@ static uint32_t add_table(uint32_t place, uint32_t room, uint32_t functions)
 
 	unsigned char *columns = allocate(size), *rows = allocate(size);
 	struct table to = {.rows = program + place, .size = size, .functions = functions, .alignment = pointer_size,
-			   .columns = columns, .packing = 1};
-	struct table back = {.rows = rows, .size = size, .functions = functions, .alignment = pointer_size, .columns = columns};
+			   .pcs = program + place - pcs, .pcs_size = pcs, .columns = columns, .packing = 1};
+	struct table back = to;
+	back.rows = rows;
+	back.packing = 0;
 	table_walk(&to);
 	table_walk(&back);
 	if (!to.failed && !back.failed && !memcmp(rows, program + place, size)) {
 		struct packed p = pack(place, size, columns, FILTER_TABLE, NUMBERS);
 		p.part.functions = functions;
+		p.part.pcs = pcs;
 		keep(p);
 	} else {
 		size = 0;
@@ -264,7 +267,7 @@ static void add_functions(const struct section *s)
 		fail("the header of .gopclntab is not understood");
 	add_sparse(s->place, s->place + pc_tables, MIXED);
 	add_sparse(s->place + pc_tables, s->place + table, CODE_OF_BYTES);
-	table += add_table(s->place + table, s->size - table, pointer(s->place + 8));
+	table += add_table(s->place + table, s->size - table, pointer(s->place + 8), table - pc_tables);
 	add_sparse(s->place + table, s->place + s->size, NUMBERS);
 }
 

@@ -44,7 +44,7 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 		return 1;
 	case FILTER_TABLE: {
 		struct table t = {.rows = place, .size = p->size, .functions = p->functions, .alignment = pointer_size,
-				  .columns = columns};
+				  .pcs = place - p->pcs, .pcs_size = p->pcs, .columns = columns};
 		table_walk(&t);
 		return !t.failed;
 	}
