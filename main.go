@@ -38,6 +38,8 @@ type MikrotikTailscale struct {
 	// +private
 	Compression string
 	// +private
+	KeepSymbols bool
+	// +private
 	GoVersion string
 	// +private
 	GoProxy string
@@ -105,12 +107,17 @@ func New(
 	//
 	// +optional
 	appletNames []string,
-	// How binaries are packed: upx, or none for quick starts and little memory at about four times
-	// the size.
+	// How binaries are packed: launcher, the smallest, which unpacks into memory once; upx, which
+	// unpacks at every start; or none, at about five times the size.
 	//
 	// +optional
-	// +default="upx"
+	// +default="launcher"
 	compression string,
+	// Leave the names, files and lines of functions in Tailscale's program, which only a crash's text
+	// needs, at a sixth of its size. Without it, crashes are read with a file of symbols.
+	//
+	// +optional
+	keepSymbols bool,
 	// Go release that compiles Tailscale, downloaded where the Go image has another. Another one
 	// gives other bytes.
 	//
@@ -173,7 +180,7 @@ func New(
 	m := &MikrotikTailscale{
 		TailscaleVersion: tailscaleVersion, FeatureNames: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
-		AppletSource: appletSet, Compression: compression,
+		AppletSource: appletSet, Compression: compression, KeepSymbols: keepSymbols,
 		GoVersion: goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
 		Extra: extra, Entrypoint: entrypoint, Labels: labels, Revision: recipe.Revision, CacheKey: cacheKey,
 		SourceDateEpoch: sourceDateEpoch, Tag: tag,
@@ -217,7 +224,7 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 		}
 	}
 	c.Features, c.Entrypoint, c.Revision = m.FeatureNames, m.Entrypoint, m.Revision
-	c.Compression = recipe.Compression(m.Compression)
+	c.Compression, c.KeepSymbols = recipe.Compression(m.Compression), m.KeepSymbols
 	var errs [3]error
 	if m.AppletList != "" {
 		c.Applets, errs[0] = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))

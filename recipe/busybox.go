@@ -16,7 +16,7 @@ func BusyboxSource(c Config) Stage {
 		Name: "busybox-source", Base: BaseDebian, Packages: toolPackages, Network: true,
 		Output: "busybox.tar.bz2",
 	}
-	s.Steps = [][]string{download(s.Output, "busybox "+c.BusyboxVersion, c.BusyboxChecksum, first,
+	s.Steps = [][]string{download(OutDir+"/"+s.Output, "busybox "+c.BusyboxVersion, c.BusyboxChecksum, first,
 		"pool/main/b/busybox/busybox_"+c.BusyboxVersion+".orig.tar.bz2")}
 	return s
 }

@@ -10,7 +10,7 @@ import (
 // stage, so that they share one root file system.
 func compilerPackages(t platform.Target) []string {
 	return []string{
-		"bzip2", "gcc", "libc6-dev", "make", "xz-utils", // gcc and libc6-dev are for the build's own tools
+		"bzip2", "gcc", "libc6-dev", "make", // gcc and libc6-dev are for the build's own tools
 		"gcc-" + strings.ReplaceAll(t.Triple, "_", "-"),
 		"linux-libc-dev-" + t.Debian + "-cross",
 		"musl-dev:" + t.Debian,
@@ -42,5 +42,5 @@ func download(file, release, checksum, first, pool string) []string {
 		done
 		echo "$release with the sha256 $sum is not to be had from $tried" >&2
 		exit 1`,
-		checksum, OutDir+"/"+file, release, first, pool)
+		checksum, file, release, first, pool)
 }

@@ -1,6 +1,10 @@
 package recipe
 
-import "dagger/mikrotik-tailscale/platform"
+import (
+	"strings"
+
+	"dagger/mikrotik-tailscale/platform"
+)
 
 // toolPackages are installed wherever no compiler is needed, the same for every such stage, so
 // that they share one root file system.
@@ -15,7 +19,7 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 		Output: "binary",
 	}
 	if binary != nil {
-		s.Name = "compress " + binary.Name
+		s.Name = "compress " + strings.TrimPrefix(binary.Name, stripPrefix)
 	}
 	in, out := InDir+"/binary", OutDir+"/"+s.Output
 	switch c.Compression {

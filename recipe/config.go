@@ -40,6 +40,9 @@ type Config struct {
 	Applets applets.List `json:"applets"`
 	// Compression says how the binaries are packed.
 	Compression Compression `json:"compression"`
+	// KeepSymbols leaves the names, files and lines of functions in Tailscale's program, which only a
+	// crash's text needs. Without them it takes a sixth less.
+	KeepSymbols bool `json:"keepSymbols"`
 	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.
 	GoVersion string `json:"goVersion"`
 	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Go's own when empty.

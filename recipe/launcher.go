@@ -2,7 +2,6 @@ package recipe
 
 import (
 	"embed"
-	"io/fs"
 	"strings"
 
 	"dagger/mikrotik-tailscale/platform"
@@ -16,10 +15,15 @@ var launcherFiles embed.FS
 func SevenZipSource() Stage {
 	s := Stage{
 		Name: "7zip-source", Base: BaseDebian, Packages: toolPackages, Network: true,
-		Output: "7zip.tar.xz",
+		Output: "7zip.tar",
 	}
-	s.Steps = [][]string{download(s.Output, "7-Zip "+SevenZipVersion, SevenZipChecksum, "",
-		"pool/main/7/7zip/7zip_"+SevenZipVersion+".orig.tar.xz")}
+	packed := s.Output + ".xz"
+	s.Steps = [][]string{
+		download(packed, "7-Zip "+SevenZipVersion, SevenZipChecksum, "",
+			"pool/main/7/7zip/7zip_"+SevenZipVersion+".orig.tar.xz"),
+		// apt reads all kinds of packages by itself: no further tool is needed.
+		shell(`/usr/lib/apt/apt-helper cat-file "$1" >"$2"`, packed, OutDir+"/"+s.Output),
+	}
 	return s
 }
 
@@ -30,7 +34,7 @@ func launcher(s Stage, t platform.Target, program, name string) Stage {
 	source := SevenZipSource()
 	s.Packages, s.Architectures = compilerPackages(t), []string{t.Debian}
 	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source})
-	s.Files = texts(launcherFiles, "files/launcher")
+	s.Files = texts(launcherFiles, "files/launcher", "")
 	cflags := append(muslFlags(t), "-Os", "-ffunction-sections", "-fdata-sections",
 		"-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-DZ7_LZMA_SIZE_OPT", "-DZ7_EXTRACT_ONLY")
 	s.Steps = [][]string{
@@ -51,20 +55,3 @@ func launcher(s Stage, t platform.Target, program, name string) Stage {
 
 // oneCRCTable chooses the smallest of 7-Zip's ways to calculate a checksum.
 const oneCRCTable = "-DZ7_CRC_NUM_TABLES=1"
-
-// texts gives the embedded files of a folder.
-func texts(files embed.FS, dir string) []File {
-	entries, err := fs.ReadDir(files, dir)
-	if err != nil {
-		panic(err) // the folder is compiled in
-	}
-	var all []File
-	for _, e := range entries {
-		content, err := fs.ReadFile(files, dir+"/"+e.Name())
-		if err != nil {
-			panic(err)
-		}
-		all = append(all, File{Name: e.Name(), Content: string(content)})
-	}
-	return all
-}

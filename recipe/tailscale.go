@@ -47,17 +47,22 @@ func goStage(name string, c Config) Stage {
 	module := "tailscale.com@v" + c.TailscaleVersion
 	return Stage{
 		Name: name, Base: BaseGo, Packages: toolPackages, Network: true,
-		Env: []Variable{
-			{"CGO_ENABLED", "0"},
-			{"GOENV", "off"},
-			{"GOTOOLCHAIN", "go" + c.GoVersion},
-			{"GOFLAGS", "-mod=readonly"},
-			{"GOMODCACHE", GoModCache},
-			{"GOCACHE", GoBuildCache},
-		},
+		Env: goEnv(c),
 		Steps: [][]string{
 			{"go", "mod", "download", module},
 			{"cp", "-R", "--no-preserve=mode", GoModCache + "/" + module, sourceDir},
 		},
+	}
+}
+
+// goEnv is what the go command is told wherever it runs.
+func goEnv(c Config) []Variable {
+	return []Variable{
+		{"CGO_ENABLED", "0"},
+		{"GOENV", "off"},
+		{"GOTOOLCHAIN", "go" + c.GoVersion},
+		{"GOFLAGS", "-mod=readonly"},
+		{"GOMODCACHE", GoModCache},
+		{"GOCACHE", GoBuildCache},
 	}
 }

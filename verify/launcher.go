@@ -17,9 +17,10 @@ type launcherHeader struct {
 }
 
 type launcherPart struct {
-	Place, Size, Packed, Functions, PCs uint32
-	Properties, Filter                  uint8
-	Unused                              uint16
+	Place, Size, Packed         uint32
+	Functions, Other, Constants uint32
+	Properties, Filter          uint8
+	Unused                      uint16
 }
 
 // checkLauncher checks the packed program in a launcher: the launcher itself does so on the router only,

@@ -56,6 +56,7 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
 	o.appletFlags(flags)
 	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
+	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "leave the names, files and lines of functions in Tailscale's program")
 	flags.StringVar(&o.extra, "extra", "", "folder whose files come into the image, over those that are there")
 	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that a container starts, with its arguments (default the image's own)")
 	flags.StringArrayVar(&o.labels, "labels", nil, "label of the image, as name=value; may be given several times")

@@ -14,14 +14,19 @@ enum filter {
 	FILTER_ARM64,
 	FILTER_ARM,
 	FILTER_THUMB,
+	/* Code of a Go program, with its function table at hand: code.h */
+	FILTER_GO_X86,
+	FILTER_GO_ARM64,
+	FILTER_GO_ARM,
 };
 
 struct part {
 	uint32_t place; /* where the part begins in the program's file */
 	uint32_t size;
 	uint32_t packed;    /* how many bytes it takes here */
-	uint32_t functions; /* how many functions a table has */
-	uint32_t pcs;       /* and how many bytes of pc tables lie before it */
+	uint32_t functions; /* how many a table has, or the one that a filter of Go code uses */
+	uint32_t other;     /* where that stands, or for the table itself where its pc tables begin, which end there */
+	uint32_t constants; /* how many words of constants Go code for ARM has at its end */
 	uint8_t properties; /* LZMA's lc, lp and pb in its usual form */
 	uint8_t filter;
 	uint16_t unused;

@@ -74,7 +74,7 @@ static int unpack(int fd)
 {
 	const struct part *parts = payload.part;
 	const unsigned char *packed = (const void *)(parts + payload.parts);
-	unsigned char *program, *columns = NULL;
+	unsigned char *program, *spare = NULL;
 	uint32_t i;
 
 	CrcGenerateTable();
@@ -92,16 +92,16 @@ static int unpack(int fd)
 	if (program == MAP_FAILED)
 		return 0;
 	for (i = 0; i < payload.parts; i++) {
-		if (parts[i].filter == FILTER_TABLE) {
-			columns = mmap(NULL, parts[i].size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-			if (columns == MAP_FAILED)
+		if (spare_size(&parts[i])) {
+			spare = mmap(NULL, spare_size(&parts[i]), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			if (spare == MAP_FAILED)
 				return 0;
 		}
-		if (!unpack_part(&parts[i], packed, program, payload.program, sizeof(void *), columns))
+		if (!unpack_part(&parts[i], packed, program, payload.program, sizeof(void *), spare))
 			fail("its file is damaged: it cannot be unpacked", 0);
 		packed += parts[i].packed;
 	}
-	return !munmap(program, payload.program); /* the columns go with this process's memory */
+	return !munmap(program, payload.program); /* the spare room goes with this process's memory */
 }
 
 /* Replaces this process by the program. Comes back when that fails, with errno. */

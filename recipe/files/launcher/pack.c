@@ -1,8 +1,8 @@
 /* pack PROGRAM PAYLOAD packs a program's file for launcher.c.
  *
  * The file is cut where its kind of content changes, since LZMA does better with settings for each.
- * Go's function table is packed by columns, and whole pages of zeros are left out. What was made is
- * unpacked again, and has to give the program. */
+ * Go's function table is packed by columns, its code with the table at hand, and whole pages of zeros are
+ * left out. What was made is unpacked again, and has to give the program. */
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +71,44 @@ static const struct section *find(const char *name)
 		if (!strcmp(sections[i].name, name))
 			return &sections[i];
 	return NULL;
+}
+
+static uint32_t pointer(uint32_t place)
+{
+	uint64_t v = 0;
+	memcpy(&v, program + place, pointer_size);
+	return v;
+}
+
+/* Go's function table. Its count is 0 in a program that has none. */
+static struct {
+	uint32_t place, size, count, pcs;
+} functions;
+
+static void find_functions(void)
+{
+	enum { HEADER = 8 }; /* numbers: how many functions and files, then where each table begins */
+	const struct section *s = find(".gopclntab");
+	uint32_t room, record;
+
+	if (!s)
+		return;
+	if (s->size < 8 + HEADER * pointer_size)
+		fail(".gopclntab is too short");
+	functions.pcs = s->place + pointer(s->place + 8 + 6 * pointer_size);
+	functions.place = s->place + pointer(s->place + 8 + 7 * pointer_size);
+	if (functions.pcs > functions.place || functions.place - s->place >= s->size)
+		fail("the header of .gopclntab is not understood");
+	room = s->place + s->size - functions.place;
+	functions.count = pointer(s->place + 8);
+	if (!functions.count || functions.count > room / RECORD)
+		fail(".gopclntab has no room for its functions");
+	record = table_get(program + functions.place + (functions.count - 1) * 8 + 4);
+	if (record > room - RECORD)
+		fail("a function of .gopclntab lies outside of it");
+	functions.size = record + RECORD + 4 * (program[functions.place + record + 28] + program[functions.place + record + 43]);
+	if (functions.size > room)
+		fail("the last function of .gopclntab lies outside of it");
 }
 
 /* A part in the making, with its packed bytes. */
@@ -164,8 +202,51 @@ static struct packed pack_code(const struct section *s, enum filter filter)
 	return p;
 }
 
+/* Packs the code of a Go program. Says whether that could be done. */
+static int add_go_code(const struct section *s)
+{
+	static const struct {
+		int machine;
+		enum filter filter;
+		void (*turn)(struct code *);
+		enum kind kind;
+	} ways[] = {{EM_X86_64, FILTER_GO_X86, code_x86, CODE_OF_BYTES},
+		    {EM_AARCH64, FILTER_GO_ARM64, code_arm64, CODE_OF_WORDS},
+		    {EM_ARM, FILTER_GO_ARM, code_arm, CODE_OF_WORDS}};
+	int done = 0;
+
+	for (size_t i = 0; functions.count && i < sizeof(ways) / sizeof(*ways); i++) {
+		if (ways[i].machine != machine)
+			continue;
+		unsigned char *code = allocate(s->size), *again = allocate(s->size), *spare = allocate(s->size);
+		struct code to = {.bytes = code, .size = s->size, .place = s->place, .table = program + functions.place,
+				  .functions = functions.count, .spare = spare, .packing = 1};
+		memcpy(code, program + s->place, s->size);
+		ways[i].turn(&to);
+		memcpy(again, code, s->size);
+		struct code back = to;
+		back.bytes = again;
+		back.packing = 0;
+		ways[i].turn(&back);
+		done = !to.failed && !back.failed && !memcmp(again, program + s->place, s->size);
+		if (done) {
+			struct packed p = pack(s->place, s->size, code, ways[i].filter, ways[i].kind);
+			p.part.functions = functions.count;
+			p.part.other = functions.place;
+			p.part.constants = to.constants;
+			keep(p);
+		}
+		free(code);
+		free(again);
+		free(spare);
+	}
+	return done;
+}
+
 static void add_code(const struct section *s)
 {
+	if (add_go_code(s))
+		return;
 	if (machine == EM_X86_64) {
 		keep(pack_code(s, FILTER_X86));
 	} else if (machine == EM_AARCH64) {
@@ -210,41 +291,24 @@ static void add_sparse(uint32_t place, uint32_t end, enum kind kind)
 	add_plain(begin, end, kind);
 }
 
-static uint32_t pointer(uint32_t place)
-{
-	uint64_t v = 0;
-	memcpy(&v, program + place, pointer_size);
-	return v;
-}
-
 /* Packs Go's function table by columns. Gives the bytes that it has, 0 when it has a form that cannot be turned
  * into columns and back. */
-static uint32_t add_table(uint32_t place, uint32_t room, uint32_t functions, uint32_t pcs)
+static uint32_t add_table(void)
 {
-	uint32_t size, record;
-
-	if (!functions || functions > room / RECORD)
-		return 0;
-	record = table_get(program + place + (functions - 1) * 8 + 4);
-	if (record > room - RECORD)
-		return 0;
-	record += place;
-	size = record - place + RECORD + 4 * (program[record + 28] + program[record + 43]);
-	if (size > room)
-		return 0;
-
+	uint32_t place = functions.place, size = functions.size;
 	unsigned char *columns = allocate(size), *rows = allocate(size);
-	struct table to = {.rows = program + place, .size = size, .functions = functions, .alignment = pointer_size,
-			   .pcs = program + place - pcs, .pcs_size = pcs, .columns = columns, .packing = 1};
+	struct table to = {.rows = program + place, .size = size, .functions = functions.count, .alignment = pointer_size,
+			   .pcs = program + functions.pcs, .pcs_size = place - functions.pcs, .columns = columns, .packing = 1};
 	struct table back = to;
+
 	back.rows = rows;
 	back.packing = 0;
 	table_walk(&to);
 	table_walk(&back);
 	if (!to.failed && !back.failed && !memcmp(rows, program + place, size)) {
 		struct packed p = pack(place, size, columns, FILTER_TABLE, NUMBERS);
-		p.part.functions = functions;
-		p.part.pcs = pcs;
+		p.part.functions = functions.count;
+		p.part.other = functions.pcs;
 		keep(p);
 	} else {
 		size = 0;
@@ -256,19 +320,9 @@ static uint32_t add_table(uint32_t place, uint32_t room, uint32_t functions, uin
 
 static void add_functions(const struct section *s)
 {
-	enum { HEADER = 8 }; /* numbers: how many functions and files, then where each table begins */
-	uint32_t pc_tables, table;
-
-	if (s->size < 8 + HEADER * pointer_size)
-		fail(".gopclntab is too short");
-	pc_tables = pointer(s->place + 8 + 6 * pointer_size);
-	table = pointer(s->place + 8 + 7 * pointer_size);
-	if (pc_tables > table || table >= s->size)
-		fail("the header of .gopclntab is not understood");
-	add_sparse(s->place, s->place + pc_tables, MIXED);
-	add_sparse(s->place + pc_tables, s->place + table, CODE_OF_BYTES);
-	table += add_table(s->place + table, s->size - table, pointer(s->place + 8), table - pc_tables);
-	add_sparse(s->place + table, s->place + s->size, NUMBERS);
+	add_sparse(s->place, functions.pcs, MIXED);
+	add_sparse(functions.pcs, functions.place, CODE_OF_BYTES);
+	add_sparse(functions.place + add_table(), s->place + s->size, NUMBERS);
 }
 
 static void read_program(const char *path)
@@ -302,6 +356,7 @@ static void pack_program(void)
 	enum kind kind = MIXED;
 	uint32_t done = 0;
 
+	find_functions();
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
 		const struct section *s = find(cuts[i].name);
 		if (!s || s->place < done)
@@ -318,14 +373,23 @@ static void pack_program(void)
 		}
 	}
 	add_sparse(done, program_size, kind);
+	/* A filter of Go code needs the function table: code comes last. */
+	for (unsigned i = 0; i + 1 < part_count; i++) {
+		if (packed[i].part.filter >= FILTER_GO_X86) {
+			struct packed code = packed[i];
+			memmove(packed + i, packed + i + 1, (part_count - i - 1) * sizeof(*packed));
+			packed[part_count - 1] = code;
+			break;
+		}
+	}
 }
 
 static void check(void)
 {
-	unsigned char *again = allocate(program_size), *columns = allocate(program_size);
+	unsigned char *again = allocate(program_size), *spare = allocate(program_size);
 
 	for (unsigned i = 0; i < part_count; i++)
-		if (!unpack_part(&packed[i].part, packed[i].bytes, again, program_size, pointer_size, columns))
+		if (!unpack_part(&packed[i].part, packed[i].bytes, again, program_size, pointer_size, spare))
 			fail("a part cannot be unpacked");
 	if (memcmp(program, again, program_size))
 		fail("unpacking gives another program");

@@ -5,6 +5,7 @@
 #include "Bra.h"
 #include "LzmaDec.h"
 
+#include "code.h"
 #include "format.h"
 #include "table.h"
 
@@ -24,15 +25,19 @@ static void state_release(ISzAllocPtr p, void *address)
 	(void)address;
 }
 
-/* Says whether a part could be put where it belongs in the program's bytes. The part's columns, if it has
- * them, need as many bytes of memory as the part has. */
+/* How many bytes of memory a part needs while it is unpacked. */
+static uint32_t spare_size(const struct part *p) { return p->filter == FILTER_TABLE ? p->size : 4 * p->constants; }
+
+/* Says whether a part could be put where it belongs in the program's bytes. */
 static int unpack_part(const struct part *p, const unsigned char *packed, unsigned char *program, uint32_t program_size,
-		       uint32_t pointer_size, unsigned char *columns)
+		       uint32_t pointer_size, unsigned char *spare)
 {
 	static const ISzAlloc allocator = {state_allocate, state_release};
-	unsigned char *place = program + p->place, *to = p->filter == FILTER_TABLE ? columns : place;
+	unsigned char *place = program + p->place, *to = p->filter == FILTER_TABLE ? spare : place;
 	unsigned char properties[LZMA_PROPS_SIZE] = {p->properties};
 	SizeT size = p->size, used = p->packed;
+	struct code code = {.bytes = place, .size = p->size, .place = p->place, .table = program + p->other,
+			    .functions = p->functions, .constants = p->constants, .spare = spare};
 	ELzmaStatus status;
 
 	memcpy(properties + 1, &program_size, 4); /* the dictionary is what was unpacked */
@@ -44,7 +49,7 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 		return 1;
 	case FILTER_TABLE: {
 		struct table t = {.rows = place, .size = p->size, .functions = p->functions, .alignment = pointer_size,
-				  .pcs = place - p->pcs, .pcs_size = p->pcs, .columns = columns};
+				  .pcs = program + p->other, .pcs_size = p->place - p->other, .columns = spare};
 		table_walk(&t);
 		return !t.failed;
 	}
@@ -54,11 +59,17 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 		z7_BranchConvSt_X86_Dec(place, p->size, p->place, &state);
 		return 1;
 	}
+	case FILTER_GO_X86:
+		code_x86(&code);
+		return !code.failed;
 #endif
 #if defined(PACKER) || defined(__aarch64__)
 	case FILTER_ARM64:
 		z7_BranchConv_ARM64_Dec(place, p->size, p->place);
 		return 1;
+	case FILTER_GO_ARM64:
+		code_arm64(&code);
+		return !code.failed;
 #endif
 #if defined(PACKER) || defined(__arm__)
 	case FILTER_ARM:
@@ -67,6 +78,9 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 	case FILTER_THUMB:
 		z7_BranchConv_ARMT_Dec(place, p->size, p->place);
 		return 1;
+	case FILTER_GO_ARM:
+		code_arm(&code);
+		return !code.failed;
 #endif
 	}
 	return 0;
