@@ -40,6 +40,8 @@ type MikrotikTailscale struct {
 	// +private
 	KeepSymbols bool
 	// +private
+	Certificates string
+	// +private
 	GoVersion string
 	// +private
 	GoProxy string
@@ -118,6 +120,12 @@ func New(
 	//
 	// +optional
 	keepSymbols bool,
+	// Where the CA certificates are: built-in, which is part of Tailscale's program unless some are
+	// mounted at /etc/ssl/certs, or file, for other programs, too, at three times the size.
+	//
+	// +optional
+	// +default="built-in"
+	certificates string,
 	// Go release that compiles Tailscale, downloaded where the Go image has another. Another one
 	// gives other bytes.
 	//
@@ -180,7 +188,7 @@ func New(
 	m := &MikrotikTailscale{
 		TailscaleVersion: tailscaleVersion, FeatureNames: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
-		AppletSource: appletSet, Compression: compression, KeepSymbols: keepSymbols,
+		AppletSource: appletSet, Compression: compression, KeepSymbols: keepSymbols, Certificates: certificates,
 		GoVersion: goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
 		Extra: extra, Entrypoint: entrypoint, Labels: labels, Revision: recipe.Revision, CacheKey: cacheKey,
 		SourceDateEpoch: sourceDateEpoch, Tag: tag,
@@ -225,6 +233,7 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	}
 	c.Features, c.Entrypoint, c.Revision = m.FeatureNames, m.Entrypoint, m.Revision
 	c.Compression, c.KeepSymbols = recipe.Compression(m.Compression), m.KeepSymbols
+	c.Certificates = recipe.CertificatePlace(m.Certificates)
 	var errs [3]error
 	if m.AppletList != "" {
 		c.Applets, errs[0] = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))

@@ -46,14 +46,3 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 	}
 	return s
 }
-
-// Certificates is the stage that gives the CA certificates as one PEM file. It reads them from
-// the package and not from /etc/ssl, where a machine's own additions may stand.
-func Certificates() Stage {
-	return Stage{
-		Name: "certificates", Base: BaseDebian, Packages: toolPackages,
-		Env:    []Variable{{"LC_ALL", "C"}},
-		Steps:  [][]string{shell(`cat /usr/share/ca-certificates/mozilla/*.crt >"$1"`, OutDir+"/ca-certificates.crt")},
-		Output: "ca-certificates.crt",
-	}
-}

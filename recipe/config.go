@@ -43,6 +43,8 @@ type Config struct {
 	// KeepSymbols leaves the names, files and lines of functions in Tailscale's program, which only a
 	// crash's text needs. Without them it takes a sixth less.
 	KeepSymbols bool `json:"keepSymbols"`
+	// Certificates says where the image has the CA certificates.
+	Certificates CertificatePlace `json:"certificates"`
 	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.
 	GoVersion string `json:"goVersion"`
 	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Go's own when empty.
@@ -94,6 +96,7 @@ func Default() Config {
 		BusyboxVersion:   BusyboxVersion,
 		Applets:          list,
 		Compression:      CompressionLauncher,
+		Certificates:     CertificatesBuiltIn,
 		GoVersion:        GoVersion,
 		Epoch:            time.Unix(0, 0).UTC(),
 	}
@@ -160,6 +163,9 @@ func (c *Config) Validate() error {
 	}
 	if !slices.Contains(Compressions(), c.Compression) {
 		problems = append(problems, fmt.Errorf("unknown compression %q: choose one of %v", c.Compression, Compressions()))
+	}
+	if !slices.Contains(CertificatePlaces(), c.Certificates) {
+		problems = append(problems, fmt.Errorf("unknown place of the CA certificates %q: choose one of %v", c.Certificates, CertificatePlaces()))
 	}
 	if len(c.Applets.Names()) == 0 {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))

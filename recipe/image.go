@@ -27,10 +27,10 @@ type Image struct {
 
 // ImageConfig is the configuration of the image for a target.
 func ImageConfig(t platform.Target, c Config, r Resolved) Image {
-	env := []Variable{
-		{"PATH", searchPath},
+	env := []Variable{{"PATH", searchPath}}
+	if c.Certificates == CertificatesFile {
 		// Go would look here by itself; other programs are told.
-		{"SSL_CERT_FILE", "/" + certificatePath},
+		env = append(env, Variable{"SSL_CERT_FILE", "/" + certificatePath})
 	}
 	if !c.KeepSymbols {
 		// Only so a crash says where in the program it was, for the command symbolize.

@@ -51,7 +51,7 @@ const (
 // Rootfs lists the image's root file system, sorted by path. Links to busybox come from the
 // applet list, never from running the binary.
 func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
-	tailscale, busybox, certificates := Tailscale(t, c, r), Busybox(t, c), Certificates()
+	tailscale, busybox := Tailscale(t, c, r), Busybox(t, c)
 	program := Program(t, c, r)
 	packedTailscale, packedBusybox := Compress(t, c, &program), Compress(t, c, &busybox)
 	entries := []Entry{
@@ -60,9 +60,12 @@ func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
 		{Path: entrypointPath, Text: script(entrypointScript), Executable: true},
 		{Path: healthcheckPath, Text: script(healthcheckScript), Executable: true},
 		{Path: "bin/busybox", Stage: &packedBusybox, Program: &busybox, Executable: true},
-		{Path: certificatePath, Stage: &certificates},
 		{Path: "etc/passwd", Text: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
 		{Path: "etc/group", Text: "root:x:0:\nnogroup:x:65534:\n"},
+	}
+	if c.Certificates == CertificatesFile {
+		certificates := Certificates()
+		entries = append(entries, Entry{Path: certificatePath, Stage: &certificates})
 	}
 	for _, applet := range c.Applets.Names() {
 		entries = append(entries, Entry{Path: "bin/" + applet, Link: "busybox"})

@@ -30,6 +30,9 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	}
 	s.Files = []File{{Name: "logfilter.go", Content: logFilter}}
 	s.Output = "tailscaled"
+	if c.Certificates == CertificatesBuiltIn {
+		builtInRoots(&s, c)
+	}
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
 		[]string{"go", "-C", sourceDir, "build", "-trimpath", "-buildvcs=false",
@@ -64,5 +67,20 @@ func goEnv(c Config) []Variable {
 		{"GOFLAGS", "-mod=readonly"},
 		{"GOMODCACHE", GoModCache},
 		{"GOCACHE", GoBuildCache},
+	}
+}
+
+// toolStage is a stage that runs a program of this project on the output of another stage. The program
+// lies in a folder of the sources and needs nothing but Go's own library.
+func toolStage(name string, c Config, sources []File, folder string, input Stage, output string) Stage {
+	const module = "module dagger/mikrotik-tailscale\n\ngo 1.26\n"
+	return Stage{
+		Name: name, Base: BaseGo, Packages: toolPackages,
+		Env:    goEnv(c),
+		Files:  append(sources, File{Name: "go.mod", Content: module}),
+		Inputs: []Input{{Name: input.Output, Stage: &input}},
+		Steps: [][]string{{"go", "-C", InDir, "run", "-trimpath", "./" + folder,
+			InDir + "/" + input.Output, OutDir + "/" + output}},
+		Output: output,
 	}
 }
