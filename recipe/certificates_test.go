@@ -1,13 +1,17 @@
 package recipe
 
 import (
+	"cmp"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -37,17 +41,21 @@ func main() {
 
 // The file that is added to Tailscale's program, in a small program and with a certificate of the test's own.
 func TestBuiltInRoots(t *testing.T) {
-	server := httptest.NewTLSServer(http.NotFoundHandler())
+	authority, authorityKey := certificate(t, nil, nil)
+	leaf, leafKey := certificate(t, authority, authorityKey)
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey}}}
+	server.StartTLS()
 	defer server.Close()
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	packed, err := roots.Pack(certificate)
+	stranger, _ := certificate(t, nil, nil)
+	packed, err := roots.Pack(asPEM(authority))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"main.go": getter, "roots.go": fallbackRoots, "roots.der": string(packed), "go.mod": "module getter\n\ngo 1.26\n",
-		"these.pem": string(certificate),
+		"authority.pem": string(asPEM(authority)), "stranger.pem": string(asPEM(stranger)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -59,25 +67,19 @@ func TestBuiltInRoots(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	const trusted, unknown = "<nil>", "x509: certificate signed by unknown authority"
-	other := filepath.Join(dir, "other.pem")
-	if err := os.WriteFile(other, otherRoot(t), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct{ command, certificates, want string }{
 		{"tailscaled", "", trusted},
-		{"tailscaled", other, unknown}, // what the user mounts takes the place of what is built in
+		{"tailscaled", "stranger.pem", unknown}, // what the user mounts takes the place of what is built in
 		{"tailscale netcheck", "", trusted},
 		{"tailscale debug derp 1", "", trusted},
 		{"tailscale status", "", unknown}, // it opens no TLS connections, and is quick without them
-		{"tailscale status", filepath.Join(dir, "these.pem"), trusted},
+		{"tailscale status", "authority.pem", trusted},
 	} {
-		t.Run(fmt.Sprint(c.command, filepath.Base(c.certificates)), func(t *testing.T) {
+		t.Run(c.command+" "+c.certificates, func(t *testing.T) {
 			cmd := exec.Command(filepath.Join(dir, "tailscaled"))
 			cmd.Args = strings.Fields(c.command)
-			if c.certificates == "" {
-				c.certificates = filepath.Join(dir, "not-there")
-			}
-			cmd.Env = []string{"ADDRESS=" + server.URL, "SSL_CERT_FILE=" + c.certificates, "SSL_CERT_DIR=" + filepath.Join(dir, "not-there")}
+			there := filepath.Join(dir, cmp.Or(c.certificates, "not-there"))
+			cmd.Env = []string{"ADDRESS=" + server.URL, "SSL_CERT_FILE=" + there, "SSL_CERT_DIR=" + filepath.Join(dir, "not-there")}
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -89,17 +91,31 @@ func TestBuiltInRoots(t *testing.T) {
 	}
 }
 
-// otherRoot is a certificate that has nothing to do with the server's.
-func otherRoot(t *testing.T) []byte {
+// certificate makes one for 127.0.0.1 or, without an issuer, that of an authority, with its key.
+func certificate(t *testing.T, issuer *x509.Certificate, issuerKey crypto.Signer) (*x509.Certificate, crypto.Signer) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true,
+		Subject: pkix.Name{CommonName: rand.Text()}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	if issuer == nil {
+		template.IsCA, issuer, issuerKey = true, template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), issuerKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made, key
+}
+
+func asPEM(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }
