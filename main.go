@@ -1,7 +1,7 @@
 // Builds, from source, the smallest useful Tailscale container image for MikroTik routers.
 //
 // The image holds Tailscale's daemon and command line tool as one binary with just the features
-// that a router needs, and a small busybox for a shell. It has one layer, takes about 4 MB of the
+// that a router needs, and a small busybox for a shell. It has one layer, takes about 3 MB of the
 // router's flash, and comes as a tarball that RouterOS takes with /container/add file=...
 package main
 
