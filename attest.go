@@ -32,7 +32,7 @@ func (m *MikrotikTailscale) Sbom(
 func (m *MikrotikTailscale) build(ctx context.Context, products []assembly.Product) (attest.Build, error) {
 	b := attest.Build{Builder: attest.BuilderEngine, Products: products}
 	for _, base := range []recipe.Base{recipe.BaseDebian, recipe.BaseGo} {
-		reference, err := m.image(base).ImageRef(ctx)
+		reference, err := m.pulled(base).ImageRef(ctx)
 		if err != nil {
 			return b, fmt.Errorf("asking for the digest of a base image: %w", err)
 		}

@@ -56,14 +56,19 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists")
 }
 
-// image is the container image that stages with a base start from. A cache key makes it another one
-// in the engine's eyes.
-func (m *MikrotikTailscale) image(base recipe.Base) *dagger.Container {
+// pulled is the container image of a base, as its registry gives it.
+func (m *MikrotikTailscale) pulled(base recipe.Base) *dagger.Container {
 	address := cmp.Or(m.DebianImage, recipe.DebianImage)
 	if base == recipe.BaseGo {
 		address = cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))
 	}
-	c := dag.Container().From(address)
+	return dag.Container().From(address)
+}
+
+// image is what stages with a base start from. A cache key makes it another one in the engine's
+// eyes.
+func (m *MikrotikTailscale) image(base recipe.Base) *dagger.Container {
+	c := m.pulled(base)
 	if m.CacheKey != "" {
 		c = c.WithEnvVariable("MIKROTIK_TAILSCALE_CACHE_KEY", m.CacheKey)
 	}

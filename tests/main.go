@@ -131,21 +131,28 @@ func (m *Tests) Starts(ctx context.Context) error {
 	})
 }
 
-// Checks that a build that shares nothing with another one gives the same bytes.
+// Checks that a build that shares nothing with another one gives the same bytes: tarball, bill of
+// materials, provenance, and the digest that it would be published under.
 //
 // +check
 func (m *Tests) Reproducible(ctx context.Context) error {
-	var sums [2]string
+	platforms := []string{"armv5"}
+	var made [2]string
 	for i, key := range []string{"", "another"} {
-		tarball := dag.MikrotikTailscale(dagger.MikrotikTailscaleOpts{CacheKey: key}).Tarball("armv5")
-		digest, err := tarball.Digest(ctx, dagger.FileDigestOpts{ExcludeMetadata: true})
+		module := dag.MikrotikTailscale(dagger.MikrotikTailscaleOpts{CacheKey: key})
+		sums, err := module.Tarballs(dagger.MikrotikTailscaleTarballsOpts{Platforms: platforms}).File("SHA256SUMS").Contents(ctx)
 		if err != nil {
 			return err
 		}
-		sums[i] = digest
+		reference, err := module.Publish(ctx, "registry.test/router/tailscale",
+			dagger.MikrotikTailscalePublishOpts{Platforms: platforms, DryRun: true})
+		if err != nil {
+			return err
+		}
+		made[i] = sums + reference
 	}
-	if sums[0] != sums[1] {
-		return fmt.Errorf("two builds give %s and %s", sums[0], sums[1])
+	if made[0] != made[1] {
+		return fmt.Errorf("two builds give\n%s\nand\n%s", made[0], made[1])
 	}
 	return nil
 }
