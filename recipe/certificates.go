@@ -36,6 +36,9 @@ func Certificates() Stage {
 //go:embed files/roots.go
 var fallbackRoots string
 
+// builtInRootsTag is the build tag of that file.
+const builtInRootsTag = "built_in_roots"
+
 // builtInRoots adds the CA certificates to a stage that compiles Tailscale's daemon.
 func builtInRoots(s *Stage, c Config) {
 	certificates := Certificates()

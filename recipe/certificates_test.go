@@ -61,7 +61,7 @@ func TestBuiltInRoots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-o", "tailscaled", ".")
+	build := exec.Command("go", "build", "-tags", builtInRootsTag, "-o", "tailscaled", ".")
 	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -30,13 +30,15 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	}
 	s.Files = []File{{Name: "logfilter.go", Content: logFilter}}
 	s.Output = "tailscaled"
+	tags := r.Tags
 	if c.Certificates == CertificatesBuiltIn {
 		builtInRoots(&s, c)
+		tags += "," + builtInRootsTag
 	}
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
 		[]string{"go", "-C", sourceDir, "build", "-trimpath", "-buildvcs=false",
-			"-tags", r.Tags,
+			"-tags", tags,
 			"-gcflags", "all=-l",
 			"-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
 				c.TailscaleVersion, c.TailscaleVersion+"-mt"),

@@ -1,3 +1,5 @@
+//go:build built_in_roots
+
 // This file is added to Tailscale's cmd/tailscaled. It gives the program CA certificates of its own, for
 // a system that has none. What stands below /etc/ssl/certs, or where SSL_CERT_FILE or SSL_CERT_DIR say,
 // takes their place.
