@@ -97,6 +97,7 @@ login() {
 		else
 			up "$@"
 		fi && return
+		case $pause,$key in 1,tskey-client-*) say "the key is the secret of an OAuth client: it needs an image built with --features=+oauthkey, and --advertise-tags=tag:NAME in TS_EXTRA_ARGS" ;; esac
 		read -r now rest </proc/uptime
 		if [ $((${now%.*} - ${began%.*})) -gt 50 ]; then
 			say "not logged in yet; the daemon goes on trying"
