@@ -18,7 +18,7 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	tarball string,
-	// Name of interface, container, lists and folders.
+	// Name of container, lists and folders; the interface is veth-NAME.
 	//
 	// +optional
 	// +default="tailscale"

@@ -4,60 +4,124 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"text/tabwriter"
+	"time"
 )
 
-// BenchmarkRouters sends TCP from a host of one site to one of another, through two routers that run
-// the image, and again through two that run the same Tailscale as it is by itself: with all
-// features, not packed. It prints both side by side.
+// BenchmarkRouters measures routers that run the image beside routers that run the same Tailscale as
+// it is by itself: with all features, not packed. All else is the same. They take turns, so that what
+// else the machine does shows as a difference between the rounds.
 func BenchmarkRouters(b *testing.B) {
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\nrouters\tfiles, bytes\tmemory idle, kB\tthere, Mbit/s\tback, Mbit/s\tIPv6, Mbit/s\tmemory after, kB\t")
+	images := []struct {
+		name  string
+		image image
+	}{{"image", builtImage(b, "amd64")}, {"plain", plainImage(b)}}
 	for b.Loop() {
-		for _, c := range []struct {
-			short, name string
-			image       image
-		}{{"image", "this image", builtImage(b, "amd64")}, {"plain", "no tags, not packed", plainImage(b)}} {
-			b.Run(c.short, func(b *testing.B) { measure(b, table, c.name, c.image) })
+		var all []figures
+		for round := 1; round <= 2; round++ {
+			for _, i := range images {
+				b.Run(fmt.Sprintf("%s-%d", i.name, round), func(b *testing.B) {
+					f := measure(b, i.image)
+					f.name = b.Name()
+					all = append(all, f)
+				})
+			}
 		}
+		printFigures(all)
+	}
+}
+
+// figures are what is measured of a router.
+type figures struct {
+	name             string
+	files            int64
+	ready, status    time.Duration
+	idle, busy       memory
+	there, back, six float64 // Mbit/s
+}
+
+func printFigures(all []figures) {
+	// A benchmark's own log is cut after ten lines.
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(table, "\nrouter\tfiles, bytes\tready, s\tstatus, ms\tRSS, kB\tunreclaimable, kB\tthere, Mbit/s\tback, Mbit/s\tIPv6, Mbit/s\tRSS after\tunreclaimable after\t")
+	for _, f := range all {
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%.1f\t%d\t%d\t%d\t%.0f\t%.0f\t%.0f\t%d\t%d\t\n", strings.TrimPrefix(f.name, "BenchmarkRouters/"), f.files,
+			f.ready.Seconds(), f.status.Milliseconds(), f.idle.daemon, f.idle.unreclaimable, f.there, f.back, f.six, f.busy.daemon, f.busy.unreclaimable)
 	}
 	_ = table.Flush()
 }
 
-func measure(b *testing.B, table *tabwriter.Writer, name string, i image) {
+// measure starts two routers, the first of them twice, and sends TCP from a host of the first site to
+// one of the second.
+func measure(b *testing.B, i image) figures {
 	w := newWorld(b)
 	w.control.start()
 	key := w.control.key(true)
 	one, two := w.site(1), w.site(2)
-	first := w.router(i, one, "first", "TS_AUTHKEY="+key, "TS_ROUTES="+one.routes, "TS_EXTRA_ARGS=--accept-routes")
 	second := w.router(i, two, "second", "TS_AUTHKEY="+key, "TS_ROUTES="+two.routes, "TS_EXTRA_ARGS=--accept-routes")
+	o := options{name: "first", image: i, network: one.container, state: b.TempDir(), env: []string{
+		"TS_LOGIN_SERVER=" + controlURL, "TS_AUTHKEY=" + key, "TS_ROUTES=" + one.routes, "TS_EXTRA_ARGS=--accept-routes"}}
+	first := startContainer(b, o)
 	first.running()
 	second.running()
+	first.stop()
+
+	f := figures{files: i.size(b)}
+	began := time.Now()
+	first = startContainer(b, o)
+	first.running()
+	f.ready = time.Since(began)
+
+	eventually(b, "the entrypoint is done", func() bool {
+		out, _ := first.sh("ps | grep -c '[t]ailscale --socket'")
+		return out == "0\n"
+	})
+	reach(b, first, one, two)
+	const times = 5
+	began = time.Now()
+	for range times {
+		first.must("tailscale status")
+	}
+	f.status = time.Since(began) / times
+	f.idle = first.memory()
+	f.there = throughput(b, one.host, two.host, "--client", two.lan4)
+	f.back = throughput(b, one.host, two.host, "--client", two.lan4, "--reverse")
+	f.six = throughput(b, one.host, two.host, "--client", two.lan6)
+	f.busy = first.memory()
+	return f
+}
+
+// reach waits until the hosts reach each other, on the direct path between the routers.
+func reach(b *testing.B, first *container, one, two site) {
+	b.Helper()
 	eventually(b, "the hosts reach each other", func() bool {
 		return one.host.try("ping", "-c1", "-W2", two.lan4) && one.host.try("ping", "-c1", "-W2", two.lan6)
 	})
-	idle := first.memory()
-	start(b, "iperf3", nil, two.host.in("iperf3", "--server", "--forceflush")...).waitFor("Server listening")
-	there := throughput(b, one.host, "--client", two.lan4)
-	back := throughput(b, one.host, "--client", two.lan4, "--reverse")
-	six := throughput(b, one.host, "--client", two.lan6)
-	fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t%.0f\t%d\t\n", name, i.size(b), idle, there, back, six, first.memory())
+	eventually(b, "the routers find a direct path", func() bool {
+		out, _ := first.sh("tailscale ping -c 1 --until-direct=false second")
+		return strings.Contains(out, "via ") && !strings.Contains(out, "DERP")
+	})
 }
 
-// throughput runs iperf3 for a while and gives the Mbit/s that arrived.
-func throughput(b *testing.B, from namespace, args ...string) float64 {
+// throughput runs iperf3 for a while between two hosts and gives the Mbit/s that arrived.
+func throughput(b *testing.B, from, to namespace, args ...string) float64 {
 	b.Helper()
+	server := start(b, "iperf3", nil, to.in("iperf3", "--server", "--one-off", "--forceflush")...)
+	server.waitFor("Server listening")
 	var report struct {
-		End struct {
+		Error string
+		End   struct {
 			Received struct {
 				Rate float64 `json:"bits_per_second"`
 			} `json:"sum_received"`
 		}
 	}
 	out := from.command(append([]string{"iperf3", "--json", "--time", "8"}, args...)...)
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
-		b.Fatal(err)
+	if err := json.Unmarshal([]byte(out), &report); err != nil || report.Error != "" {
+		b.Fatalf("iperf3 %q: %v\n%s\nthe other end says\n%s", args, err, out, server.log())
 	}
+	<-server.done
 	return report.End.Received.Rate / 1e6
 }

@@ -114,6 +114,9 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 	keptSecret(t, key, c)
 	w.control.start()
 	c.running()
+	if strings.Contains(c.log(), "do not get to tailscale0") {
+		t.Error("the entrypoint misses routes of a router that was not logged in")
+	}
 	id := c.status().Self.ID
 	again := func(what string) {
 		t.Helper()

@@ -197,19 +197,6 @@ func (c *container) signal(s syscall.Signal) {
 	}
 }
 
-// memory adds up the anonymous memory of the container's processes, in kilobytes.
-func (c *container) memory() (total int) {
-	c.t.Helper()
-	for line := range strings.Lines(c.must("cat /proc/[0-9]*/status | grep RssAnon")) {
-		var kb int
-		if _, err := fmt.Sscanf(line, "RssAnon: %d kB", &kb); err != nil {
-			c.t.Fatal(err)
-		}
-		total += kb
-	}
-	return total
-}
-
 // size is what the image's files take.
 func (i image) size(t testing.TB) int64 {
 	t.Helper()

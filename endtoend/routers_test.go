@@ -20,7 +20,7 @@ func TestTwoRouters(t *testing.T) {
 	offer := "TS_EXTRA_ARGS=--accept-routes --advertise-exit-node"
 	first := w.router(i, one, "first", "TS_AUTHKEY="+key, "TS_HOSTNAME=first-router", "TS_ROUTES="+one.routes, offer)
 	second := w.router(i, two, "second", "TS_AUTHKEY="+key, "TS_ROUTES="+two.routes, offer)
-	client := w.client(key)
+	client, client4, client6 := w.client(key)
 
 	t.Run("LogInAtBoot", func(t *testing.T) {
 		first.running()
@@ -73,22 +73,25 @@ func TestTwoRouters(t *testing.T) {
 	})
 
 	t.Run("ExitNode", func(t *testing.T) {
-		const website = "www.internet.example"
-		if got := client.must("wget -qO- http://" + websiteAddress); got != "you are 198.18.0.20\n" {
-			t.Errorf("without an exit node the website says %q", got)
+		for address, want := range map[string]string{websiteAddress: client4, "[" + websiteAddress6 + "]": client6} {
+			if got := client.must("wget -qO- http://" + address); got != "you are "+want+"\n" {
+				t.Errorf("without an exit node %s says %q; want %s", address, got, want)
+			}
 		}
 		client.must("tailscale set --exit-node=first-router")
 		defer client.must("tailscale set --exit-node=")
-		got := ""
-		eventually(t, "the client gets out through the router", func() bool {
-			got, _ = client.sh("wget -T2 -qO- http://" + website)
-			return strings.HasPrefix(got, "you are ")
-		})
-		if got != "you are "+one.wan+"\n" {
-			t.Errorf("with an exit node the website says %q; want %s", got, one.wan)
-		}
-		if from := w.dns.whoAsked(website); from != one.wan {
-			t.Errorf("the name server was asked by %q; want %s", from, one.wan)
+		for website, want := range map[string]string{"four.internet.example": one.wan4, "six.internet.example": one.wan6} {
+			got := ""
+			eventually(t, "the client gets to "+website+" through the router", func() bool {
+				got, _ = client.sh("wget -T2 -qO- http://" + website)
+				return strings.HasPrefix(got, "you are ")
+			})
+			if got != "you are "+want+"\n" {
+				t.Errorf("with an exit node %s says %q; want %s", website, got, want)
+			}
+			if from := w.dns.whoAsked(website); from != one.wan4 {
+				t.Errorf("the name server was asked for %s by %q; want %s", website, from, one.wan4)
+			}
 		}
 	})
 
@@ -99,7 +102,7 @@ func TestTwoRouters(t *testing.T) {
 		}
 		eventually(t, "the routers find a direct path", func() bool {
 			out := path()
-			return strings.Contains(out, "via "+two.wan+":") || strings.Contains(out, "via [2001:db8::12]:")
+			return strings.Contains(out, "via "+two.wan4+":") || strings.Contains(out, "via ["+two.wan6+"]:")
 		})
 		for _, tables := range []string{"iptables", "ip6tables"} {
 			one.gateway.command(tables, "-A", "FORWARD", "-p", "udp", "-j", "DROP")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,38 +28,44 @@ type world struct {
 // the internet, lets nobody in from there, and sends to the container what is meant for the tailnet.
 type site struct {
 	gateway, container, host namespace
-	wan, lan4, lan6          string // the addresses of the gateway's uplink and of the host
+	wan4, wan6, lan4, lan6   string // the addresses of the gateway's uplink and of the host
 	routes                   string
 }
 
-const websiteAddress = "203.0.113.80"
+// The website, and the names that the name server answers with its addresses.
+const (
+	websiteAddress  = "203.0.113.80"
+	websiteAddress6 = "2001:db8:80::80"
+)
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, internet: newNamespace(t, "internet")}
 	w.internet.ip("link", "add", "bridge", "type", "bridge")
 	w.internet.addresses("bridge", serverAddress+"/24", serverAddress6+"/64")
-	w.internet.addresses("lo", websiteAddress+"/32", controlAddress+"/32")
+	w.internet.addresses("lo", websiteAddress+"/32", websiteAddress6+"/128", controlAddress+"/32")
 	w.control = newControl(t, w.internet)
 	w.dns = serveDNS(t, w.internet)
 	website := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		_, _ = fmt.Fprintln(w, "you are", host)
 	})}
-	l := w.internet.listen(websiteAddress + ":80")
-	go func() { _ = website.Serve(l) }()
+	for _, address := range []string{websiteAddress, websiteAddress6} {
+		l := w.internet.listen(net.JoinHostPort(address, "80"))
+		go func() { _ = website.Serve(l) }()
+	}
 	return w
 }
 
 // plug connects a namespace to the internet.
-func (w *world) plug(n namespace, number int) (address string) {
+func (w *world) plug(n namespace, number int) (address4, address6 string) {
 	w.t.Helper()
-	address = fmt.Sprintf("198.18.0.%d", number)
+	address4, address6 = fmt.Sprintf("198.18.0.%d", number), fmt.Sprintf("2001:db8::%d", number)
 	port := fmt.Sprintf("port%d", number)
-	link(w.internet, port, nil, n, "wan", []string{address + "/24", fmt.Sprintf("2001:db8::%d/64", number)})
+	link(w.internet, port, nil, n, "wan", []string{address4 + "/24", address6 + "/64"})
 	w.internet.ip("link", "set", port, "master", "bridge")
 	n.routes("default "+serverAddress, "::/0 "+serverAddress6)
-	return address
+	return address4, address6
 }
 
 // site makes the home of a number between 1 and 9.
@@ -70,7 +77,7 @@ func (w *world) site(number int) site {
 		lan4: fmt.Sprintf("192.168.8%d.10", number), lan6: fmt.Sprintf("fd8%d::10", number),
 		routes: fmt.Sprintf("192.168.8%d.0/24,fd8%[1]d::/64", number),
 	}
-	s.wan = w.plug(s.gateway, 10+number)
+	s.wan4, s.wan6 = w.plug(s.gateway, 10+number)
 	s.gateway.forward()
 	// Since 7.21 the container's interface has the name that the veth has in RouterOS. Tailscale
 	// passes over names that begin with its own.
@@ -110,19 +117,20 @@ func plainImage(t testing.TB) image {
 	return i
 }
 
-// client starts a plain Tailscale client on the internet.
-func (w *world) client(key string) *container {
+// client starts a plain Tailscale client on the internet, with addresses of its own there.
+func (w *world) client(key string) (c *container, address4, address6 string) {
 	w.t.Helper()
 	n := newNamespace(w.t, "client")
-	w.plug(n, 20)
-	c := startContainer(w.t, options{name: "client", image: plainImage(w.t), network: n,
+	address4, address6 = w.plug(n, 20)
+	c = startContainer(w.t, options{name: "client", image: plainImage(w.t), network: n,
 		args: []string{"/usr/local/bin/tailscaled", "--no-logs-no-support"}})
 	eventually(w.t, "the client's daemon answers", func() bool { _, err := c.sh("tailscale status --json"); return err == nil })
 	c.must("tailscale up --accept-routes --login-server=" + controlURL + " --auth-key=" + key)
-	return c
+	return c, address4, address6
 }
 
-// dnsServer answers every question for an IPv4 address and remembers who asked.
+// dnsServer answers every question for an address with the website's and remembers who asked. Names
+// that begin with "six" have an address of IPv6 alone, others one of IPv4 alone.
 type dnsServer struct {
 	mu    sync.Mutex
 	asked map[string]string
@@ -166,11 +174,12 @@ func (d *dnsServer) answer(query []byte, from net.Addr) []byte {
 	d.asked[strings.TrimSuffix(q.Name.String(), ".")] = host
 	d.mu.Unlock()
 	reply := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
-	if q.Type == dnsmessage.TypeA {
-		reply.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
-			Body:   &dnsmessage.AResource{A: [4]byte(net.ParseIP(websiteAddress).To4())},
-		}}
+	header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
+	switch six := strings.HasPrefix(q.Name.String(), "six"); {
+	case q.Type == dnsmessage.TypeA && !six:
+		reply.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: netip.MustParseAddr(websiteAddress).As4()}}}
+	case q.Type == dnsmessage.TypeAAAA && six:
+		reply.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AAAAResource{AAAA: netip.MustParseAddr(websiteAddress6).As16()}}}
 	}
 	packed, err := reply.Pack()
 	if err != nil {

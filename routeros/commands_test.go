@@ -31,6 +31,8 @@ var commandTable = map[string]string{
 	"/ip/firewall/nat/add":       "action chain comment disabled dst-address in-interface out-interface out-interface-list place-before src-address",
 	"/ip/route/add":              "comment disabled distance dst-address gateway",
 	"/ipv6/address/add":          "address advertise comment disabled interface",
+	"/ipv6/firewall/filter/add":  "action chain comment disabled dst-address in-interface in-interface-list out-interface out-interface-list place-before src-address",
+	"/ipv6/firewall/nat/add":     "action chain comment disabled dst-address in-interface out-interface out-interface-list place-before src-address",
 	"/ipv6/route/add":            "comment disabled distance dst-address gateway",
 	"/system/scheduler/add":      "comment disabled interval name on-event policy start-date start-time",
 	"/tool/fetch":                "as-value check-certificate http-header-field http-method output password url user",

@@ -22,7 +22,7 @@ import (
 // Options are what a user may choose about an installation on a router. Make them with Default,
 // change what is to be different, and give them to New, which checks them.
 type Options struct {
-	// Name is that of the interface, the container, the lists and the folders.
+	// Name is that of the container, the lists and the folders. That of the interface is veth-NAME.
 	Name string
 	// Image is the reference of an image in a registry: host/repository:tag.
 	Image string

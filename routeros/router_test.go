@@ -302,17 +302,22 @@ func (r *router) has(menu, key string, value any) bool {
 
 // references says in which table, by which property, the value of an argument has to be.
 var references = map[string][2]string{
-	"/container/add interface":                {"/interface/veth", "name"},
-	"/container/add envlists":                 {"/container/envs", "list"},
-	"/container/add mountlists":               {"/container/mounts", "list"},
-	"/container/add file":                     {"/file", "name"},
-	"/interface/bridge/port/add bridge":       {"/interface/bridge", "name"},
-	"/interface/bridge/port/add interface":    {"/interface/veth", "name"},
-	"/interface/list/member/add list":         {"/interface/list", "name"},
-	"/interface/list/member/add interface":    {"/interface/veth", "name"},
-	"/ip/address/add interface":               {"/interface/veth", "name"},
-	"/ipv6/address/add interface":             {"/interface/veth", "name"},
-	"/ip/firewall/nat/add out-interface-list": {"/interface/list", "name"},
+	"/container/add interface":                  {"/interface/veth", "name"},
+	"/container/add envlists":                   {"/container/envs", "list"},
+	"/container/add mountlists":                 {"/container/mounts", "list"},
+	"/container/add file":                       {"/file", "name"},
+	"/interface/bridge/port/add bridge":         {"/interface/bridge", "name"},
+	"/interface/bridge/port/add interface":      {"/interface/veth", "name"},
+	"/interface/list/member/add list":           {"/interface/list", "name"},
+	"/interface/list/member/add interface":      {"/interface/veth", "name"},
+	"/ip/address/add interface":                 {"/interface/veth", "name"},
+	"/ipv6/address/add interface":               {"/interface/veth", "name"},
+	"/ip/firewall/nat/add out-interface-list":   {"/interface/list", "name"},
+	"/ip/firewall/filter/add in-interface":      {"/interface/veth", "name"},
+	"/ip/firewall/filter/add out-interface":     {"/interface/veth", "name"},
+	"/ipv6/firewall/nat/add out-interface-list": {"/interface/list", "name"},
+	"/ipv6/firewall/filter/add in-interface":    {"/interface/veth", "name"},
+	"/ipv6/firewall/filter/add out-interface":   {"/interface/veth", "name"},
 }
 
 // unique are the properties that two entries of a table can't share.

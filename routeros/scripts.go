@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -55,7 +56,7 @@ func New(o Options) ([]Script, error) {
 type data struct {
 	Options
 	exchange
-	Mark                            string
+	Mark, Interface                 string
 	Address, Gateway                netip.Addr
 	Length                          int
 	AddressSix, GatewaySix          netip.Addr
@@ -72,7 +73,7 @@ type variable struct{ Name, Value string }
 
 func newData(o Options) data {
 	d := data{
-		Options: o, Mark: "mikrotik-tailscale:" + o.Name, Tailnet: tailnet, TailnetSix: tailnetSix,
+		Options: o, Mark: "mikrotik-tailscale:" + o.Name, Interface: o.networkInterface(), Tailnet: tailnet, TailnetSix: tailnetSix,
 		StateDir: StateDir, State: o.path("state"), Key: o.path("state") + "/" + authKeyName,
 		TmpfsSlot: o.Name + "-tmp", Minor: releaseForm.FindStringSubmatch(o.RouterOS)[1],
 	}
@@ -105,6 +106,10 @@ func newData(o Options) data {
 }
 
 func (d data) scriptName(kind string) string { return d.Name + "-" + kind + ".rsc" }
+
+// networkInterface is the name of the container's interface on both its sides. Tailscale takes one
+// whose name begins with its own for its own, and finds no network.
+func (o Options) networkInterface() string { return "veth-" + o.Name }
 
 // path is where something of the installation lies on the router.
 func (o Options) path(what string) string {
@@ -168,6 +173,29 @@ func (d data) VethAddress() string { return strings.Join(d.Addresses, ",") }
 // Translates says whether addresses are translated on the way to the internet.
 func (d data) Translates() bool { return d.WANList != "" && (d.Bridge == "" || d.ExitNode) }
 
+// LogsIn says whether the variables make the container log in by itself, and so log an address where
+// that is finished.
+func (d data) LogsIn() bool {
+	return slices.ContainsFunc(d.Variables, func(v variable) bool {
+		return slices.Contains([]string{"TS_ACCEPT_DNS", "TS_EXTRA_ARGS", "TS_HOSTNAME", "TS_LOGIN_SERVER", "TS_ROUTES"}, v.Name)
+	})
+}
+
+// PrivateSix says whether the container's IPv6 address means nothing on the internet.
+func (d data) PrivateSix() bool { return d.LengthSix > 0 && d.AddressSix.IsPrivate() }
+
+// ruleSet is a menu of filter rules, and the variable that an install script keeps them in.
+type ruleSet struct{ Menu, Rules string }
+
+// Forward are the filter rules that packets from and to the container pass.
+func (d data) Forward() []ruleSet {
+	sets := []ruleSet{{"/ip/firewall/filter", "rules"}}
+	if d.LengthSix > 0 {
+		sets = append(sets, ruleSet{"/ipv6/firewall/filter", "rulesSix"})
+	}
+	return sets
+}
+
 // Menus are the places where the install script adds something, those first that need others.
 func (d data) Menus() []string {
 	menus := []string{
@@ -175,7 +203,7 @@ func (d data) Menus() []string {
 		"/ip/firewall/nat", "/ip/route", "/interface/list/member", "/interface/bridge/port", "/ip/address",
 	}
 	if d.LengthSix > 0 {
-		menus = append(menus, "/ipv6/route", "/ipv6/address")
+		menus = append(menus, "/ipv6/firewall/filter", "/ipv6/firewall/nat", "/ipv6/route", "/ipv6/address")
 	}
 	return append(menus, "/interface/veth")
 }

@@ -224,7 +224,7 @@ func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
 		"no package":          {o, func(r *router) { r.tables["/system/package"] = nil }, "the container package is not installed"},
 		"a disabled package":  {o, func(r *router) { r.tables["/system/package"][0].flags["disabled"] = true }, "the container package is not installed"},
 		"containers are off":  {o, func(r *router) { r.singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
-		"the name is taken":   {o, func(r *router) { r.put("/interface/veth", "name", "tailscale") }, "there is an interface tailscale"},
+		"the name is taken":   {o, func(r *router) { r.put("/interface/veth", "name", "veth-tailscale") }, "there is an interface veth-tailscale"},
 		"a list is taken":     {o, func(r *router) { r.put("/container/envs", "list", "tailscale") }, "there is a list of variables tailscale"},
 		"mounts are taken":    {o, func(r *router) { r.put("/container/mounts", "list", "tailscale") }, "there is a list of mounts tailscale"},
 		"the route is there":  {o, func(r *router) { r.put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
@@ -463,6 +463,32 @@ func TestAChosenFolderForUnpackingStays(t *testing.T) {
 	must(t, r, s["remove"])
 	if got := r.singles["/container/config"]["tmpdir"]; got != "/disk1/pull" || len(r.tables["/disk"]) > 0 {
 		t.Errorf("tmpdir = %v, disks %v", got, r.tables["/disk"])
+	}
+}
+
+// Since RouterOS 7.21 the interface has its name in the container, too.
+func TestTailscaleDoesNotTakeTheInterfaceForItsOwn(t *testing.T) {
+	for name, o := range variants(t) {
+		r := ready(o)
+		must(t, r, scripts(t, o)["install"])
+		for _, e := range r.tables["/interface/veth"] {
+			if given := strings.ToLower(e.values["name"].(string)); strings.HasPrefix(given, "tailscale") {
+				t.Errorf("%s: the interface is called %s", name, given)
+			}
+		}
+	}
+}
+
+func TestAnExitNodeTranslatesBothFamilies(t *testing.T) {
+	o := variants(t)["everything"]
+	r := ready(o)
+	must(t, r, scripts(t, o)["install"])
+	for menu, want := range map[string]string{"/ip/firewall/nat": tailnet.String(), "/ipv6/firewall/nat": tailnetSix.String()} {
+		if !slices.ContainsFunc(r.tables[menu], func(e *entry) bool {
+			return e.values["action"] == "masquerade" && e.values["src-address"] == want && e.values["out-interface-list"] == "WAN"
+		}) {
+			t.Errorf("%s has no rule for packets from %s to the internet", menu, want)
+		}
 	}
 }
 

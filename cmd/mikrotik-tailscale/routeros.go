@@ -60,7 +60,7 @@ func routerosFlags(flags *pflag.FlagSet, o *routeros.Options) {
 	for _, t := range platform.All() {
 		platforms = append(platforms, t.Name)
 	}
-	flags.StringVar(&o.Name, "name", o.Name, "name of interface, container, lists and folders")
+	flags.StringVar(&o.Name, "name", o.Name, "name of container, lists and folders; the interface is veth-NAME")
 	flags.StringVar(&o.Image, "image", "", "image in a registry, as in ghcr.io/me/tailscale:stable")
 	flags.StringVar(&o.Tarball, "tarball", "", "path of the image's tarball on the router, in place of an image")
 	flags.StringVar(&o.Disk, "disk", "", "disk or folder on the router for image and state, such as usb1 or flash (default the internal storage)")

@@ -29,7 +29,7 @@ enabled() {
 # rules that lead to that table have no effect, and keeps them as they are there. The exit node's
 # default route stays out: without rules it would catch the daemon's own packets.
 mend() {
-	case $(ip "-$1" addr show dev tailscale0 2>/dev/null) in *inet*) ;; *) return ;; esac
+	case $(ip "-$1" addr show dev tailscale0 scope global 2>/dev/null) in *inet*) ;; *) return ;; esac
 	case $mended,$(ip "-$1" route get "$3" 2>/dev/null) in
 	*"$1"*,*) ;;
 	*,*" tailscale0 "*) return ;;
@@ -97,6 +97,7 @@ login() {
 		else
 			up "$@"
 		fi && return
+		case $pause,$key in 1,tskey-client-*) say "the key is the secret of an OAuth client: it needs an image built with --features=+oauthkey, and --advertise-tags=tag:NAME in TS_EXTRA_ARGS" ;; esac
 		read -r now rest </proc/uptime
 		if [ $((${now%.*} - ${began%.*})) -gt 50 ]; then
 			say "not logged in yet; the daemon goes on trying"

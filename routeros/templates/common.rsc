@@ -76,7 +76,7 @@
 {{- end}}{{end}}
 
 {{define "arguments" -}}
-interface={{q .Name}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-image={{q .Reference}} check-certificate={{if .Insecure}}no{{else}}yes{{end}}{{end}}{{if .Variables}} envlists={{q .Name}}{{end}} mountlists={{q .Name}}
+interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-image={{q .Reference}} check-certificate={{if .Insecure}}no{{else}}yes{{end}}{{end}}{{if .Variables}} envlists={{q .Name}}{{end}} mountlists={{q .Name}}
       {{- if .Layers}} layer-dir={{q .Layers}}{{end}}
       {{- if .Hostname}} hostname={{q .Hostname}}{{end}}
       {{- if .DNS}} dns={{range $i, $a := .DNS}}{{if $i}},{{end}}{{$a}}{{end}}{{end}}

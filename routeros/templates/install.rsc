@@ -17,7 +17,7 @@
   :if (([:len [/container/find where comment~{{q .MarkPattern}}]] > 0) || ([:len [/interface/veth/find where comment=$container]] > 0) || ([:len [/disk/find where comment=$container]] > 0)) do={
     $refuse "it is installed already, or in part: {{.Name}}-remove.rsc removes it, {{.Name}}-update.rsc brings it up to date"
   }
-  :if ([:len [/interface/find where name={{q .Name}}]] > 0) do={ $refuse "there is an interface {{.Name}}" }
+  :if ([:len [/interface/find where name={{q .Interface}}]] > 0) do={ $refuse "there is an interface {{.Interface}}" }
   :if ([:len [/container/find where name={{q .Name}}]] > 0) do={ $refuse "there is a container {{.Name}}" }
   :if ([:len [/container/envs/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of variables {{.Name}}" }
   :if ([:len [/container/mounts/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of mounts {{.Name}}" }
@@ -62,18 +62,19 @@
     }
 {{- end}}
 
-    # The interface. Inside the container it has the same name since RouterOS 7.21.
-    /interface/veth/add name={{q .Name}} address={{.VethAddress}} gateway={{.Gateway}}{{if .LengthSix}} gateway6={{.GatewaySix}}{{end}} comment=$container
+    # The interface. Inside the container it has the same name since RouterOS 7.21, and Tailscale passes
+    # over one whose name begins with its own.
+    /interface/veth/add name={{q .Interface}} address={{.VethAddress}} gateway={{.Gateway}}{{if .LengthSix}} gateway6={{.GatewaySix}}{{end}} comment=$container
 {{- if .Bridge}}
-    /interface/bridge/port/add bridge={{q .Bridge}} interface={{q .Name}} comment=$container
+    /interface/bridge/port/add bridge={{q .Bridge}} interface={{q .Interface}} comment=$container
 {{- else}}
-    /ip/address/add address={{.Gateway}}/{{.Length}} interface={{q .Name}} comment=$container
+    /ip/address/add address={{.Gateway}}/{{.Length}} interface={{q .Interface}} comment=$container
 {{- if .LengthSix}}
-    /ipv6/address/add address={{.GatewaySix}}/{{.LengthSix}} interface={{q .Name}} advertise=no comment=$container
+    /ipv6/address/add address={{.GatewaySix}}/{{.LengthSix}} interface={{q .Interface}} advertise=no comment=$container
 {{- end}}
 {{- end}}
 {{- if .InterfaceList}}
-    /interface/list/member/add list={{q .InterfaceList}} interface={{q .Name}} comment=$container
+    /interface/list/member/add list={{q .InterfaceList}} interface={{q .Interface}} comment=$container
 {{- end}}
 
     # The way back to the tailnet: packets from there come with its own addresses.
@@ -83,23 +84,34 @@
 {{- end}}
 {{- if and .WANList (not .Bridge)}}
     /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Address}} out-interface-list={{q .WANList}} comment=$container
+{{- if .PrivateSix}}
+    /ipv6/firewall/nat/add chain=srcnat action=masquerade src-address={{.AddressSix}} out-interface-list={{q .WANList}} comment=$container
+{{- end}}
 {{- end}}
 {{- if and .WANList .ExitNode}}
     /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Tailnet}} out-interface-list={{q .WANList}} comment=$container
+{{- if .LengthSix}}
+    /ipv6/firewall/nat/add chain=srcnat action=masquerade src-address={{.TailnetSix}} out-interface-list={{q .WANList}} comment=$container
+{{- end}}
 {{- end}}
 {{- if .Masquerade}}
     /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Tailnet}} dst-address=!{{.Tailnet}} comment=$container
+{{- if .LengthSix}}
+    /ipv6/firewall/nat/add chain=srcnat action=masquerade src-address={{.TailnetSix}} dst-address=!{{.TailnetSix}} comment=$container
+{{- end}}
 {{- end}}
 {{- if .Firewall}}
     # First in the chain, but behind RouterOS's own rules, before which nothing can be put.
-    :local rules [/ip/firewall/filter/find where chain="forward" and !dynamic]
-    :if ([:len $rules] > 0) do={
-      /ip/firewall/filter/add chain=forward action=accept in-interface={{q .Name}} comment=$container place-before=($rules->0)
-      /ip/firewall/filter/add chain=forward action=accept out-interface={{q .Name}} comment=$container place-before=($rules->0)
+{{- range .Forward}}
+    :local {{.Rules}} [{{.Menu}}/find where chain="forward" and !dynamic]
+    :if ([:len ${{.Rules}}] > 0) do={
+      {{.Menu}}/add chain=forward action=accept in-interface={{q $.Interface}} comment=$container place-before=(${{.Rules}}->0)
+      {{.Menu}}/add chain=forward action=accept out-interface={{q $.Interface}} comment=$container place-before=(${{.Rules}}->0)
     } else={
-      /ip/firewall/filter/add chain=forward action=accept in-interface={{q .Name}} comment=$container
-      /ip/firewall/filter/add chain=forward action=accept out-interface={{q .Name}} comment=$container
+      {{.Menu}}/add chain=forward action=accept in-interface={{q $.Interface}} comment=$container
+      {{.Menu}}/add chain=forward action=accept out-interface={{q $.Interface}} comment=$container
     }
+{{- end}}
 {{- end}}
 {{- range .MagicDNS}}
     /ip/dns/static/add name={{q .}} match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
@@ -130,7 +142,11 @@
 {{- end}}
     :put "{{.Name}} is installed and started"
 {{- if not .AuthKeyFile}}
-    :put "log in with: /container/shell {{.Name}}, and there: tailscale up"
+{{- if .LogsIn}}
+    :put "its log has the address to log in with: /log/print where topics~\"container\""
+{{- else}}
+    :put "log in with: /container/shell {{.Name}}, and there: tailscale up --netfilter-mode=off"
+{{- end}}
 {{- end}}
   } do={
     :error ("{{.Name}} is not installed: " . $problem . ". What was added is removed by {{.Name}}-remove.rsc")

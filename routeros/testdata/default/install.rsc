@@ -32,7 +32,7 @@
   :if (([:len [/container/find where comment~"^mikrotik-tailscale:tailscale "]] > 0) || ([:len [/interface/veth/find where comment=$container]] > 0) || ([:len [/disk/find where comment=$container]] > 0)) do={
     $refuse "it is installed already, or in part: tailscale-remove.rsc removes it, tailscale-update.rsc brings it up to date"
   }
-  :if ([:len [/interface/find where name="tailscale"]] > 0) do={ $refuse "there is an interface tailscale" }
+  :if ([:len [/interface/find where name="veth-tailscale"]] > 0) do={ $refuse "there is an interface veth-tailscale" }
   :if ([:len [/container/find where name="tailscale"]] > 0) do={ $refuse "there is a container tailscale" }
   :if ([:len [/container/envs/find where list="tailscale"]] > 0) do={ $refuse "there is a list of variables tailscale" }
   :if ([:len [/container/mounts/find where list="tailscale"]] > 0) do={ $refuse "there is a list of mounts tailscale" }
@@ -84,9 +84,10 @@
       /container/config/set tmpdir="tailscale-tmp"
     }
 
-    # The interface. Inside the container it has the same name since RouterOS 7.21.
-    /interface/veth/add name="tailscale" address=172.31.255.254/30 gateway=172.31.255.253 comment=$container
-    /ip/address/add address=172.31.255.253/30 interface="tailscale" comment=$container
+    # The interface. Inside the container it has the same name since RouterOS 7.21, and Tailscale passes
+    # over one whose name begins with its own.
+    /interface/veth/add name="veth-tailscale" address=172.31.255.254/30 gateway=172.31.255.253 comment=$container
+    /ip/address/add address=172.31.255.253/30 interface="veth-tailscale" comment=$container
 
     # The way back to the tailnet: packets from there come with its own addresses.
     /ip/route/add dst-address=100.64.0.0/10 gateway=172.31.255.254 comment=$container
@@ -100,7 +101,7 @@
     # envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
     # since 7.21.
     :put "fetching and unpacking the image, which takes minutes on a small router"
-    /container/add name="tailscale" root-dir="tailscale-root-a" interface="tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=yes comment=$identity
+    /container/add name="tailscale" root-dir="tailscale-root-a" interface="veth-tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=yes comment=$identity
     :local seconds 0
     :while (([:len [/container/find where comment=$identity and stopped]] = 0) && ($seconds < 900)) do={
       :delay 2s
@@ -111,7 +112,7 @@
     :if ([:len [/container/get ($added->0) image-id]] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
     /container/start $added
     :put "tailscale is installed and started"
-    :put "log in with: /container/shell tailscale, and there: tailscale up"
+    :put "log in with: /container/shell tailscale, and there: tailscale up --netfilter-mode=off"
   } do={
     :error ("tailscale is not installed: " . $problem . ". What was added is removed by tailscale-remove.rsc")
   }

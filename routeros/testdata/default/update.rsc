@@ -109,7 +109,7 @@
       # The running one has this name where the last run was cut short, or RouterOS refused another.
       :local title "tailscale-next"
       :if ([:len [/container/find where name=$title]] > 0) do={ :set title "tailscale" }
-      /container/add name=$title root-dir=$root interface="tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=no comment=$mark
+      /container/add name=$title root-dir=$root interface="veth-tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=no comment=$mark
       :local seconds 0
       :while (([:len [/container/find where comment=$mark and stopped]] = 0) && ($seconds < 900)) do={
         :delay 2s
