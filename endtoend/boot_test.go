@@ -8,7 +8,7 @@ import (
 
 // lonely is a container's network with a way out, and Tailscale's test control server in it, which
 // lets everybody log in.
-func lonely(t *testing.T) namespace {
+func lonely(t testing.TB) namespace {
 	t.Helper()
 	n, outside := newNamespace(t, "container"), newNamespace(t, "outside")
 	link(outside, "veth", []string{"172.20.0.1/24", "fd20::1/64"}, n, "veth-tailnet", []string{"172.20.0.2/24", "fd20::2/64"})

@@ -21,28 +21,11 @@ var emulators = map[string]emulator{
 }
 
 // The ARM images log in on emulated processors. They do so with networking in user space, as an
-// emulator knows too little of what the kernel's part takes. The emulator is registered in a user
-// namespace, for the container alone, which therefore has a network of its own as well.
+// emulator knows too little of what the kernel's part takes.
 func TestArmImagesLogIn(t *testing.T) {
-	for arch, e := range emulators {
+	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
-			path, err := exec.LookPath(e.program)
-			if err != nil {
-				t.Fatal(err)
-			}
-			register := fmt.Sprintf(`mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-				printf '%%s' ':router:M::\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:%s:F' >/proc/sys/fs/binfmt_misc/register
-				ip link set lo up
-				ip link add veth-tailnet type veth peer name other
-				ip link set other up
-				ip address add 172.20.0.2/24 dev veth-tailnet
-				ip link set veth-tailnet up
-				ip route add default via 172.20.0.1`, e.class, e.machine, path)
-			c := startContainer(t, options{name: "router", image: builtImage(t, arch), emulated: true, setup: register,
-				env: []string{"QEMU_CPU=" + e.cpu, "TS_USERSPACE=true", "TS_EXTRA_ARGS=" + testcontrol}})
-			start(t, "testcontrol", []string{"HOME=/"}, "nsenter", "--target="+strconv.Itoa(c.init), "--user", "--net", "--preserve-credentials",
-				"--", program(t, "testcontrol")).waitFor("listening")
-			c.running()
+			c := emulated(t, builtImage(t, arch), t.TempDir())
 			if got := c.status().Self.HostName; got != "router" {
 				t.Errorf("the router's name is %q", got)
 			}
@@ -51,4 +34,30 @@ func TestArmImagesLogIn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// emulated starts an image on an emulated processor, beside a control server, and waits until it is logged
+// in. The emulator is registered in a user namespace, for the container alone, which therefore has a network
+// of its own as well.
+func emulated(t testing.TB, i image, state string) *container {
+	t.Helper()
+	e := emulators[i.target.Name]
+	path, err := exec.LookPath(e.program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	register := fmt.Sprintf(`mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+		printf '%%s' ':router:M::\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:%s:F' >/proc/sys/fs/binfmt_misc/register
+		ip link set lo up
+		ip link add veth-tailnet type veth peer name other
+		ip link set other up
+		ip address add 172.20.0.2/24 dev veth-tailnet
+		ip link set veth-tailnet up
+		ip route add default via 172.20.0.1`, e.class, e.machine, path)
+	c := startContainer(t, options{name: "router", image: i, state: state, emulated: true, setup: register,
+		env: []string{"QEMU_CPU=" + e.cpu, "TS_USERSPACE=true", "TS_EXTRA_ARGS=" + testcontrol}})
+	start(t, "testcontrol", []string{"HOME=/"}, "nsenter", "--target="+strconv.Itoa(c.init), "--user", "--net", "--preserve-credentials",
+		"--", program(t, "testcontrol")).waitFor("listening")
+	c.running()
+	return c
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // process is a program in the background. It ends with the test, or when the test is killed.
@@ -15,6 +16,8 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	done chan struct{}
+	// began is when it was started.
+	began time.Time
 
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -23,7 +26,7 @@ type process struct {
 // start runs a program until the test ends. Its log is shown where the test fails.
 func start(t testing.TB, name string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, name: name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
+	p := &process{t: t, name: name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{}), began: time.Now()}
 	p.cmd.Env = env
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 )
 
@@ -27,6 +28,8 @@ func init() {
 	if filepath.Base(os.Args[0]) == "tailscale" && !slices.ContainsFunc(os.Args, func(a string) bool { return slices.Contains(usesTLS, a) }) {
 		return
 	}
+	// Reading them takes ten times the memory that they stay in, more than all else until here.
+	percent := debug.SetGCPercent(10)
 	pool := x509.NewCertPool()
 	for rest := packedRoots; len(rest) > 0; {
 		var one asn1.RawValue
@@ -39,4 +42,6 @@ func init() {
 		rest = next
 	}
 	x509.SetFallbackRoots(pool)
+	debug.SetGCPercent(percent)
+	debug.FreeOSMemory()
 }
