@@ -24,9 +24,11 @@ var le = binary.LittleEndian
 type program struct {
 	content []byte
 	ptrSize int
-	// What follows are ranges of content.
-	names, files, pcTables, records span
-	functions                       int
+	// quantum is what lengths of code are multiples of.
+	quantum int
+	// What follows are ranges of content. units says which files each compilation unit numbers.
+	names, units, files, pcTables, records span
+	functions                              int
 	// data is where the functions' data begins in content, and dataEnd where its section ends.
 	data, dataEnd int
 	textStart     uint64
@@ -86,7 +88,7 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	if len(header) < 8 || le.Uint32(header) != magic || header[4] != 0 || header[5] != 0 {
 		return errors.New("it begins otherwise")
 	}
-	p.ptrSize = int(header[7])
+	p.quantum, p.ptrSize = int(header[6]), int(header[7])
 	if want := map[elf.Class]int{elf.ELFCLASS32: 4, elf.ELFCLASS64: 8}[file.Class]; p.ptrSize != want {
 		return fmt.Errorf("its pointers have %d bytes, the program's %d", p.ptrSize, want)
 	}
@@ -134,7 +136,8 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	}
 	begin := int(table.Offset)
 	p.names = span{begin + int(at[0]), begin + int(at[1])}
-	p.files = span{begin + int(at[1]), begin + int(at[3])}
+	p.units = span{begin + int(at[1]), begin + int(at[2])}
+	p.files = span{begin + int(at[2]), begin + int(at[3])}
 	p.pcTables = span{begin + int(at[3]), begin + int(at[4])}
 	p.records = span{begin + int(at[4]), begin + int(at[5])}
 	return nil
