@@ -59,7 +59,7 @@ func (f *function) table(kind int) uint32 {
 // allFunctions reads the records of all functions, in the order of their code.
 func (p *program) allFunctions() ([]function, error) {
 	records := p.content[p.records.begin:p.records.end]
-	if p.functions <= 0 || p.functions > len(records)/8 {
+	if p.functions <= 0 || p.functions > (len(records)-4)/8 { // behind the last one stands where the code ends
 		return nil, fmt.Errorf("there is no room for %d functions", p.functions)
 	}
 	all := make([]function, p.functions)

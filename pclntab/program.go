@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,9 @@ const magic = 0xfffffff1
 // goFuncWord says, for each Go version that is known, which word of the module's data (runtime.moduledata)
 // is the address of the functions' data. The words before it are the same in all of them.
 var goFuncWord = map[string]int{"1.26": 40, "1.27": 43}
+
+// machines are the processors of this project's platforms.
+var machines = []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64, elf.EM_ARM}
 
 // le is how all platforms of this project have their numbers.
 var le = binary.LittleEndian
@@ -56,8 +60,12 @@ func parse(content []byte) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if file.Data != elf.ELFDATA2LSB {
-		return nil, errors.New("the program is not little-endian")
+	if !slices.Contains(machines, file.Machine) || file.Data != elf.ELFDATA2LSB {
+		return nil, fmt.Errorf("a program for %v is not known", file.Machine)
+	}
+	if file.Type != elf.ET_EXEC {
+		// The addresses in a crash would not be those of the file.
+		return nil, errors.New("the program has no fixed address (it was built with -buildmode=pie, or is a library)")
 	}
 	if err := p.locate(file, word); err != nil {
 		return nil, fmt.Errorf("the function table is not as %s has it: %w", info.GoVersion, err)

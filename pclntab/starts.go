@@ -31,10 +31,7 @@ func (p *program) goroutineStarts(all []function) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	call, ok := calls[file.Machine]
-	if !ok {
-		return nil, fmt.Errorf("the code of %v is not known", file.Machine)
-	}
+	call := calls[file.Machine]
 	code = code[p.textStart-text.Addr:]
 	var starts []byte
 	for at := 0; at+call.size <= len(code); at += p.quantum {
@@ -51,6 +48,7 @@ type callInstruction struct {
 	target func(code []byte, pc uint64) (to uint64, ok bool)
 }
 
+// calls has the one of each of the machines.
 var calls = map[elf.Machine]callInstruction{
 	elf.EM_X86_64: {5, func(code []byte, pc uint64) (uint64, bool) {
 		return pc + 5 + uint64(int64(int32(le.Uint32(code[1:])))), code[0] == 0xe8
