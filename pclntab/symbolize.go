@@ -20,7 +20,7 @@ var (
 	placeLine   = regexp.MustCompile(`^(|.*\s)\?:0( \+0x([0-9a-f]+))?( fp=0x[0-9a-f]+ sp=0x[0-9a-f]+ pc=0x([0-9a-f]+))?(\s*)$`)
 	// trapLine says where the program was when a signal ended it, and registerLine where a processor was.
 	trapLine     = regexp.MustCompile(`(?:^|\s)PC=0x([0-9a-f]+) m=`)
-	registerLine = regexp.MustCompile(`(?:^|[\s\[])(?:PC=|pc=|pc +|rip +|lr +)0x([0-9a-f]+)`)
+	registerLine = regexp.MustCompile(`(?:(?:^|\s)PC=0x([0-9a-f]+) m=.*|\[signal .* pc=0x([0-9a-f]+)\]|(?:^|\s)(?:pc|rip|lr) +0x([0-9a-f]+))\s*$`)
 	stackLine    = regexp.MustCompile(`(?:^|\s)goroutine \d+ .*\[.*\]:\s*$|runtime stack:\s*$`)
 )
 
@@ -82,7 +82,7 @@ type crashText struct {
 	// a signal put there: the next address is then not the one behind a call.
 	trap     uint64
 	injected bool
-	// outermost is the name of the last call of a goroutine but for the runtime's.
+	// outermost is the name of the function that a goroutine began with.
 	outermost string
 }
 
@@ -145,7 +145,7 @@ func (c *crashText) place(i int) error {
 	}
 	own := frames[len(frames)-1].name
 	c.injected = slices.Contains([]string{"runtime.sigpanic", "runtime.asyncPreempt", "runtime.debugCallV2"}, own)
-	if !strings.HasPrefix(own, "runtime.") {
+	if own != "runtime.goexit" {
 		c.outermost = own
 	}
 	c.found++
@@ -233,7 +233,7 @@ func (c *crashText) registers(i int) error {
 	if m == nil {
 		return nil
 	}
-	pc, err := strconv.ParseUint(m[1], 16, 64)
+	pc, err := strconv.ParseUint(m[1]+m[2]+m[3], 16, 64)
 	if err != nil {
 		return nil // no address
 	}

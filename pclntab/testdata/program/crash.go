@@ -22,7 +22,7 @@ var crashes = map[string]func(){
 	"goroutine": inGoroutine,
 	"method":    func() { go (&number{1}).panics(); wait() },
 	"index":     func() { println([]int{1}[len(os.Args)+7]) },
-	"overflow":  func() { println(endless(1)) },
+	"overflow":  func() { debug.SetMaxStack(1 << 20); println(endless(1)) },
 	"deadlock":  func() { <-make(chan bool) },
 	"goexit":    func() { runtime.Goexit() },
 	"throw":     func() { new(sync.Mutex).Unlock() },
@@ -101,8 +101,10 @@ func endless(n int) int {
 	return endless(n+1) + 1
 }
 
+// sendSelf sends a signal to the very thread that it runs on.
 func sendSelf(s syscall.Signal) {
-	if err := syscall.Kill(os.Getpid(), s); err != nil {
+	runtime.LockOSThread()
+	if err := syscall.Tgkill(os.Getpid(), syscall.Gettid(), s); err != nil {
 		panic(err)
 	}
 	wait()
