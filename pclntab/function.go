@@ -21,6 +21,14 @@ const (
 	noData = ^uint32(0)
 )
 
+// A call that was inlined into a function (runtime.inlinedCall).
+const (
+	inlinedSize         = 16
+	inlinedNameOffset   = 4
+	inlinedParentOffset = 8
+	inlinedLineOffset   = 12
+)
+
 // Kinds of pc tables and of data, as internal/abi numbers them.
 const (
 	inlineTreeIndex = 2
@@ -51,7 +59,7 @@ func (f *function) table(kind int) uint32 {
 // allFunctions reads the records of all functions, in the order of their code.
 func (p *program) allFunctions() ([]function, error) {
 	records := p.content[p.records.begin:p.records.end]
-	if p.functions <= 0 || p.functions > len(records)/8 {
+	if p.functions <= 0 || p.functions > (len(records)-4)/8 { // behind the last one stands where the code ends
 		return nil, fmt.Errorf("there is no room for %d functions", p.functions)
 	}
 	all := make([]function, p.functions)
@@ -89,6 +97,28 @@ func (p *program) pcTable(place uint32) ([]byte, error) {
 	t := all[place:]
 	_, size, err := walk(t)
 	return t[:size], err
+}
+
+// inlineTree is where the calls stand that were inlined into a function, from the beginning of the functions' data,
+// and how many bytes they take.
+func (p *program) inlineTree(f *function) (begin, size int, err error) {
+	index := f.table(inlineTreeIndex)
+	if index == 0 || len(f.data) <= inlineTree || f.data[inlineTree] == noData {
+		return 0, 0, nil
+	}
+	t, err := p.pcTable(index)
+	if err != nil {
+		return 0, 0, err
+	}
+	largest, _, err := walk(t)
+	if err != nil {
+		return 0, 0, err
+	}
+	at, length := int64(f.data[inlineTree]), inlinedSize*(int64(largest)+1)
+	if at+length > int64(p.dataEnd-p.data) {
+		return 0, 0, errCutShort
+	}
+	return int(at), int(length), nil
 }
 
 // walk goes through a pc table: pairs of numbers of variable length, how much the value changes and for how

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +18,9 @@ const magic = 0xfffffff1
 // is the address of the functions' data. The words before it are the same in all of them.
 var goFuncWord = map[string]int{"1.26": 40, "1.27": 43}
 
+// machines are the processors of this project's platforms.
+var machines = []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64, elf.EM_ARM}
+
 // le is how all platforms of this project have their numbers.
 var le = binary.LittleEndian
 
@@ -24,9 +28,11 @@ var le = binary.LittleEndian
 type program struct {
 	content []byte
 	ptrSize int
-	// What follows are ranges of content.
-	names, files, pcTables, records span
-	functions                       int
+	// quantum is what lengths of code are multiples of.
+	quantum int
+	// What follows are ranges of content. units says which files each compilation unit numbers.
+	names, units, files, pcTables, records span
+	functions                              int
 	// data is where the functions' data begins in content, and dataEnd where its section ends.
 	data, dataEnd int
 	textStart     uint64
@@ -54,8 +60,12 @@ func parse(content []byte) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if file.Data != elf.ELFDATA2LSB {
-		return nil, errors.New("the program is not little-endian")
+	if !slices.Contains(machines, file.Machine) || file.Data != elf.ELFDATA2LSB {
+		return nil, fmt.Errorf("a program for %v is not known", file.Machine)
+	}
+	if file.Type != elf.ET_EXEC {
+		// The addresses in a crash would not be those of the file.
+		return nil, errors.New("the program has no fixed address (it was built with -buildmode=pie, or is a library)")
 	}
 	if err := p.locate(file, word); err != nil {
 		return nil, fmt.Errorf("the function table is not as %s has it: %w", info.GoVersion, err)
@@ -86,7 +96,7 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	if len(header) < 8 || le.Uint32(header) != magic || header[4] != 0 || header[5] != 0 {
 		return errors.New("it begins otherwise")
 	}
-	p.ptrSize = int(header[7])
+	p.quantum, p.ptrSize = int(header[6]), int(header[7])
 	if want := map[elf.Class]int{elf.ELFCLASS32: 4, elf.ELFCLASS64: 8}[file.Class]; p.ptrSize != want {
 		return fmt.Errorf("its pointers have %d bytes, the program's %d", p.ptrSize, want)
 	}
@@ -134,7 +144,8 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	}
 	begin := int(table.Offset)
 	p.names = span{begin + int(at[0]), begin + int(at[1])}
-	p.files = span{begin + int(at[1]), begin + int(at[3])}
+	p.units = span{begin + int(at[1]), begin + int(at[2])}
+	p.files = span{begin + int(at[2]), begin + int(at[3])}
 	p.pcTables = span{begin + int(at[3]), begin + int(at[4])}
 	p.records = span{begin + int(at[4]), begin + int(at[5])}
 	return nil

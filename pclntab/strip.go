@@ -54,7 +54,7 @@ func Strip(content []byte) error {
 		return fmt.Errorf("reading the functions: %w", err)
 	}
 	s := stripper{program: p, names: []byte{0}, nameAt: map[string]uint32{"": 0}, tables: []byte{0}, tableAt: map[uint32]uint32{0: 0},
-		data: slices.Clone(content[p.data:p.dataEnd]), renamed: map[uint32]bool{}}
+		data: slices.Clone(content[p.data:p.dataEnd]), renamed: map[int]bool{}}
 	if err := s.arguments(all); err != nil {
 		return fmt.Errorf("reading what is known of arguments: %w", err)
 	}
@@ -79,6 +79,7 @@ func Strip(content []byte) error {
 		clear(content[place.begin+copy(content[place.begin:place.end], with) : place.end])
 	}
 	put(p.names, s.names)
+	put(p.units, nil)
 	put(p.files, nil)
 	put(p.pcTables, s.tables)
 	put(p.records, records)
@@ -94,7 +95,7 @@ type stripper struct {
 	tables  []byte
 	tableAt map[uint32]uint32 // by the old place
 	data    []byte
-	renamed map[uint32]bool // inlined calls, by their place in the data
+	renamed map[int]bool // inlined calls, by their place in the data
 }
 
 // name gives the new place of what is left of a name.
@@ -187,34 +188,21 @@ func (s *stripper) allTables(all []function) error {
 
 // inlinedCalls renames the calls that were inlined into a function, and takes their lines.
 func (s *stripper) inlinedCalls(f *function) error {
-	const size, name, line = 16, 4, 12 // of runtime.inlinedCall
-	index := f.table(inlineTreeIndex)
-	if index == 0 || len(f.data) <= inlineTree || f.data[inlineTree] == noData {
-		return nil
-	}
-	t, err := s.pcTable(index)
+	begin, size, err := s.inlineTree(f)
 	if err != nil {
 		return err
 	}
-	largest, _, err := walk(t)
-	if err != nil {
-		return err
-	}
-	for i := range largest + 1 {
-		at := f.data[inlineTree] + size*uint32(i)
-		if int64(at)+size > int64(len(s.data)) {
-			return errCutShort
-		}
+	for at := begin; at < begin+size; at += inlinedSize {
 		if s.renamed[at] {
 			continue
 		}
 		s.renamed[at] = true
-		short, err := s.name(le.Uint32(s.data[at+name:]))
+		short, err := s.name(le.Uint32(s.data[at+inlinedNameOffset:]))
 		if err != nil {
 			return err
 		}
-		le.PutUint32(s.data[at+name:], short)
-		le.PutUint32(s.data[at+line:], 0)
+		le.PutUint32(s.data[at+inlinedNameOffset:], short)
+		le.PutUint32(s.data[at+inlinedLineOffset:], 0)
 	}
 	return nil
 }

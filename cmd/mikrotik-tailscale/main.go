@@ -56,6 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for _, c := range root.Commands() {
 		c.Args = noArguments
 	}
+	root.AddCommand(symbolizeCommand())
 
 	err := root.ExecuteContext(ctx)
 	if err == nil {

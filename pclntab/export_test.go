@@ -1,0 +1,4 @@
+package pclntab
+
+// ShortName is what Strip leaves of a name.
+var ShortName = shortName

@@ -1,0 +1,206 @@
+package pclntab
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"testing"
+)
+
+// The test program itself is the one that is stripped here: it has thousands of functions, many with inlined calls.
+func thisProgram(t *testing.T) []byte {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func functionsOf(t *testing.T, content []byte) (*program, []function) {
+	t.Helper()
+	p, err := parse(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.allFunctions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, all
+}
+
+func nameOf(t *testing.T, p *program, place uint32) string {
+	t.Helper()
+	name, err := p.text(p.names, place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// What the runtime needs of each function is the same as before, and the rest is gone.
+func TestWhatIsKeptOfEachFunction(t *testing.T) {
+	before := thisProgram(t)
+	after := slices.Clone(before)
+	if err := Strip(after); err != nil {
+		t.Fatal(err)
+	}
+	old, oldAll := functionsOf(t, before)
+	now, nowAll := functionsOf(t, after)
+	if len(oldAll) != len(nowAll) || len(oldAll) < 1000 {
+		t.Fatalf("%d functions became %d", len(oldAll), len(nowAll))
+	}
+	kept, inlined := 0, 0
+	for i := range oldAll {
+		f, g := &oldAll[i], &nowAll[i]
+		name := nameOf(t, old, f.number(nameOffset))
+		if got, want := nameOf(t, now, g.number(nameOffset)), shortName(name); got != want {
+			t.Errorf("%s is called %q now, want %q", name, got, want)
+		}
+		for _, offset := range []int{pcfileOffset, pclnOffset, unitOffset, lineOffset} {
+			if v := g.number(offset); v != 0 {
+				t.Errorf("%s still has %#x in %d", name, v, offset)
+			}
+			// From here on they are alike.
+			f.setNumber(offset, 0)
+		}
+		if !bytes.Equal(tableOf(t, old, f.number(pcspOffset)), tableOf(t, now, g.number(pcspOffset))) {
+			t.Errorf("%s has other sizes of frames", name)
+		}
+		for kind := range f.tables {
+			want := tableOf(t, old, f.table(kind))
+			if kind == argumentIndex {
+				want = nil
+			}
+			if !bytes.Equal(tableOf(t, now, g.table(kind)), want) {
+				t.Errorf("pc table %d of %s is another one", kind, name)
+			}
+			kept++
+		}
+		for kind, place := range f.data {
+			got := noData
+			if kind < len(g.data) {
+				got = g.data[kind]
+			}
+			want := place
+			if kind == argumentInfo || kind == argumentsLiveInfo {
+				want = noData
+			}
+			if got != want {
+				t.Errorf("data %d of %s is at %#x, want %#x", kind, name, got, want)
+			}
+		}
+		inlined += compareInlined(t, old, now, f, g)
+		for _, offset := range []int{nameOffset, pcspOffset, tablesOffset} {
+			f.setNumber(offset, 0)
+			g.setNumber(offset, 0)
+		}
+		f.fixed[dataOffset], g.fixed[dataOffset] = 0, 0
+		if f.entry != g.entry || f.fixed != g.fixed {
+			t.Errorf("the record of %s differs:\n% x\n% x", name, f.fixed, g.fixed)
+		}
+	}
+	if kept < 1000 || inlined < 1000 {
+		t.Errorf("only %d tables and %d inlined calls were compared", kept, inlined)
+	}
+	for _, part := range []span{now.units, now.files} {
+		if !zeros(after[part.begin:part.end]) {
+			t.Error("there are still files")
+		}
+	}
+	for what, part := range map[string]span{"names": now.names, "pc tables": now.pcTables, "records": now.records} {
+		if end := after[part.begin+(part.end-part.begin)*9/10 : part.end]; !zeros(end) {
+			t.Errorf("the %s have not become fewer", what)
+		}
+	}
+}
+
+func tableOf(t *testing.T, p *program, place uint32) []byte {
+	t.Helper()
+	if place == 0 {
+		return nil
+	}
+	table, err := p.pcTable(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func zeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
+
+// compareInlined compares the calls that were inlined into a function, and counts them.
+func compareInlined(t *testing.T, old, now *program, f, g *function) int {
+	t.Helper()
+	begin, size, err := old.inlineTree(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, s, err := now.inlineTree(g); err != nil || b != begin || s != size {
+		t.Fatalf("the inlined calls are at %#x (%d bytes), want %#x (%d bytes): %v", b, s, begin, size, err)
+	}
+	for at := begin; at < begin+size; at += inlinedSize {
+		a, b := slices.Clone(old.content[old.data+at:][:inlinedSize]), slices.Clone(now.content[now.data+at:][:inlinedSize])
+		was, is := nameOf(t, old, le.Uint32(a[inlinedNameOffset:])), nameOf(t, now, le.Uint32(b[inlinedNameOffset:]))
+		if is != shortName(was) {
+			t.Errorf("the inlined %s is called %q now", was, is)
+		}
+		if le.Uint32(b[inlinedLineOffset:]) != 0 {
+			t.Errorf("the inlined %s still has a line", was)
+		}
+		for _, offset := range []int{inlinedNameOffset, inlinedLineOffset} {
+			le.PutUint32(a[offset:], 0)
+			le.PutUint32(b[offset:], 0)
+		}
+		if !bytes.Equal(a, b) {
+			t.Errorf("the inlined %s is another call: % x, was % x", was, b, a)
+		}
+	}
+	return size / inlinedSize
+}
+
+// The names that the runtime compares with must keep what it compares.
+func TestShortNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"runtime.gopanic":                   "runtime.gopanic",
+		"reflect.makeFuncStub":              "reflect.makeFuncStub",
+		"reflect.methodValueCall":           "reflect.methodValueCall",
+		"runtime.mallocgc":                  "runtime.",
+		"runtime.(*mheap).alloc":            "runtime.",
+		"internal/runtime/maps.NewMap":      "internal/runtime/",
+		"internal/runtime/atomic.Load":      "internal/runtime/atomic.",
+		"reflect.Value.Call":                "reflect.",
+		"runtime/debug.Stack":               unknownName,
+		"main.main":                         unknownName,
+		"main.(*T).M":                       unknownName,
+		"memeqbody":                         unknownRoutine,
+		"tailscale.com/net/dns.(*R).Lookup": unknownName,
+	} {
+		if got := shortName(name); got != want {
+			t.Errorf("of %s there is left %q, want %q", name, got, want)
+		}
+		if got := shortName(want); got != want {
+			t.Errorf("of %q there is left %q the second time", want, got)
+		}
+	}
+}
+
+// What is stripped once stays as it is.
+func TestStrippingTwiceChangesNothingMore(t *testing.T) {
+	content := thisProgram(t)
+	if err := Strip(content); err != nil {
+		t.Fatal(err)
+	}
+	once := slices.Clone(content)
+	if err := Strip(content); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(content, once) {
+		t.Error("the second time has changed something")
+	}
+}
