@@ -65,8 +65,8 @@ func (m *MikrotikTailscale) Tarball(
 	return dag.CurrentModule().WorkdirFile(path), nil
 }
 
-// Gives the tarballs of all platforms, built at the same time, with a bill of materials for each,
-// their provenance, and SHA256SUMS.
+// Gives the tarballs of all platforms, built at the same time, with a bill of materials and the
+// symbols of each, their provenance, and SHA256SUMS.
 func (m *MikrotikTailscale) Tarballs(
 	ctx context.Context,
 	// Platforms to build for; all when left out.
@@ -96,7 +96,11 @@ func (m *MikrotikTailscale) Tarballs(
 		return nil, err
 	}
 	for _, f := range beside {
-		dir = dir.WithNewFile(f.Name, f.Content)
+		path := filepath.Join(work, f.Name)
+		if err := os.WriteFile(path, []byte(f.Content), 0o644); err != nil {
+			return nil, err
+		}
+		dir = dir.WithFile(f.Name, dag.CurrentModule().WorkdirFile(path))
 	}
 	return dir, nil
 }

@@ -16,7 +16,7 @@ import (
 // Pushes the images of all platforms to a registry, as one multi-platform index, and gives its
 // reference with the digest.
 //
-// Attached as OCI referrers are a bill of materials to each platform's image and the provenance to
+// Attached as OCI referrers are a bill of materials and the symbols to each platform's image and the provenance to
 // the index; a router that pulls the image sees nothing of them.
 //
 // Beside each tag there is one for each platform, with the platform's name behind it, as in
@@ -106,6 +106,13 @@ func (m *MikrotikTailscale) release(ctx context.Context, work string, products [
 			return nil, err
 		}
 		images[i] = publish.Image{Target: p.Target, Image: img, Attached: []publish.Attachment{{Type: attest.SBOMType, Text: sbom}}}
+		symbols, stripped, err := attest.Symbols(ctx, m.outputs(work), p)
+		if err != nil {
+			return nil, err
+		}
+		if stripped {
+			images[i].Attached = append(images[i].Attached, publish.Attachment{Type: attest.SymbolsType, Text: symbols})
+		}
 	}
 	release, err := publish.NewRelease(images, recipe.Annotations(products[0].Config))
 	if err != nil {

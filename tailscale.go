@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/pclntab"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -20,6 +23,54 @@ func (m *MikrotikTailscale) Tailscale(
 		return nil, err
 	}
 	return m.output(recipe.Program(t, c, r), nil), nil
+}
+
+// Gives the symbols of Tailscale's program: what the command symbolize puts names and lines back into
+// a crash with. There are none where the program keeps them.
+func (m *MikrotikTailscale) Symbols(
+	ctx context.Context,
+	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	arch string,
+) (*dagger.File, error) {
+	t, c, r, err := m.resolved(ctx, arch)
+	if err != nil {
+		return nil, err
+	}
+	s, stripped := recipe.Symbols(t, c, r)
+	if !stripped {
+		return nil, errors.New("the program keeps its symbols: there is no file of them")
+	}
+	return m.output(s, nil), nil
+}
+
+// Puts names, files and lines back into a crash of Tailscale that an image of this configuration
+// printed, or a log with one in it.
+func (m *MikrotikTailscale) Symbolize(
+	ctx context.Context,
+	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	arch string,
+	// The crash.
+	crash *dagger.File,
+) (string, error) {
+	file, err := m.Symbols(ctx, arch)
+	if err != nil {
+		return "", err
+	}
+	text, err := crash.Contents(ctx)
+	if err != nil {
+		return "", fmt.Errorf("reading the crash: %w", err)
+	}
+	const symbols = "symbols"
+	if _, err := file.Export(ctx, symbols); err != nil {
+		return "", err
+	}
+	content, err := os.ReadFile(symbols)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	err = pclntab.Symbolize(content, strings.NewReader(text), &out)
+	return out.String(), err
 }
 
 // Feature is something that Tailscale can be built with or without.

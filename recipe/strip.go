@@ -12,7 +12,19 @@ func Program(t platform.Target, c Config, r Resolved) Stage {
 	if c.KeepSymbols {
 		return linked
 	}
-	s := toolStage(stripPrefix+linked.Name, c, texts(pclntab.Source, ".", "pclntab/"), "pclntab/strip", linked, linked.Output)
+	return tableStage(stripPrefix+linked.Name, t, c, "strip", linked, linked.Output)
+}
+
+// Symbols is the stage that keeps what a stripped program lacks, in a file that the command symbolize reads. It
+// is nothing for a configuration that keeps symbols in the program.
+func Symbols(t platform.Target, c Config, r Resolved) (Stage, bool) {
+	linked := Tailscale(t, c, r)
+	return tableStage("symbols of "+linked.Name, t, c, "symbols", linked, "symbols"), !c.KeepSymbols
+}
+
+// tableStage is a stage that runs one of the programs of package pclntab.
+func tableStage(name string, t platform.Target, c Config, tool string, linked Stage, output string) Stage {
+	s := toolStage(name, c, texts(pclntab.Source, ".", "pclntab/"), "pclntab/"+tool, linked, output)
 	s.Platform = t.Name
 	return s
 }

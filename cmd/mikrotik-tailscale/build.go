@@ -133,12 +133,9 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 			})
 			subjects = append(subjects, attest.Subject{Name: filepath.Base(path), SHA256: tarball.SHA256})
 		}
-		var beside []attest.File
-		if out.folder != "" {
-			b := attest.Build{Builder: attest.BuilderCommand, Products: products}
-			if beside, err = attest.Beside(ctx, outputs, b, subjects); err != nil {
-				return err
-			}
+		beside, err := out.beside(ctx, outputs, products, subjects)
+		if err != nil {
+			return err
 		}
 		return out.place(ctx, built, beside)
 	})

@@ -74,6 +74,19 @@ func probe(folder string) error {
 	return os.Remove(dir)
 }
 
+// beside is what stands beside the tarballs: for a single one just the symbols, which nothing else holds.
+func (d destination) beside(ctx context.Context, outputs assembly.Outputs, products []assembly.Product, tarballs []attest.Subject) ([]attest.File, error) {
+	if d.folder != "" {
+		return attest.Beside(ctx, outputs, attest.Build{Builder: attest.BuilderCommand, Products: products}, tarballs)
+	}
+	symbols, stripped, err := attest.Symbols(ctx, outputs, products[0])
+	if err != nil || !stripped {
+		return nil, err
+	}
+	name := strings.TrimSuffix(filepath.Base(d.file), ".tar") + attest.SymbolsSuffix
+	return []attest.File{{Name: name, Content: symbols}}, nil
+}
+
 // place copies what was built to where it belongs and notes the path.
 func (d destination) place(ctx context.Context, built []result, beside []attest.File) error {
 	folder := d.folder
