@@ -1,7 +1,7 @@
 // Builds, from source, the smallest useful Tailscale container image for MikroTik routers.
 //
 // The image holds Tailscale's daemon and command line tool as one binary with just the features
-// that a router needs, and a small busybox for a shell. It has one layer, takes about 4 MB of the
+// that a router needs, and a small busybox for a shell. It has one layer, takes about 3 MB of the
 // router's flash, and comes as a tarball that RouterOS takes with /container/add file=...
 package main
 
@@ -37,6 +37,10 @@ type MikrotikTailscale struct {
 	AppletSource string
 	// +private
 	Compression string
+	// +private
+	KeepSymbols bool
+	// +private
+	Certificates string
 	// +private
 	GoVersion string
 	// +private
@@ -105,12 +109,23 @@ func New(
 	//
 	// +optional
 	appletNames []string,
-	// How binaries are packed: upx, or none for quick starts and little memory at about four times
-	// the size.
+	// How binaries are packed: launcher, the smallest, which unpacks into memory once; upx, which
+	// unpacks at every start; or none, at about five times the size.
 	//
 	// +optional
-	// +default="upx"
+	// +default="launcher"
 	compression string,
+	// Leave the names, files and lines of functions in Tailscale's program, which only a crash's text
+	// needs, at a sixth of its size. Without it, crashes are read with a file of symbols.
+	//
+	// +optional
+	keepSymbols bool,
+	// Where the CA certificates are: built-in, which is part of Tailscale's program unless some are
+	// mounted at /etc/ssl/certs, or file, for other programs, too, at three times the size.
+	//
+	// +optional
+	// +default="built-in"
+	certificates string,
 	// Go release that compiles Tailscale, downloaded where the Go image has another. Another one
 	// gives other bytes.
 	//
@@ -173,7 +188,7 @@ func New(
 	m := &MikrotikTailscale{
 		TailscaleVersion: tailscaleVersion, FeatureNames: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
-		AppletSource: appletSet, Compression: compression,
+		AppletSource: appletSet, Compression: compression, KeepSymbols: keepSymbols, Certificates: certificates,
 		GoVersion: goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
 		Extra: extra, Entrypoint: entrypoint, Labels: labels, Revision: recipe.Revision, CacheKey: cacheKey,
 		SourceDateEpoch: sourceDateEpoch, Tag: tag,
@@ -217,7 +232,8 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 		}
 	}
 	c.Features, c.Entrypoint, c.Revision = m.FeatureNames, m.Entrypoint, m.Revision
-	c.Compression = recipe.Compression(m.Compression)
+	c.Compression, c.KeepSymbols = recipe.Compression(m.Compression), m.KeepSymbols
+	c.Certificates = recipe.CertificatePlace(m.Certificates)
 	var errs [3]error
 	if m.AppletList != "" {
 		c.Applets, errs[0] = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))

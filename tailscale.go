@@ -9,7 +9,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Gives Tailscale's daemon and command line tool as one binary, compiled and not yet packed.
+// Gives Tailscale's daemon and command line tool as one binary, as it is before it is packed.
 func (m *MikrotikTailscale) Tailscale(
 	ctx context.Context,
 	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
@@ -19,7 +19,7 @@ func (m *MikrotikTailscale) Tailscale(
 	if err != nil {
 		return nil, err
 	}
-	return m.output(recipe.Tailscale(t, c, r), nil), nil
+	return m.output(recipe.Program(t, c, r), nil), nil
 }
 
 // Feature is something that Tailscale can be built with or without.

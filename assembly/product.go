@@ -35,16 +35,11 @@ type Product struct {
 func Make(ctx context.Context, outputs Outputs, t platform.Target, c recipe.Config, r recipe.Resolved, extra, dir string) (Product, error) {
 	p := Product{Target: t, Config: c, Resolved: r, Rootfs: dir, Programs: map[string]string{}}
 	entries := recipe.Rootfs(t, c, r)
-	files, err := run(ctx, outputs, entries, func(e recipe.Entry) (recipe.Stage, bool) {
-		if e.Stage == nil {
-			return recipe.Stage{}, false
-		}
-		return *e.Stage, true
-	})
+	files, err := run(ctx, outputs, entries, func(e recipe.Entry) *recipe.Stage { return e.Stage })
 	if err != nil {
 		return p, err
 	}
-	linked, err := run(ctx, outputs, entries, recipe.Entry.Linked)
+	linked, err := run(ctx, outputs, entries, func(e recipe.Entry) *recipe.Stage { return e.Program })
 	if err != nil {
 		return p, err
 	}
@@ -70,12 +65,12 @@ func Make(ctx context.Context, outputs Outputs, t platform.Target, c recipe.Conf
 }
 
 // run gives the outputs of one stage for each entry that has one, by the entry's path.
-func run(ctx context.Context, outputs Outputs, entries []recipe.Entry, stage func(recipe.Entry) (recipe.Stage, bool)) (map[string]string, error) {
+func run(ctx context.Context, outputs Outputs, entries []recipe.Entry, stage func(recipe.Entry) *recipe.Stage) (map[string]string, error) {
 	files, errs := make([]string, len(entries)), make([]error, len(entries))
 	var group conc.WaitGroup
 	for i, e := range entries {
-		if s, ok := stage(e); ok {
-			group.Go(func() { files[i], errs[i] = outputs(ctx, s) })
+		if s := stage(e); s != nil {
+			group.Go(func() { files[i], errs[i] = outputs(ctx, *s) })
 		}
 	}
 	group.Wait()

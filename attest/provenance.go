@@ -157,6 +157,9 @@ func dependenciesOf(ctx context.Context, outputs assembly.Outputs, b Build, stag
 		{Uri: "pkg:golang/std@" + c.GoVersion},
 		{Uri: "pkg:generic/busybox@" + c.BusyboxVersion, Digest: map[string]string{"sha256": c.BusyboxChecksum}},
 	}
+	if c.Compression == recipe.CompressionLauncher {
+		all = append(all, &intoto.ResourceDescriptor{Uri: sevenZipPURL, Digest: map[string]string{"sha256": recipe.SevenZipChecksum}})
+	}
 	for _, image := range b.Images {
 		name, digest, found := strings.Cut(image, "@sha256:")
 		if !found {

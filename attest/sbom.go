@@ -68,6 +68,9 @@ func sbom(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (st
 	}
 	modules := goModules(info)
 	top := slices.Concat([]cdx.Component{tailscale(p.Config), busybox(p.Config)}, parts)
+	if p.Config.Compression == recipe.CompressionLauncher {
+		top = append(top, sevenZip())
+	}
 	bom := cdx.NewBOM()
 	bom.Metadata = &cdx.Metadata{Component: &image, Timestamp: p.Config.Epoch.UTC().Format(time.RFC3339)}
 	all := slices.Concat(top, modules, files)
@@ -140,6 +143,17 @@ func busybox(c recipe.Config) cdx.Component {
 		Properties: &[]cdx.Property{{Name: recipe.Title + ":applets", Value: strings.Join(c.Applets.Names(), ",")}},
 	}
 }
+
+// sevenZip is the code that unpacks programs.
+func sevenZip() cdx.Component {
+	purl := sevenZipPURL + "?checksum=sha256:" + recipe.SevenZipChecksum
+	return cdx.Component{
+		BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: "7zip", Version: recipe.SevenZipVersion, PackageURL: purl,
+		Description: "the launcher's unpacking code", Licenses: licensed("LZMA-SDK-9.22"),
+	}
+}
+
+const sevenZipPURL = "pkg:generic/7zip@" + recipe.SevenZipVersion
 
 // debianParts are the parts that come from Debian's packages.
 func debianParts(p assembly.Product, tools, compilers []Package) ([]cdx.Component, error) {

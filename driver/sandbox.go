@@ -31,7 +31,10 @@ func (d *Driver) run(ctx context.Context, s recipe.Stage, key, root string, inpu
 	}
 	sandbox.args = append(sandbox.args, "--tmpfs", recipe.InDir)
 	for _, f := range s.Files {
-		path := filepath.Join(work, f.Name)
+		path := filepath.Join(work, "in", f.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", fmt.Errorf("making the folder of %s: %w", f.Name, err)
+		}
 		if err := os.WriteFile(path, []byte(f.Content), 0o644); err != nil {
 			return "", fmt.Errorf("writing %s: %w", f.Name, err)
 		}

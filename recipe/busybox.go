@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -10,28 +11,13 @@ import (
 // BusyboxSource is the stage that downloads busybox's release and checks it against its sha256.
 // The project's own site is often down; Debian's archive carries the same file.
 func BusyboxSource(c Config) Stage {
-	first := c.BusyboxURL
-	if first == "" {
-		first = fmt.Sprintf("https://busybox.net/downloads/busybox-%s.tar.bz2", c.BusyboxVersion)
-	}
+	first := cmp.Or(c.BusyboxURL, fmt.Sprintf("https://busybox.net/downloads/busybox-%s.tar.bz2", c.BusyboxVersion))
 	s := Stage{
 		Name: "busybox-source", Base: BaseDebian, Packages: toolPackages, Network: true,
 		Output: "busybox.tar.bz2",
 	}
-	// apt's own downloader checks the sum, and knows the Debian mirror in use.
-	s.Steps = [][]string{shell(`
-		sum=$1 file=$2 version=$3 first=$4
-		archive=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
-		for url in "$first" "$archive/pool/main/b/busybox/busybox_$version.orig.tar.bz2"; do
-			/usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=1 \
-				-o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
-				download-file "$url" "$file" "SHA256:$sum" && exit 0
-			rm -f "$file"
-			tried="${tried:+$tried or }$url"
-		done
-		echo "busybox $version with the sha256 $sum is not to be had from $tried" >&2
-		exit 1`,
-		c.BusyboxChecksum, OutDir+"/"+s.Output, c.BusyboxVersion, first)}
+	s.Steps = [][]string{download(OutDir+"/"+s.Output, "busybox "+c.BusyboxVersion, c.BusyboxChecksum, first,
+		"pool/main/b/busybox/busybox_"+c.BusyboxVersion+".orig.tar.bz2")}
 	return s
 }
 
@@ -41,24 +27,14 @@ func Busybox(t platform.Target, c Config) Stage {
 	source := BusyboxSource(c)
 	s := Stage{
 		Name: "busybox", Platform: t.Name, Base: BaseDebian,
-		Packages: []string{
-			"bzip2", "gcc", "libc6-dev", "make", // libc6-dev is for busybox's own build tools
-			"gcc-" + strings.ReplaceAll(t.Triple, "_", "-"),
-			"linux-libc-dev-" + t.Debian + "-cross",
-			"musl-dev:" + t.Debian,
-		},
-		Architectures: []string{t.Debian},
+		Packages: compilerPackages(t), Architectures: []string{t.Debian},
 		// Without it the time of the build is part of the version that busybox prints.
 		Env:    []Variable{{"KCONFIG_NOTIMESTAMP", "1"}},
 		Files:  []File{{Name: "busybox.config", Content: c.Applets.Config()}},
 		Inputs: []Input{{Name: source.Output, Stage: &source}},
 		Output: "busybox",
 	}
-	cflags := append([]string{
-		"-fno-pie", "-no-pie", // busybox asks for the smallest code by itself
-		// musl has no kernel headers: those of the cross compiler come last, behind musl's own.
-		"-idirafter", "/usr/" + t.Triple + "/include",
-	}, t.CFlags...)
+	cflags := muslFlags(t) // busybox asks for the smallest code by itself
 	s.Steps = [][]string{
 		{"tar", "-xf", InDir + "/" + source.Output, "--strip-components=1"},
 		// busybox's allnoconfig turns off what it is given, too. So every symbol that there is goes

@@ -1,6 +1,10 @@
 package recipe
 
-import "dagger/mikrotik-tailscale/platform"
+import (
+	"strings"
+
+	"dagger/mikrotik-tailscale/platform"
+)
 
 // toolPackages are installed wherever no compiler is needed, the same for every such stage, so
 // that they share one root file system.
@@ -15,12 +19,19 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 		Output: "binary",
 	}
 	if binary != nil {
-		s.Name = "compress " + binary.Name
+		s.Name = "compress " + strings.TrimPrefix(binary.Name, stripPrefix)
 	}
 	in, out := InDir+"/binary", OutDir+"/"+s.Output
-	if c.Compression == CompressionNone {
+	switch c.Compression {
+	case CompressionNone:
 		s.Steps = [][]string{{"cp", in, out}}
 		return s
+	case CompressionLauncher:
+		name := "program"
+		if binary != nil {
+			name = binary.Output
+		}
+		return launcher(s, t, in, name)
 	}
 	s.Steps = [][]string{
 		shell(`
@@ -34,15 +45,4 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 		{"upx", "-qq", "-t", out},
 	}
 	return s
-}
-
-// Certificates is the stage that gives the CA certificates as one PEM file. It reads them from
-// the package and not from /etc/ssl, where a machine's own additions may stand.
-func Certificates() Stage {
-	return Stage{
-		Name: "certificates", Base: BaseDebian, Packages: toolPackages,
-		Env:    []Variable{{"LC_ALL", "C"}},
-		Steps:  [][]string{shell(`cat /usr/share/ca-certificates/mozilla/*.crt >"$1"`, OutDir+"/ca-certificates.crt")},
-		Output: "ca-certificates.crt",
-	}
 }

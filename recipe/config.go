@@ -40,6 +40,11 @@ type Config struct {
 	Applets applets.List `json:"applets"`
 	// Compression says how the binaries are packed.
 	Compression Compression `json:"compression"`
+	// KeepSymbols leaves the names, files and lines of functions in Tailscale's program, which only a
+	// crash's text needs. Without them it takes a sixth less.
+	KeepSymbols bool `json:"keepSymbols"`
+	// Certificates says where the image has the CA certificates.
+	Certificates CertificatePlace `json:"certificates"`
 	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.
 	GoVersion string `json:"goVersion"`
 	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Go's own when empty.
@@ -63,7 +68,10 @@ type Config struct {
 type Compression string
 
 const (
-	// CompressionUPX packs with UPX, LZMA at its best level: the smallest.
+	// CompressionLauncher puts a small launcher in front of the packed binary, which unpacks it into
+	// memory once: the smallest. Commands that are started while the daemon runs share its memory.
+	CompressionLauncher Compression = "launcher"
+	// CompressionUPX packs with UPX, LZMA at its best level. Every start unpacks again.
 	CompressionUPX Compression = "upx"
 	// CompressionNone leaves binaries as they are linked: quick to start and easy on memory, but
 	// about four times the size on flash.
@@ -71,7 +79,9 @@ const (
 )
 
 // Compressions lists the accepted values of Config.Compression.
-func Compressions() []Compression { return []Compression{CompressionUPX, CompressionNone} }
+func Compressions() []Compression {
+	return []Compression{CompressionLauncher, CompressionUPX, CompressionNone}
+}
 
 // Default is the configuration of the image that most routers want.
 func Default() Config {
@@ -85,7 +95,8 @@ func Default() Config {
 		Features:         Features(),
 		BusyboxVersion:   BusyboxVersion,
 		Applets:          list,
-		Compression:      CompressionUPX,
+		Compression:      CompressionLauncher,
+		Certificates:     CertificatesBuiltIn,
 		GoVersion:        GoVersion,
 		Epoch:            time.Unix(0, 0).UTC(),
 	}
@@ -152,6 +163,9 @@ func (c *Config) Validate() error {
 	}
 	if !slices.Contains(Compressions(), c.Compression) {
 		problems = append(problems, fmt.Errorf("unknown compression %q: choose one of %v", c.Compression, Compressions()))
+	}
+	if !slices.Contains(CertificatePlaces(), c.Certificates) {
+		problems = append(problems, fmt.Errorf("unknown place of the CA certificates %q: choose one of %v", c.Certificates, CertificatePlaces()))
 	}
 	if len(c.Applets.Names()) == 0 {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))

@@ -27,16 +27,21 @@ type Image struct {
 
 // ImageConfig is the configuration of the image for a target.
 func ImageConfig(t platform.Target, c Config, r Resolved) Image {
+	env := []Variable{{"PATH", searchPath}}
+	if c.Certificates == CertificatesFile {
+		// Go would look here by itself; other programs are told.
+		env = append(env, Variable{"SSL_CERT_FILE", "/" + certificatePath})
+	}
+	if !c.KeepSymbols {
+		// Only so a crash says where in the program it was, for the command symbolize.
+		env = append(env, Variable{"GOTRACEBACK", "system"})
+	}
 	i := Image{
 		Target:     t,
 		Entrypoint: []string{"/" + entrypointPath},
 		// The entrypoint would do without, but some releases of RouterOS want an image to have one.
-		Cmd: []string{"tailscaled"},
-		Env: []Variable{
-			{"PATH", searchPath},
-			// Go would look here by itself; other programs are told.
-			{"SSL_CERT_FILE", "/" + certificatePath},
-		},
+		Cmd:         []string{"tailscaled"},
+		Env:         env,
 		WorkingDir:  "/",
 		Volumes:     []string{stateDir},
 		Labels:      imageLabels(c, r),

@@ -14,6 +14,8 @@ type Entry struct {
 	Path string
 	// Stage makes the file.
 	Stage *Stage
+	// Program is the stage that linked what Stage has packed: a packed program shows less of what it is.
+	Program *Stage
 	// Text is the file's content.
 	Text string
 	// Link is what a symbolic link says.
@@ -22,20 +24,11 @@ type Entry struct {
 	Executable bool
 }
 
-// Linked is the stage that linked an entry's program, before it was packed: a packed program shows
-// less of what it is.
-func (e Entry) Linked() (Stage, bool) {
-	if !e.Executable || e.Stage == nil || len(e.Stage.Inputs) == 0 || e.Stage.Inputs[0].Stage == nil {
-		return Stage{}, false
-	}
-	return *e.Stage.Inputs[0].Stage, true
-}
-
 // Component says which part of the image an entry belongs to: the name of the stage that made or
 // linked it, or BaseFiles.
 func (e Entry) Component() string {
-	if s, ok := e.Linked(); ok {
-		return s.Name
+	if e.Program != nil {
+		return e.Program.Name
 	}
 	if e.Stage != nil {
 		return e.Stage.Name
@@ -58,17 +51,21 @@ const (
 // Rootfs lists the image's root file system, sorted by path. Links to busybox come from the
 // applet list, never from running the binary.
 func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
-	tailscale, busybox, certificates := Tailscale(t, c, r), Busybox(t, c), Certificates()
-	packedTailscale, packedBusybox := Compress(t, c, &tailscale), Compress(t, c, &busybox)
+	tailscale, busybox := Tailscale(t, c, r), Busybox(t, c)
+	program := Program(t, c, r)
+	packedTailscale, packedBusybox := Compress(t, c, &program), Compress(t, c, &busybox)
 	entries := []Entry{
-		{Path: binaryPath, Stage: &packedTailscale, Executable: true},
+		{Path: binaryPath, Stage: &packedTailscale, Program: &tailscale, Executable: true},
 		{Path: "usr/local/bin/tailscale", Link: "tailscaled"},
 		{Path: entrypointPath, Text: script(entrypointScript), Executable: true},
 		{Path: healthcheckPath, Text: script(healthcheckScript), Executable: true},
-		{Path: "bin/busybox", Stage: &packedBusybox, Executable: true},
-		{Path: certificatePath, Stage: &certificates},
+		{Path: "bin/busybox", Stage: &packedBusybox, Program: &busybox, Executable: true},
 		{Path: "etc/passwd", Text: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
 		{Path: "etc/group", Text: "root:x:0:\nnogroup:x:65534:\n"},
+	}
+	if c.Certificates == CertificatesFile {
+		certificates := Certificates()
+		entries = append(entries, Entry{Path: certificatePath, Stage: &certificates})
 	}
 	for _, applet := range c.Applets.Names() {
 		entries = append(entries, Entry{Path: "bin/" + applet, Link: "busybox"})

@@ -4,6 +4,8 @@
 // no container engine.
 package recipe
 
+import "io/fs"
+
 // Base is the root file system that a stage starts from.
 type Base string
 
@@ -53,7 +55,7 @@ type Stage struct {
 // Variable is one environment variable.
 type Variable struct{ Name, Value string }
 
-// File is a small text that a stage finds as InDir/Name.
+// File is a small text that a stage finds as InDir/Name. A slash in the name makes folders.
 type File struct{ Name, Content string }
 
 // Input is the output of another stage, found as InDir/Name. A driver that has the file from
@@ -69,6 +71,26 @@ func (s Stage) Title() string {
 		return s.Name
 	}
 	return s.Name + " " + s.Platform
+}
+
+// texts gives the embedded files below a folder, each under its path there with a prefix.
+func texts(files fs.FS, folder, prefix string) []File {
+	var all []File
+	below, err := fs.Sub(files, folder)
+	if err == nil {
+		err = fs.WalkDir(below, ".", func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			content, err := fs.ReadFile(below, path)
+			all = append(all, File{Name: prefix + path, Content: string(content)})
+			return err
+		})
+	}
+	if err != nil {
+		panic(err) // they are compiled in
+	}
+	return all
 }
 
 // shell is a step that needs redirection or a loop. Values come in as arguments, never by

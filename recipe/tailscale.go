@@ -30,10 +30,15 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	}
 	s.Files = []File{{Name: "logfilter.go", Content: logFilter}}
 	s.Output = "tailscaled"
+	tags := r.Tags
+	if c.Certificates == CertificatesBuiltIn {
+		builtInRoots(&s, c)
+		tags += "," + builtInRootsTag
+	}
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
 		[]string{"go", "-C", sourceDir, "build", "-trimpath", "-buildvcs=false",
-			"-tags", r.Tags,
+			"-tags", tags,
 			"-gcflags", "all=-l",
 			"-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
 				c.TailscaleVersion, c.TailscaleVersion+"-mt"),
@@ -47,17 +52,37 @@ func goStage(name string, c Config) Stage {
 	module := "tailscale.com@v" + c.TailscaleVersion
 	return Stage{
 		Name: name, Base: BaseGo, Packages: toolPackages, Network: true,
-		Env: []Variable{
-			{"CGO_ENABLED", "0"},
-			{"GOENV", "off"},
-			{"GOTOOLCHAIN", "go" + c.GoVersion},
-			{"GOFLAGS", "-mod=readonly"},
-			{"GOMODCACHE", GoModCache},
-			{"GOCACHE", GoBuildCache},
-		},
+		Env: goEnv(c),
 		Steps: [][]string{
 			{"go", "mod", "download", module},
 			{"cp", "-R", "--no-preserve=mode", GoModCache + "/" + module, sourceDir},
 		},
+	}
+}
+
+// goEnv is what the go command is told wherever it runs.
+func goEnv(c Config) []Variable {
+	return []Variable{
+		{"CGO_ENABLED", "0"},
+		{"GOENV", "off"},
+		{"GOTOOLCHAIN", "go" + c.GoVersion},
+		{"GOFLAGS", "-mod=readonly"},
+		{"GOMODCACHE", GoModCache},
+		{"GOCACHE", GoBuildCache},
+	}
+}
+
+// toolStage is a stage that runs a program of this project on the output of another stage. The program
+// lies in a folder of the sources and needs nothing but Go's own library.
+func toolStage(name string, c Config, sources []File, folder string, input Stage, output string) Stage {
+	const module = "module dagger/mikrotik-tailscale\n\ngo 1.26\n"
+	return Stage{
+		Name: name, Base: BaseGo, Packages: toolPackages,
+		Env:    goEnv(c),
+		Files:  append(sources, File{Name: "go.mod", Content: module}),
+		Inputs: []Input{{Name: input.Output, Stage: &input}},
+		Steps: [][]string{{"go", "-C", InDir, "run", "-trimpath", "./" + folder,
+			InDir + "/" + input.Output, OutDir + "/" + output}},
+		Output: output,
 	}
 }

@@ -17,6 +17,10 @@ const (
 	// UPXVersion packs the binaries. Other releases make ARM binaries that crash at start (UPX
 	// issues 18898 and 901), so the compress stage refuses them.
 	UPXVersion = "4.2.4"
+	// SevenZipVersion is the 7-Zip release, as Debian calls it, whose LZMA code packs the binaries and
+	// unpacks them on the router, and SevenZipChecksum the sha256 of its source.
+	SevenZipVersion  = "25.01+dfsg"
+	SevenZipChecksum = "077c424cd50001e2be8847892522bc83e807e0b9448af1b69512c03d769c88ef"
 	// DebianSuite is the Debian release that compilers, musl, UPX and the CA certificates come
 	// from. Only the release itself is used: it changes at point releases and stays the same
 	// between them, so that two builds find the same compiler.

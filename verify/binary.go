@@ -19,8 +19,9 @@ import (
 //
 // Packing and stripping take information away. What is missing passes, what contradicts the target
 // does not: the ARM float ABI only counts where a C compiler has noted it, and GOARM where Go's build
-// information is still there. Of a binary that UPX has packed, only the unpacking code can be
-// checked, and that is static even where the program inside is not: check programs before, too.
+// information is still there. Of a packed binary, only the unpacking code and what a launcher notes of
+// the program can be checked, and that code is static even where the program inside is not: check
+// programs before, too.
 func Binary(path string, t platform.Target) error {
 	// Opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
@@ -60,6 +61,9 @@ func check(r io.ReaderAt, size int64, t platform.Target) error {
 		if err := checkARM(r, size, t); err != nil {
 			return err
 		}
+	}
+	if err := checkLauncher(r, size); err != nil {
+		return err
 	}
 	return checkGo(r, t)
 }

@@ -242,9 +242,10 @@ func inImage(t *testing.T, rootfs string, target platform.Target, script string)
 		set -eu
 		mount -t proc proc "$1/proc"
 		mount --rbind /dev "$1/dev"
+		# O and P: the emulator gets the program as an open file and with its own name, since a launcher's program has no path.
 		if [ -n "$2" ]; then
 			mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-			printf '%s' ":router:M::$3:$(command -v "$2"):F" >/proc/sys/fs/binfmt_misc/register
+			printf '%s' ":router:M::$3:$(command -v "$2"):OPF" >/proc/sys/fs/binfmt_misc/register
 		fi
 		exec chroot "$1" /bin/sh -c "$4"`
 	args := []string{"--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--net", "--",

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:   "mikrotik-tailscale",
 		Short: "Build the smallest useful Tailscale image for a MikroTik router",
-		Long: "Builds, from source, a container image of about 4 MB that holds Tailscale and a small\n" +
+		Long: "Builds, from source, a container image of about 3 MB that holds Tailscale and a small\n" +
 			"shell, and writes it as a tarball that RouterOS takes with /container/add file=...\n" +
 			"It needs neither Docker nor Dagger: Debian or Ubuntu, Go, and root or user namespaces do.",
 		Example: "  mikrotik-tailscale build --arch arm64\n" +

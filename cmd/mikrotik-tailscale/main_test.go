@@ -75,7 +75,7 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 		"unknown set":         {[]string{"--arch", "arm", "--applet-set", "all"}, []string{`unknown applet set "all"`, "default, minimal"}},
 		"unknown applet":      {[]string{"--arch", "arm", "--applets", list}, []string{list + `:4: unknown applet "frobnicate"`}},
 		"no applet list":      {[]string{"--arch", "arm", "--applets", "nowhere.txt"}, []string{"nowhere.txt", "no such file"}},
-		"unknown compression": {[]string{"--arch", "arm", "--compression", "zip"}, []string{`unknown compression "zip"`, "upx none"}},
+		"unknown compression": {[]string{"--arch", "arm", "--compression", "zip"}, []string{`unknown compression "zip"`, "launcher upx none"}},
 		"malformed checksum":  {[]string{"--arch", "arm", "--busybox-checksum", "abc"}, []string{`malformed busybox checksum "abc"`, "64 hexadecimal digits"}},
 		"unknown busybox":     {[]string{"--arch", "arm", "--busybox-version", "1.36.1"}, []string{"no checksum is known for busybox 1.36.1"}},
 		"malformed mirror":    {[]string{"--arch", "arm", "--debian-mirror", "ftp://x"}, []string{`malformed Debian mirror "ftp://x"`}},

@@ -18,16 +18,17 @@ import (
 // options are the flags that say what to build and how. What is built, they say in the words of
 // the Dagger module's constructor.
 type options struct {
-	config      recipe.Config
-	appletSet   string
-	appletFile  string
-	appletNames []string
-	labels      []string
-	extra       string
-	compression string
-	cache       string
-	jobs        int
-	noCache     bool
+	config       recipe.Config
+	appletSet    string
+	appletFile   string
+	appletNames  []string
+	labels       []string
+	extra        string
+	compression  string
+	certificates string
+	cache        string
+	jobs         int
+	noCache      bool
 }
 
 func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
@@ -56,6 +57,8 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
 	o.appletFlags(flags)
 	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
+	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "leave the names, files and lines of functions in Tailscale's program")
+	flags.StringVar(&o.certificates, "certificates", o.certificates, fmt.Sprintf("where the CA certificates are: one of %v", recipe.CertificatePlaces()))
 	flags.StringVar(&o.extra, "extra", "", "folder whose files come into the image, over those that are there")
 	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that a container starts, with its arguments (default the image's own)")
 	flags.StringArrayVar(&o.labels, "labels", nil, "label of the image, as name=value; may be given several times")
@@ -71,13 +74,14 @@ func (o *options) driverFlags(flags *pflag.FlagSet) {
 
 func newOptions() *options {
 	c := recipe.Default()
-	return &options{config: c, appletSet: "default", compression: string(c.Compression), jobs: 2}
+	return &options{config: c, appletSet: "default", compression: string(c.Compression), certificates: string(c.Certificates), jobs: 2}
 }
 
 // resolve checks what was given and completes the configuration.
 func (o *options) resolve() error {
 	var problems []error
 	o.config.Compression = recipe.Compression(o.compression)
+	o.config.Certificates = recipe.CertificatePlace(o.certificates)
 	if list, err := o.applets(); err != nil {
 		problems = append(problems, err)
 	} else {

@@ -1,0 +1,138 @@
+package pclntab
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A function's record (runtime._func): fixed numbers, then the places of its pc tables, then those of its
+// data.
+const (
+	fixedSize    = 44
+	nameOffset   = 4
+	pcspOffset   = 16
+	pcfileOffset = 20
+	pclnOffset   = 24
+	tablesOffset = 28
+	unitOffset   = 32
+	lineOffset   = 36
+	dataOffset   = 43
+
+	noData = ^uint32(0)
+)
+
+// Kinds of pc tables and of data, as internal/abi numbers them.
+const (
+	inlineTreeIndex = 2
+	argumentIndex   = 3
+
+	inlineTree        = 3
+	argumentInfo      = 5
+	argumentsLiveInfo = 6
+)
+
+type function struct {
+	entry        uint32
+	fixed        [fixedSize]byte
+	tables, data []uint32
+}
+
+func (f *function) number(offset int) uint32       { return le.Uint32(f.fixed[offset:]) }
+func (f *function) setNumber(offset int, v uint32) { le.PutUint32(f.fixed[offset:], v) }
+
+// table is the place of one of the function's pc tables. 0 when it has none.
+func (f *function) table(kind int) uint32 {
+	if kind >= len(f.tables) {
+		return 0
+	}
+	return f.tables[kind]
+}
+
+// allFunctions reads the records of all functions, in the order of their code.
+func (p *program) allFunctions() ([]function, error) {
+	records := p.content[p.records.begin:p.records.end]
+	if p.functions <= 0 || p.functions > len(records)/8 {
+		return nil, fmt.Errorf("there is no room for %d functions", p.functions)
+	}
+	all := make([]function, p.functions)
+	for i := range all {
+		f, at := &all[i], int64(le.Uint32(records[8*i+4:]))
+		f.entry = le.Uint32(records[8*i:])
+		if at+fixedSize > int64(len(records)) {
+			return nil, fmt.Errorf("the record of function %d is outside of the table", i)
+		}
+		rest := records[at+int64(copy(f.fixed[:], records[at:])):]
+		count, data := int64(f.number(tablesOffset)), int64(f.fixed[dataOffset])
+		if f.number(0) != f.entry || 4*(count+data) > int64(len(rest)) {
+			return nil, fmt.Errorf("the record of function %d makes no sense", i)
+		}
+		for j := range count + data {
+			v := le.Uint32(rest[4*j:])
+			if j < count {
+				f.tables = append(f.tables, v)
+			} else {
+				f.data = append(f.data, v)
+			}
+		}
+	}
+	return all, nil
+}
+
+var errCutShort = errors.New("a table is cut short")
+
+// pcTable is the pc table that begins at a place of the part of pc tables, with its end.
+func (p *program) pcTable(place uint32) ([]byte, error) {
+	all := p.content[p.pcTables.begin:p.pcTables.end]
+	if int64(place) >= int64(len(all)) {
+		return nil, errCutShort
+	}
+	t := all[place:]
+	_, size, err := walk(t)
+	return t[:size], err
+}
+
+// walk goes through a pc table: pairs of numbers of variable length, how much the value changes and for how
+// much code it stays, until a change of nothing. It gives the largest value and the table's size.
+func walk(t []byte) (largest int32, size int, err error) {
+	value, at := int32(-1), 0
+	for first := true; ; first = false {
+		change, n := variable(t[at:])
+		if n == 0 {
+			return 0, 0, errCutShort
+		}
+		at += n
+		if change == 0 && !first {
+			return largest, at, nil
+		}
+		value += int32(-(change & 1) ^ change>>1)
+		largest = max(largest, value)
+		if _, n = variable(t[at:]); n == 0 {
+			return 0, 0, errCutShort
+		}
+		at += n
+	}
+}
+
+// variable reads a number of variable length, and how many bytes it has: 0 when it does not end.
+func variable(b []byte) (v uint32, size int) {
+	for i := range min(len(b), 5) {
+		v |= uint32(b[i]&0x7f) << (7 * i)
+		if b[i] < 0x80 {
+			return v, i + 1
+		}
+	}
+	return 0, 0
+}
+
+// text is a string that ends with a zero byte, from a place of a part.
+func (p *program) text(part span, place uint32) (string, error) {
+	all := p.content[part.begin:part.end]
+	if int64(place) < int64(len(all)) {
+		for i, c := range all[place:] {
+			if c == 0 {
+				return string(all[place : int(place)+i]), nil
+			}
+		}
+	}
+	return "", errCutShort
+}

@@ -1,0 +1,281 @@
+package pclntab
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Names that the runtime compares as a whole: how to find the pointers in reflect's own frames, and where a
+// panic begins in a crash.
+var wholeNames = []string{"reflect.makeFuncStub", "reflect.methodValueCall", "runtime.gopanic"}
+
+// Beginnings of names that the runtime compares with: what must not be stopped at any moment, what belongs to
+// it in a crash, and where a fault is its own. The longest stands first.
+var nameBeginnings = []string{"internal/runtime/atomic.", "internal/runtime/", "runtime.", "reflect."}
+
+const (
+	// unknownName has the form of a method's name, which the runtime takes apart when a method of a nil
+	// pointer is called.
+	unknownName = "?.(*?).?"
+	// unknownRoutine has no dot: such names are of assembly, which a crash does not show.
+	unknownRoutine = "?"
+)
+
+// shortName is what stays of a function's name.
+func shortName(name string) string {
+	if slices.Contains(wholeNames, name) {
+		return name
+	}
+	for _, beginning := range nameBeginnings {
+		if strings.HasPrefix(name, beginning) {
+			return beginning
+		}
+	}
+	if !strings.Contains(name, ".") {
+		return unknownRoutine
+	}
+	return unknownName
+}
+
+// Strip takes everything out of the function table of a linked program that only a crash's text needs. It
+// changes the content where it is, and leaves it as it was when it fails. A program whose table is not exactly
+// known is refused.
+//
+// What is left stands at the beginning of each part, with zeros behind it, so that the program's file and
+// memory keep their layout and the zeros pack to nothing.
+func Strip(content []byte) error {
+	p, err := parse(content)
+	if err != nil {
+		return err
+	}
+	all, err := p.allFunctions()
+	if err != nil {
+		return fmt.Errorf("reading the functions: %w", err)
+	}
+	s := stripper{program: p, names: []byte{0}, nameAt: map[string]uint32{"": 0}, tables: []byte{0}, tableAt: map[uint32]uint32{0: 0},
+		data: slices.Clone(content[p.data:p.dataEnd]), renamed: map[uint32]bool{}}
+	if err := s.arguments(all); err != nil {
+		return fmt.Errorf("reading what is known of arguments: %w", err)
+	}
+	for i := range all {
+		if err := s.function(&all[i]); err != nil {
+			return fmt.Errorf("function %d: %w", i, err)
+		}
+	}
+	if err := s.allTables(all); err != nil {
+		return err
+	}
+	records := s.records(all)
+	for _, part := range []struct {
+		place   span
+		content []byte
+	}{{p.names, s.names}, {p.pcTables, s.tables}, {p.records, records}} {
+		if len(part.content) > part.place.end-part.place.begin {
+			return fmt.Errorf("what is left takes %d bytes, more than the %d there were", len(part.content), part.place.end-part.place.begin)
+		}
+	}
+	put := func(place span, with []byte) {
+		clear(content[place.begin+copy(content[place.begin:place.end], with) : place.end])
+	}
+	put(p.names, s.names)
+	put(p.files, nil)
+	put(p.pcTables, s.tables)
+	put(p.records, records)
+	put(span{p.data, p.dataEnd}, s.data)
+	return nil
+}
+
+// stripper collects what is left.
+type stripper struct {
+	*program
+	names   []byte
+	nameAt  map[string]uint32
+	tables  []byte
+	tableAt map[uint32]uint32 // by the old place
+	data    []byte
+	renamed map[uint32]bool // inlined calls, by their place in the data
+}
+
+// name gives the new place of what is left of a name.
+func (s *stripper) name(old uint32) (uint32, error) {
+	name, err := s.text(s.program.names, old)
+	if err != nil {
+		return 0, fmt.Errorf("its name: %w", err)
+	}
+	short := shortName(name)
+	at, ok := s.nameAt[short]
+	if !ok {
+		at = uint32(len(s.names))
+		s.nameAt[short], s.names = at, append(append(s.names, short...), 0)
+	}
+	return at, nil
+}
+
+// table gives the new place of a pc table.
+func (s *stripper) table(old uint32) (uint32, error) {
+	at, ok := s.tableAt[old]
+	if ok {
+		return at, nil
+	}
+	t, err := s.pcTable(old)
+	if err != nil {
+		return 0, err
+	}
+	at = uint32(len(s.tables))
+	s.tableAt[old], s.tables = at, append(s.tables, t...)
+	return at, nil
+}
+
+func (s *stripper) function(f *function) error {
+	if err := s.inlinedCalls(f); err != nil {
+		return fmt.Errorf("its inlined calls: %w", err)
+	}
+	if len(f.tables) > argumentIndex {
+		f.tables[argumentIndex] = 0
+	}
+	for _, kind := range []int{argumentInfo, argumentsLiveInfo} {
+		if len(f.data) > kind {
+			f.data[kind] = noData
+		}
+	}
+	for len(f.tables) > 0 && f.tables[len(f.tables)-1] == 0 {
+		f.tables = f.tables[:len(f.tables)-1]
+	}
+	for len(f.data) > 0 && f.data[len(f.data)-1] == noData {
+		f.data = f.data[:len(f.data)-1]
+	}
+	f.setNumber(tablesOffset, uint32(len(f.tables)))
+	f.fixed[dataOffset] = byte(len(f.data))
+	for _, offset := range []int{pcfileOffset, pclnOffset, unitOffset, lineOffset} {
+		f.setNumber(offset, 0)
+	}
+	name, err := s.name(f.number(nameOffset))
+	if err != nil {
+		return err
+	}
+	f.setNumber(nameOffset, name)
+	return nil
+}
+
+// allTables keeps the pc tables that the functions still have. Tables of a kind are alike, and pack best side by
+// side: first the sizes of frames, then one kind after the other.
+func (s *stripper) allTables(all []function) error {
+	kinds := 0
+	for i := range all {
+		frames, err := s.table(all[i].number(pcspOffset))
+		if err != nil {
+			return fmt.Errorf("the frame sizes of function %d: %w", i, err)
+		}
+		all[i].setNumber(pcspOffset, frames)
+		kinds = max(kinds, len(all[i].tables))
+	}
+	for kind := range kinds {
+		for i := range all {
+			if kind >= len(all[i].tables) {
+				continue
+			}
+			at, err := s.table(all[i].tables[kind])
+			if err != nil {
+				return fmt.Errorf("pc table %d of function %d: %w", kind, i, err)
+			}
+			all[i].tables[kind] = at
+		}
+	}
+	return nil
+}
+
+// inlinedCalls renames the calls that were inlined into a function, and takes their lines.
+func (s *stripper) inlinedCalls(f *function) error {
+	const size, name, line = 16, 4, 12 // of runtime.inlinedCall
+	index := f.table(inlineTreeIndex)
+	if index == 0 || len(f.data) <= inlineTree || f.data[inlineTree] == noData {
+		return nil
+	}
+	t, err := s.pcTable(index)
+	if err != nil {
+		return err
+	}
+	largest, _, err := walk(t)
+	if err != nil {
+		return err
+	}
+	for i := range largest + 1 {
+		at := f.data[inlineTree] + size*uint32(i)
+		if int64(at)+size > int64(len(s.data)) {
+			return errCutShort
+		}
+		if s.renamed[at] {
+			continue
+		}
+		s.renamed[at] = true
+		short, err := s.name(le.Uint32(s.data[at+name:]))
+		if err != nil {
+			return err
+		}
+		le.PutUint32(s.data[at+name:], short)
+		le.PutUint32(s.data[at+line:], 0)
+	}
+	return nil
+}
+
+// arguments clears what says how arguments are printed, but for what other data shares.
+func (s *stripper) arguments(all []function) error {
+	inUse := map[uint32]bool{}
+	for _, f := range all {
+		for kind, at := range f.data {
+			if kind != argumentInfo && kind != argumentsLiveInfo {
+				inUse[at] = true
+			}
+		}
+	}
+	for _, f := range all {
+		if len(f.data) <= argumentInfo || f.data[argumentInfo] == noData || inUse[f.data[argumentInfo]] {
+			continue
+		}
+		at := f.data[argumentInfo]
+		if int64(at) > int64(len(s.data)) {
+			return errCutShort
+		}
+		size, err := argumentsSize(s.program.content[s.program.data+int(at) : s.dataEnd])
+		if err != nil {
+			return err
+		}
+		clear(s.data[at : int(at)+size])
+	}
+	return nil
+}
+
+// argumentsSize is how many bytes the description of a function's arguments has: a pair of place and size for
+// each, and single bytes for what groups them, of which the largest ends it.
+func argumentsSize(b []byte) (int, error) {
+	const single, end = 0xf0, 0xff
+	for at := 0; at < len(b); at++ {
+		switch {
+		case b[at] == end:
+			return at + 1, nil
+		case b[at] < single:
+			at++
+		}
+	}
+	return 0, errCutShort
+}
+
+// records are the list of functions and their records, one after the other.
+func (s *stripper) records(all []function) []byte {
+	old := s.content[s.program.records.begin:]
+	out := make([]byte, 8*len(all)+4)
+	copy(out[8*len(all):], old[8*len(all):]) // where the last function ends
+	for i, f := range all {
+		for len(out)%s.ptrSize != 0 {
+			out = append(out, 0)
+		}
+		le.PutUint32(out[8*i:], f.entry)
+		le.PutUint32(out[8*i+4:], uint32(len(out)))
+		out = append(out, f.fixed[:]...)
+		for _, v := range append(slices.Clone(f.tables), f.data...) {
+			out = le.AppendUint32(out, v)
+		}
+	}
+	return out
+}

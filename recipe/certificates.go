@@ -1,0 +1,49 @@
+package recipe
+
+import (
+	_ "embed"
+
+	"dagger/mikrotik-tailscale/roots"
+)
+
+// CertificatePlace says where the image has the CA certificates.
+type CertificatePlace string
+
+const (
+	// CertificatesBuiltIn makes them part of Tailscale's program, where they take a third of the room.
+	// Certificates below /etc/ssl/certs take their place.
+	CertificatesBuiltIn CertificatePlace = "built-in"
+	// CertificatesFile is one PEM file, for other programs, too.
+	CertificatesFile CertificatePlace = "file"
+)
+
+// CertificatePlaces lists the accepted values of Config.Certificates.
+func CertificatePlaces() []CertificatePlace {
+	return []CertificatePlace{CertificatesBuiltIn, CertificatesFile}
+}
+
+// Certificates is the stage that gives the CA certificates as one PEM file. It reads them from
+// the package and not from /etc/ssl, where a machine's own additions may stand.
+func Certificates() Stage {
+	return Stage{
+		Name: "certificates", Base: BaseDebian, Packages: toolPackages,
+		Env:    []Variable{{"LC_ALL", "C"}},
+		Steps:  [][]string{shell(`cat /usr/share/ca-certificates/mozilla/*.crt >"$1"`, OutDir+"/ca-certificates.crt")},
+		Output: "ca-certificates.crt",
+	}
+}
+
+//go:embed files/roots.go
+var fallbackRoots string
+
+// builtInRootsTag is the build tag of that file.
+const builtInRootsTag = "built_in_roots"
+
+// builtInRoots adds the CA certificates to a stage that compiles Tailscale's daemon.
+func builtInRoots(s *Stage, c Config) {
+	certificates := Certificates()
+	packed := toolStage("pack certificates", c, texts(roots.Source, ".", "roots/"), "roots/pack", certificates, "roots.der")
+	s.Files = append(s.Files, File{Name: "roots.go", Content: fallbackRoots})
+	s.Inputs = append(s.Inputs, Input{Name: packed.Output, Stage: &packed})
+	s.Steps = append(s.Steps, []string{"cp", InDir + "/roots.go", InDir + "/" + packed.Output, sourceDir + "/cmd/tailscaled/"})
+}

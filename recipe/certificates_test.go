@@ -1,0 +1,121 @@
+package recipe
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dagger/mikrotik-tailscale/roots"
+)
+
+// getter asks for an address, as Tailscale's program does, and says how that went.
+const getter = `package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+)
+
+func main() {
+	_, err := http.Get(os.Getenv("ADDRESS"))
+	fmt.Println(err)
+}
+`
+
+// The file that is added to Tailscale's program, in a small program and with a certificate of the test's own.
+func TestBuiltInRoots(t *testing.T) {
+	authority, authorityKey := certificate(t, nil, nil)
+	leaf, leafKey := certificate(t, authority, authorityKey)
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey}}}
+	server.StartTLS()
+	defer server.Close()
+	stranger, _ := certificate(t, nil, nil)
+	packed, err := roots.Pack(asPEM(authority))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"main.go": getter, "roots.go": fallbackRoots, "roots.der": string(packed), "go.mod": "module getter\n\ngo 1.26\n",
+		"authority.pem": string(asPEM(authority)), "stranger.pem": string(asPEM(stranger)),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.Command("go", "build", "-tags", builtInRootsTag, "-o", "tailscaled", ".")
+	build.Dir = dir
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const trusted, unknown = "<nil>", "x509: certificate signed by unknown authority"
+	for _, c := range []struct{ command, certificates, want string }{
+		{"tailscaled", "", trusted},
+		{"tailscaled", "stranger.pem", unknown}, // what the user mounts takes the place of what is built in
+		{"tailscale netcheck", "", trusted},
+		{"tailscale debug derp 1", "", trusted},
+		{"tailscale status", "", unknown}, // it opens no TLS connections, and is quick without them
+		{"tailscale status", "authority.pem", trusted},
+	} {
+		t.Run(c.command+" "+c.certificates, func(t *testing.T) {
+			cmd := exec.Command(filepath.Join(dir, "tailscaled"))
+			cmd.Args = strings.Fields(c.command)
+			there := filepath.Join(dir, cmp.Or(c.certificates, "not-there"))
+			cmd.Env = []string{"ADDRESS=" + server.URL, "SSL_CERT_FILE=" + there, "SSL_CERT_DIR=" + filepath.Join(dir, "not-there")}
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if got := strings.TrimSpace(string(out)); !strings.HasSuffix(got, c.want) {
+				t.Errorf("it says %q, wanted was %q", got, c.want)
+			}
+		})
+	}
+}
+
+// certificate makes one for 127.0.0.1 or, without an issuer, that of an authority, with its key.
+func certificate(t *testing.T, issuer *x509.Certificate, issuerKey crypto.Signer) (*x509.Certificate, crypto.Signer) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true,
+		Subject: pkix.Name{CommonName: rand.Text()}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	if issuer == nil {
+		template.IsCA, issuer, issuerKey = true, template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), issuerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made, key
+}
+
+func asPEM(c *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}

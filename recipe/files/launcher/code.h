@@ -1,0 +1,265 @@
+/* A quarter of what a Go program's code packs to are distances: of calls, of data, of the constants behind
+ * a function on ARM. The same target is another number at each place, and what LZMA has seen before, it does
+ * not see again. With the function table at hand they become what is alike: a call has the function's number,
+ * an address is that of the data itself, and jumps to a function's beginning or end say so.
+ *
+ * Everything here is one-to-one, whatever the bytes mean: an instruction that is none is turned back, too. What
+ * says that there is an instruction stays as it is, so that both directions see the same ones. The packer turns
+ * back what it made and compares. */
+#ifndef CODE_H
+#define CODE_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "table.h"
+
+struct code {
+	unsigned char *bytes;
+	uint32_t size;
+	uint32_t place; /* of the code in the program's file, which is where it is in memory but for whole pages */
+	const unsigned char *table;
+	uint32_t functions; /* in the table */
+	/* ARM only: words between instructions, which stand behind all instructions in packed code. */
+	uint32_t constants;
+	unsigned char *spare; /* room for them */
+	int packing;
+	int failed;
+};
+
+/* Where a function begins in the code; where the last one ends for the number behind it. */
+static uint32_t code_begin(const struct code *c, uint32_t function) { return table_get(c->table + 8 * function); }
+
+/* The end of a function, and of the code for the last. */
+static uint32_t code_end(struct code *c, uint32_t function)
+{
+	uint32_t begin = code_begin(c, function), end = function + 1 < c->functions ? code_begin(c, function + 1) : c->size;
+
+	if (begin > end || end > c->size) {
+		c->failed = 1;
+		return begin;
+	}
+	return end;
+}
+
+/* Exchanges the places where functions begin, in units, with their numbers behind a mark. */
+static uint32_t code_call(const struct code *c, uint32_t target, uint32_t unit, uint32_t mark)
+{
+	uint32_t low = 0, high = c->functions, middle;
+
+	if (target >= mark && target - mark < c->functions)
+		return code_begin(c, target - mark) / unit;
+	while (low < high) {
+		middle = (low + high) / 2;
+		if (code_begin(c, middle) / unit < target)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < c->functions && code_begin(c, low) / unit == target && target < mark ? mark + low : target;
+}
+
+static uint32_t code_exchange(uint32_t v, uint32_t one, uint32_t other) { return v == one ? other : v == other ? one : v; }
+
+#if defined(PACKER) || defined(__aarch64__)
+enum { ARM64_PROLOGUE = 12 };
+
+static void code_arm64(struct code *c)
+{
+	uint32_t words = c->size / 4, mark = 1 << 25, f, k, begin, end, w, v, ended;
+
+	for (f = 0; f < c->functions && !c->failed; f++) {
+		begin = code_begin(c, f) / 4;
+		end = code_end(c, f) / 4;
+		for (k = begin, ended = 0; k < end && k < words; k++) {
+			w = table_get(c->bytes + 4 * k);
+			if (w >> 26 == 0x25) { /* BL */
+				v = w & 0x3ffffff;
+				v = c->packing ? code_call(c, (v + k) & 0x3ffffff, 4, mark) : code_call(c, v, 4, mark) - k;
+				w = (w & ~0x3ffffffU) | (v & 0x3ffffff);
+			} else if (w >> 26 == 5) { /* B: most go back to the beginning, once the stack is larger */
+				w = (w & ~0x3ffffffU) | code_exchange(w & 0x3ffffff, (begin - k) & 0x3ffffff, mark);
+			} else if (w >> 24 == 0x54 && !ended && k < begin + ARM64_PROLOGUE) { /* B.LS to where it is made larger */
+				w = (w & 0xff00001f) | ((end - k - (w >> 5)) & 0x7ffff) << 5;
+				ended = 1;
+			} else if ((w & 0x9f000000) == 0x90000000) { /* ADRP */
+				uint32_t page = (c->place + 4 * k) >> 12;
+				if (c->packing) {
+					v = (((w >> 5 & 0x7ffff) << 2 | (w >> 29 & 3)) + page) & 0x1fffff;
+					w = (w & 0x9f00001f) | (v >> 19) << 29 | (v & 0x7ffff) << 5;
+				} else {
+					v = ((w >> 29 & 3) << 19 | (w >> 5 & 0x7ffff)) - page;
+					w = (w & 0x9f00001f) | (v & 3) << 29 | (v >> 2 & 0x7ffff) << 5;
+				}
+			}
+			table_put(c->bytes + 4 * k, w);
+		}
+	}
+}
+#endif
+
+#if defined(PACKER) || defined(__arm__)
+enum { ARM_PROLOGUE = 8, ARM_MORE_STACK = 4 /* words to make the stack larger */ };
+
+/* A load of a constant says how far behind it that is, in words. They follow one another in the order of
+ * their first loads, so that it is mostly the one expected. */
+static uint32_t code_arm_load(uint32_t w, uint32_t distance)
+{
+	return (w & ~0xfffU) | (distance & 0x3ff) << 2;
+}
+
+static void code_arm(struct code *c)
+{
+	uint32_t words = c->size / 4, mark = 1 << 23, mask = (1 << 24) - 1;
+	uint32_t from = 0, to = 0, moved = 0, f, k, begin, end;
+
+	/* From here on instructions are read at from and constants from the spare room, or are written to both. */
+	if (!c->packing) {
+		if (c->constants > words) {
+			c->failed = 1;
+			return;
+		}
+		memcpy(c->spare, c->bytes + 4 * (words - c->constants), 4 * c->constants);
+		memmove(c->bytes + 4 * c->constants, c->bytes, 4 * (words - c->constants));
+		from = c->constants;
+	}
+	for (f = 0, k = 0; f <= c->functions && !c->failed; f++) {
+		/* What lies before the first function and behind the last is turned, too. */
+		begin = k;
+		end = f < c->functions ? code_end(c, f) / 4 : words;
+		uint32_t first = words, last = 0, expected = end, more = 0, ended = 0;
+		for (; k < end; k++) {
+			if (k >= first && k <= last) {
+				if (!c->packing && moved == c->constants) {
+					c->failed = 1;
+					return;
+				}
+				if (c->packing)
+					memcpy(c->spare + 4 * moved, c->bytes + 4 * from++, 4);
+				else
+					memcpy(c->bytes + 4 * to++, c->spare + 4 * moved, 4);
+				moved++;
+				continue;
+			}
+			if (from == words) {
+				c->failed = 1;
+				return;
+			}
+			uint32_t w = table_get(c->bytes + 4 * from++), v = w & mask, target;
+			if (w >> 24 == 0xeb) { /* BL */
+				v = c->packing ? code_call(c, (v + k + 2) & mask, 4, mark) : code_call(c, v, 4, mark) - k - 2;
+				w = (w & ~mask) | (v & mask);
+			} else if ((w >> 24 & 15) == 10 && w >> 28 < 14 && !ended && k < begin + ARM_PROLOGUE) {
+				/* A conditional B to where the stack is made larger, before the constants */
+				target = c->packing ? v : end - k - 2 - v;
+				more = (target + k + 2) & mask;
+				ended = 1;
+				w = (w & ~mask) | ((end - k - 2 - v) & mask);
+			} else if ((w >> 24 & 15) == 10 && w >> 28 < 15) { /* B */
+				w = (w & ~mask) | code_exchange(v, (begin - k - 2) & mask, mark);
+			} else if ((w & 0x0fff0003) == 0x059f0000) { /* LDR from behind this place */
+				v = w >> 2 & 0x3ff;
+				if (first == words && ended)
+					expected = more + ARM_MORE_STACK;
+				if (c->packing) {
+					target = k + 2 + v;
+					v = (target - expected) & 0x3ff;
+					w = code_arm_load(w, v < 0x200 ? v << 1 : (0x3ff - v) << 1 | 1);
+				} else {
+					v = v & 1 ? 0x3ff - (v >> 1) : v >> 1;
+					v = (v + expected - k - 2) & 0x3ff;
+					target = k + 2 + v;
+					w = code_arm_load(w, v);
+				}
+				if (first == words || k > last)
+					first = last = target; /* those before, if there are any, are behind us */
+				else if (target < first)
+					first = target;
+				else if (target > last)
+					last = target;
+				expected = last + 1;
+			}
+			table_put(c->bytes + 4 * to++, w);
+		}
+	}
+	if (c->packing) {
+		c->constants = moved;
+		memcpy(c->bytes + 4 * to, c->spare, 4 * moved);
+	} else if (moved != c->constants) {
+		c->failed = 1;
+	}
+}
+#endif
+
+#if defined(PACKER) || defined(__x86_64__)
+enum { X86_PROLOGUE = 20 };
+
+static uint32_t code_swap_bytes(uint32_t v) { return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24; }
+
+/* How many bytes an instruction may have before the one that tells of its operands, where that is likely; else 0. */
+static uint32_t code_x86_opcode(const unsigned char *p)
+{
+	static const unsigned char one[] = {0x03, 0x39, 0x3b, 0x63, 0x80, 0x83, 0x89, 0x8b, 0x8d, 0xc6, 0xc7};
+
+	/* MOVUPS, NOP, MOVAPS, MOVDQ, MOVZX, MOVSX */
+	static const unsigned char two[] = {0x10, 0x11, 0x1f, 0x28, 0x29, 0x6f, 0x7f, 0xb6, 0xb7, 0xbe, 0xbf};
+
+	if (*p == 0x0f)
+		return memchr(two, p[1], sizeof(two)) ? 2 : 0;
+	return memchr(one, *p, sizeof(one)) ? 1 : 0;
+}
+
+static void code_x86(struct code *c)
+{
+	uint32_t mark = 1 << 30, f, k, begin, end, v, next, opcode;
+
+	for (f = 0; f < c->functions && !c->failed; f++) {
+		int ended = 0;
+		begin = code_begin(c, f);
+		end = code_end(c, f);
+		for (k = begin; k + 2 <= end; k = next) {
+			unsigned char *p = c->bytes + k;
+			uint32_t room = end - k;
+			next = k + 1;
+			if (*p == 0xe8 && room >= 5) { /* CALL, with the bytes of a number in the order that suits LZMA */
+				v = table_get(p + 1);
+				if (code_swap_bytes(v) - mark < c->functions) {
+					table_put(p + 1, code_begin(c, code_swap_bytes(v) - mark) - k - 5);
+					next = k + 5;
+				} else if (v + k + 5 < mark && code_call(c, v + k + 5, 1, mark) >= mark) {
+					table_put(p + 1, code_swap_bytes(code_call(c, v + k + 5, 1, mark)));
+					next = k + 5;
+				}
+			} else if (*p == 0xe9 && room >= 5) { /* JMP: most go back to the beginning, once the stack is larger */
+				v = code_exchange(table_get(p + 1), begin - k - 5, mark);
+				if (v != table_get(p + 1))
+					next = k + 5;
+				table_put(p + 1, v);
+			} else if (*p == 0xeb && k + 2 - begin <= 0x80) { /* the short one; one to the next instruction there is not */
+				v = code_exchange(p[1], (begin - k - 2) & 0xff, 0);
+				if (v != p[1])
+					next = k + 2;
+				p[1] = v;
+			} else if (*p == 0x0f && p[1] == 0x86 && room >= 6 && !ended && k < begin + X86_PROLOGUE) { /* JBE to there */
+				table_put(p + 2, end - k - 6 - table_get(p + 2));
+				ended = 1;
+				next = k + 6;
+			} else if (*p == 0x76 && !ended && k < begin + X86_PROLOGUE) {
+				p[1] = end - k - 2 - p[1];
+				ended = 1;
+				next = k + 2;
+			} else if ((opcode = code_x86_opcode(p)) && room >= opcode + 5 && (p[opcode] & 0xc7) == 5) {
+				/* What is at an address relative to the next instruction */
+				p += opcode + 1;
+				next = k + opcode + 5;
+				if (c->packing)
+					table_put(p, code_swap_bytes(table_get(p) + c->place + next));
+				else
+					table_put(p, code_swap_bytes(table_get(p)) - c->place - next);
+			}
+		}
+	}
+}
+#endif
+
+#endif

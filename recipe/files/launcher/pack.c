@@ -1,0 +1,428 @@
+/* pack PROGRAM PAYLOAD packs a program's file for launcher.c.
+ *
+ * The file is cut where its kind of content changes, since LZMA does better with settings for each.
+ * Go's function table is packed by columns, its code with the table at hand, and whole pages of zeros are
+ * left out. What was made is unpacked again, and has to give the program. */
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "7zCrc.h"
+#include "Alloc.h"
+#include "LzmaEnc.h"
+
+#define PACKER
+#include "unpack.h"
+
+enum { PAGE = 4096, MOST_SECTIONS = 64, MOST_PARTS = 64 };
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "pack: %s\n", what);
+	exit(1);
+}
+
+static void *allocate(size_t size)
+{
+	void *p = calloc(1, size + 1);
+	if (!p)
+		fail("not enough memory");
+	return p;
+}
+
+static unsigned char *program;
+static uint32_t program_size, pointer_size;
+static int machine;
+
+static struct section {
+	const char *name;
+	uint32_t place, size;
+} sections[MOST_SECTIONS];
+static int section_count;
+
+#define READ_SECTIONS(BITS)                                                                                  \
+	static void read_sections_##BITS(void)                                                               \
+	{                                                                                                    \
+		const Elf##BITS##_Ehdr *e = (const void *)program;                                           \
+		const Elf##BITS##_Shdr *s = (const void *)(program + e->e_shoff);                            \
+		if (e->e_shnum > MOST_SECTIONS || e->e_shstrndx >= e->e_shnum || e->e_shoff > program_size || \
+		    e->e_shnum * sizeof(*s) > program_size - e->e_shoff)                                     \
+			fail("the program's sections are not understood");                                   \
+		for (int i = 1; i < e->e_shnum; i++) {                                                       \
+			if (s[i].sh_type == SHT_NOBITS)                                                      \
+				continue;                                                                    \
+			if (s[i].sh_offset > program_size || s[i].sh_size > program_size - s[i].sh_offset)   \
+				fail("a section lies outside of the program's file");                        \
+			sections[section_count++] = (struct section){                                        \
+				(const char *)program + s[e->e_shstrndx].sh_offset + s[i].sh_name,           \
+				s[i].sh_offset, s[i].sh_size};                                               \
+		}                                                                                            \
+		machine = e->e_machine;                                                                      \
+		pointer_size = BITS / 8;                                                                     \
+	}
+
+READ_SECTIONS(64)
+READ_SECTIONS(32)
+
+static const struct section *find(const char *name)
+{
+	for (int i = 0; i < section_count; i++)
+		if (!strcmp(sections[i].name, name))
+			return &sections[i];
+	return NULL;
+}
+
+static uint32_t pointer(uint32_t place)
+{
+	uint64_t v = 0;
+	memcpy(&v, program + place, pointer_size);
+	return v;
+}
+
+/* Go's function table. Its count is 0 in a program that has none. */
+static struct {
+	uint32_t place, size, count, pcs;
+} functions;
+
+static void find_functions(void)
+{
+	enum { HEADER = 8 }; /* numbers: how many functions and files, then where each table begins */
+	const struct section *s = find(".gopclntab");
+	uint32_t room, record;
+
+	if (!s)
+		return;
+	if (s->size < 8 + HEADER * pointer_size)
+		fail(".gopclntab is too short");
+	functions.pcs = s->place + pointer(s->place + 8 + 6 * pointer_size);
+	functions.place = s->place + pointer(s->place + 8 + 7 * pointer_size);
+	if (functions.pcs > functions.place || functions.place - s->place >= s->size)
+		fail("the header of .gopclntab is not understood");
+	room = s->place + s->size - functions.place;
+	functions.count = pointer(s->place + 8);
+	if (!functions.count || functions.count > room / RECORD)
+		fail(".gopclntab has no room for its functions");
+	record = table_get(program + functions.place + (functions.count - 1) * 8 + 4);
+	if (record > room - RECORD)
+		fail("a function of .gopclntab lies outside of it");
+	functions.size = record + RECORD + 4 * (program[functions.place + record + 28] + program[functions.place + record + 43]);
+	if (functions.size > room)
+		fail("the last function of .gopclntab lies outside of it");
+}
+
+/* A part in the making, with its packed bytes. */
+struct packed {
+	struct part part;
+	unsigned char *bytes;
+};
+
+static struct packed packed[MOST_PARTS];
+static unsigned part_count;
+
+static void keep(struct packed p)
+{
+	if (part_count == MOST_PARTS)
+		fail("the program has too many parts");
+	packed[part_count++] = p;
+	fprintf(stderr, "%9u %9u -> %8u, filter %u, properties %u\n", p.part.place, p.part.size, p.part.packed, p.part.filter,
+		p.part.properties);
+}
+
+/* The settings of LZMA, by the kind of content that each suits best. */
+enum kind { MIXED, CODE_OF_WORDS, CODE_OF_BYTES, NUMBERS, CONSTANTS, POINTERS, KINDS };
+
+static const struct {
+	int lc, lp, pb;
+} settings[KINDS] = {
+	[MIXED] = {3, 0, 2},   [CODE_OF_WORDS] = {2, 2, 2}, [CODE_OF_BYTES] = {4, 0, 0},
+	[NUMBERS] = {0, 2, 2}, [CONSTANTS] = {0, 3, 3},     [POINTERS] = {0, 1, 2},
+};
+
+/* Packs bytes with the settings for their kind. For a small part all are tried, which takes no time. */
+static struct packed pack(uint32_t place, uint32_t size, const unsigned char *content, enum filter filter, enum kind kind)
+{
+	enum { SMALL = 1 << 20 };
+	struct packed best = {{.place = place, .size = size, .filter = filter}, NULL};
+
+	for (enum kind i = 0; i < KINDS; i++) {
+		if (size > SMALL && i != kind)
+			continue;
+		SizeT room = size + size / 3 + 128, header_size = LZMA_PROPS_SIZE;
+		unsigned char *to = allocate(room), header[LZMA_PROPS_SIZE];
+		CLzmaEncProps props;
+
+		LzmaEncProps_Init(&props);
+		props.level = 9;
+		props.dictSize = 1 << 24;
+		props.lc = settings[i].lc;
+		props.lp = settings[i].lp;
+		props.pb = settings[i].pb;
+		props.fb = 273;
+		props.mc = 1000;
+		props.numThreads = 1;
+		if (LzmaEncode(to, &room, content, size, &props, header, &header_size, 0, NULL, &g_Alloc, &g_Alloc) != SZ_OK)
+			fail("LZMA failed");
+		if (best.bytes && room >= best.part.packed) {
+			free(to);
+			continue;
+		}
+		free(best.bytes);
+		best.bytes = to;
+		best.part.packed = room;
+		best.part.properties = header[0];
+	}
+	return best;
+}
+
+static struct packed pack_code(const struct section *s, enum filter filter)
+{
+	unsigned char *code = allocate(s->size);
+	UInt32 state = Z7_BRANCH_CONV_ST_X86_STATE_INIT_VAL;
+
+	memcpy(code, program + s->place, s->size);
+	switch (filter) {
+	case FILTER_X86:
+		z7_BranchConvSt_X86_Enc(code, s->size, s->place, &state);
+		break;
+	case FILTER_ARM64:
+		z7_BranchConv_ARM64_Enc(code, s->size, s->place);
+		break;
+	case FILTER_ARM:
+		z7_BranchConv_ARM_Enc(code, s->size, s->place);
+		break;
+	case FILTER_THUMB:
+		z7_BranchConv_ARMT_Enc(code, s->size, s->place);
+		break;
+	default:
+		break;
+	}
+	struct packed p = pack(s->place, s->size, code, filter, filter == FILTER_X86 ? CODE_OF_BYTES : CODE_OF_WORDS);
+	free(code);
+	return p;
+}
+
+/* Packs the code of a Go program. Says whether that could be done. */
+static int add_go_code(const struct section *s)
+{
+	static const struct {
+		int machine;
+		enum filter filter;
+		void (*turn)(struct code *);
+		enum kind kind;
+	} ways[] = {{EM_X86_64, FILTER_GO_X86, code_x86, CODE_OF_BYTES},
+		    {EM_AARCH64, FILTER_GO_ARM64, code_arm64, CODE_OF_WORDS},
+		    {EM_ARM, FILTER_GO_ARM, code_arm, CODE_OF_WORDS}};
+	int done = 0;
+
+	for (size_t i = 0; functions.count && i < sizeof(ways) / sizeof(*ways); i++) {
+		if (ways[i].machine != machine)
+			continue;
+		unsigned char *code = allocate(s->size), *again = allocate(s->size), *spare = allocate(s->size);
+		struct code to = {.bytes = code, .size = s->size, .place = s->place, .table = program + functions.place,
+				  .functions = functions.count, .spare = spare, .packing = 1};
+		memcpy(code, program + s->place, s->size);
+		ways[i].turn(&to);
+		memcpy(again, code, s->size);
+		struct code back = to;
+		back.bytes = again;
+		back.packing = 0;
+		ways[i].turn(&back);
+		done = !to.failed && !back.failed && !memcmp(again, program + s->place, s->size);
+		if (done) {
+			struct packed p = pack(s->place, s->size, code, ways[i].filter, ways[i].kind);
+			p.part.functions = functions.count;
+			p.part.other = functions.place;
+			p.part.constants = to.constants;
+			keep(p);
+		}
+		free(code);
+		free(again);
+		free(spare);
+	}
+	return done;
+}
+
+static void add_code(const struct section *s)
+{
+	if (add_go_code(s))
+		return;
+	if (machine == EM_X86_64) {
+		keep(pack_code(s, FILTER_X86));
+	} else if (machine == EM_AARCH64) {
+		keep(pack_code(s, FILTER_ARM64));
+	} else if (machine == EM_ARM) {
+		/* Nothing says which of its two kinds of code a program has most of. */
+		struct packed arm = pack_code(s, FILTER_ARM), thumb = pack_code(s, FILTER_THUMB);
+		keep(arm.part.packed <= thumb.part.packed ? arm : thumb);
+	} else {
+		fail("the program is for a processor that is not known");
+	}
+}
+
+static int is_zero(uint32_t place, uint32_t size)
+{
+	return !program[place] && !memcmp(program + place, program + place + 1, size - 1);
+}
+
+static void add_plain(uint32_t place, uint32_t end, enum kind kind)
+{
+	if (place < end)
+		keep(pack(place, end - place, program + place, FILTER_NONE, kind));
+}
+
+/* Packs a range, but for the whole pages of zeros in it. */
+static void add_sparse(uint32_t place, uint32_t end, enum kind kind)
+{
+	enum { WORTHWHILE = 4 * PAGE };
+	uint32_t begin = place, at = (place + PAGE - 1) / PAGE * PAGE;
+
+	while (at + WORTHWHILE <= end) {
+		uint32_t zeros = at;
+		while (zeros + PAGE <= end && is_zero(zeros, PAGE))
+			zeros += PAGE;
+		if (zeros - at < WORTHWHILE) {
+			at += PAGE;
+			continue;
+		}
+		add_plain(begin, at, kind);
+		begin = at = zeros;
+	}
+	add_plain(begin, end, kind);
+}
+
+/* Packs Go's function table by columns. Gives the bytes that it has, 0 when it has a form that cannot be turned
+ * into columns and back. */
+static uint32_t add_table(void)
+{
+	uint32_t place = functions.place, size = functions.size;
+	unsigned char *columns = allocate(size), *rows = allocate(size);
+	struct table to = {.rows = program + place, .size = size, .functions = functions.count, .alignment = pointer_size,
+			   .pcs = program + functions.pcs, .pcs_size = place - functions.pcs, .columns = columns, .packing = 1};
+	struct table back = to;
+
+	back.rows = rows;
+	back.packing = 0;
+	table_walk(&to);
+	table_walk(&back);
+	if (!to.failed && !back.failed && !memcmp(rows, program + place, size)) {
+		struct packed p = pack(place, size, columns, FILTER_TABLE, NUMBERS);
+		p.part.functions = functions.count;
+		p.part.other = functions.pcs;
+		keep(p);
+	} else {
+		size = 0;
+	}
+	free(columns);
+	free(rows);
+	return size;
+}
+
+static void add_functions(const struct section *s)
+{
+	add_sparse(s->place, functions.pcs, MIXED);
+	add_sparse(functions.pcs, functions.place, CODE_OF_BYTES);
+	add_sparse(functions.place + add_table(), s->place + s->size, NUMBERS);
+}
+
+static void read_program(const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	long size;
+
+	if (!f || fseek(f, 0, SEEK_END) || (size = ftell(f)) < 0 || size > 1 << 28)
+		fail("the program cannot be read");
+	rewind(f);
+	program_size = size;
+	program = allocate(size);
+	if (fread(program, 1, size, f) != (size_t)size || fclose(f))
+		fail("the program cannot be read");
+	if (size < (long)sizeof(Elf64_Ehdr) || memcmp(program, ELFMAG, SELFMAG))
+		fail("the program is no ELF file");
+	if (program[EI_CLASS] == ELFCLASS64)
+		read_sections_64();
+	else
+		read_sections_32();
+}
+
+static void pack_program(void)
+{
+	/* In the order in which Go and C programs have them, with the kind of what lies from there on. */
+	static const struct {
+		const char *name;
+		enum kind kind;
+	} cuts[] = {{".text", MIXED},     {".rodata", CONSTANTS},     {".gopclntab", MIXED},
+		    {".typelink", NUMBERS}, {".go.buildinfo", POINTERS}, {".data", POINTERS}};
+	enum kind kind = MIXED;
+	uint32_t done = 0;
+
+	find_functions();
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
+		const struct section *s = find(cuts[i].name);
+		if (!s || s->place < done)
+			continue;
+		add_sparse(done, s->place, kind);
+		done = s->place;
+		kind = cuts[i].kind;
+		if (!strcmp(s->name, ".text")) {
+			add_code(s);
+			done += s->size;
+		} else if (!strcmp(s->name, ".gopclntab")) {
+			add_functions(s);
+			done += s->size;
+		}
+	}
+	add_sparse(done, program_size, kind);
+	/* A filter of Go code needs the function table: code comes last. */
+	for (unsigned i = 0; i + 1 < part_count; i++) {
+		if (packed[i].part.filter >= FILTER_GO_X86) {
+			struct packed code = packed[i];
+			memmove(packed + i, packed + i + 1, (part_count - i - 1) * sizeof(*packed));
+			packed[part_count - 1] = code;
+			break;
+		}
+	}
+}
+
+static void check(void)
+{
+	unsigned char *again = allocate(program_size), *spare = allocate(program_size);
+
+	for (unsigned i = 0; i < part_count; i++)
+		if (!unpack_part(&packed[i].part, packed[i].bytes, again, program_size, pointer_size, spare))
+			fail("a part cannot be unpacked");
+	if (memcmp(program, again, program_size))
+		fail("unpacking gives another program");
+}
+
+static void write_payload(const char *path)
+{
+	struct header h = {.magic = MAGIC, .size = sizeof(h), .program = program_size, .parts = part_count};
+	uint32_t end = sizeof(h);
+	FILE *f;
+
+	for (unsigned i = 0; i < part_count; i++)
+		h.size += sizeof(struct part) + packed[i].part.packed;
+	unsigned char *payload = allocate(h.size);
+	for (unsigned i = 0; i < part_count; i++, end += sizeof(struct part))
+		memcpy(payload + end, &packed[i].part, sizeof(struct part));
+	for (unsigned i = 0; i < part_count; end += packed[i++].part.packed)
+		memcpy(payload + end, packed[i].bytes, packed[i].part.packed);
+	memcpy(payload, &h, sizeof(h));
+	CrcGenerateTable();
+	h.checksum = CrcCalc(CHECKED((struct header *)payload), CHECKED_SIZE(&h));
+	memcpy(payload, &h, sizeof(h));
+	if (!(f = fopen(path, "wb")) || fwrite(payload, h.size, 1, f) != 1 || fclose(f))
+		fail("the payload cannot be written");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		fail("the program and the payload to write are wanted");
+	read_program(argv[1]);
+	pack_program();
+	check();
+	write_payload(argv[2]);
+	return 0;
+}

@@ -1,0 +1,188 @@
+/* Go's function table (functab and the functions' records, runtime.functab and runtime._func) takes a
+ * fifth of what a Go program packs to. Its numbers pack far better by columns, and those that grow
+ * from function to function, as the step to the largest one before.
+ *
+ * A table is: for each function its first instruction and where its record is; the end of the last
+ * function; the records. A record is ten words, four bytes, the offsets into the pc tables, and the
+ * offsets of the function's data. By columns it is as many words as the walk below visits.
+ *
+ * One walk does both directions, so that they cannot differ. The packer turns back what it made and
+ * compares: a table of another form is packed as it is. */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include <stdint.h>
+#include <string.h>
+
+enum { RECORD = 44, MAX_COLUMNS = 256 };
+
+struct table {
+	unsigned char *rows;
+	uint32_t size;
+	uint32_t functions;
+	uint32_t alignment; /* of records: the size of a pointer */
+	const unsigned char *pcs; /* the pc tables */
+	uint32_t pcs_size;
+	unsigned char *columns;
+	uint32_t used; /* bytes of columns behind us */
+	int packing;
+	int failed;
+};
+
+static uint32_t table_get(const unsigned char *p)
+{
+	uint32_t v;
+	memcpy(&v, p, 4);
+	return v;
+}
+
+static void table_put(unsigned char *p, uint32_t v) { memcpy(p, &v, 4); }
+
+/* A number that may be larger than all before it (even: by how much) or not (odd: itself). All ones,
+ * which stands for no data, counts as the smallest. */
+static void table_number(struct table *t, uint32_t row, uint32_t *largest)
+{
+	if (row > t->size - 4 || t->used > t->size - 4) {
+		t->failed = 1;
+		return;
+	}
+	unsigned char *number = t->rows + row, *column = t->columns + t->used;
+	uint32_t v;
+	t->used += 4;
+	if (t->packing) {
+		v = table_get(number) + 1;
+		table_put(column, v > *largest ? (v - *largest) << 1 : v << 1 | 1);
+	} else {
+		v = table_get(column);
+		v = v & 1 ? v >> 1 : *largest + (v >> 1);
+		table_put(number, v - 1);
+	}
+	if (v > *largest)
+		*largest = v;
+}
+
+/* Bytes of the pc table at a place: pairs of numbers of variable length, of which the first is 0 only in the
+ * pair that begins the table and in the half one that ends it. */
+static uint32_t table_pcs(const struct table *t, uint32_t place)
+{
+	uint32_t at = place, zero;
+
+	do {
+		zero = at > place && at < t->pcs_size && !t->pcs[at];
+		while (at < t->pcs_size && t->pcs[at] & 0x80)
+			at++;
+		at++;
+		if (zero)
+			break;
+		while (at < t->pcs_size && t->pcs[at] & 0x80)
+			at++;
+		at++;
+	} while (at < t->pcs_size);
+	return at - place;
+}
+
+/* The place of a pc table: most often it is the one behind the last one that was new, and then there is nothing to say. */
+static void table_place(struct table *t, uint32_t row, uint32_t *next)
+{
+	if (row > t->size - 4 || t->used > t->size - 4) {
+		t->failed = 1;
+		return;
+	}
+	unsigned char *number = t->rows + row, *column = t->columns + t->used;
+	uint32_t v;
+	t->used += 4;
+	if (t->packing) {
+		v = table_get(number);
+		table_put(column, v >= *next ? (v - *next) << 1 : v << 1 | 1);
+	} else {
+		v = table_get(column);
+		v = v & 1 ? v >> 1 : *next + (v >> 1);
+		table_put(number, v);
+	}
+	if (v >= *next)
+		*next = v + table_pcs(t, v);
+}
+
+static uint32_t table_align(const struct table *t, uint32_t at) { return (at + t->alignment - 1) & -t->alignment; }
+
+/* Bytes as they are. */
+static void table_bytes(struct table *t, uint32_t row, uint32_t size)
+{
+	if (row > t->size - size || t->used > t->size - size) {
+		t->failed = 1;
+		return;
+	}
+	if (t->packing)
+		memcpy(t->columns + t->used, t->rows + row, size);
+	else
+		memcpy(t->rows + row, t->columns + t->used, size);
+	t->used += size;
+}
+
+/* The records' sizes stand in two of their bytes, so these come first. */
+static void table_walk(struct table *t)
+{
+	uint32_t at = table_align(t, t->functions * 8 + 4), largest = 0;
+	uint32_t data[MAX_COLUMNS] = {0};
+	uint32_t i, k;
+
+	/* Which records there are, and where. */
+	for (i = 0; i < t->functions; i++) {
+		if (at > t->size - RECORD || t->used > t->size - 8) {
+			t->failed = 1;
+			return;
+		}
+		unsigned char *counts = t->columns + t->used;
+		t->used += 2;
+		if (t->packing) {
+			if (table_get(t->rows + i * 8 + 4) != at) {
+				t->failed = 1;
+				return;
+			}
+			counts[0] = t->rows[at + 28];
+			counts[1] = t->rows[at + 43];
+		} else {
+			t->rows[at + 28] = counts[0];
+			t->rows[at + 43] = counts[1];
+			table_put(t->rows + i * 8 + 4, at);
+		}
+		at = table_align(t, at + RECORD + 4 * (counts[0] + counts[1]));
+	}
+	for (i = 0; i <= t->functions; i++)
+		table_number(t, i * 8, &largest);
+
+	/* The rest of each record, one column after the other. The first word is the functions' first
+	 * instruction again. */
+	for (k = 1; k < 11; k++) {
+		if (k == 4 || k == 7)
+			continue;
+		for (i = 0, largest = 0; i < t->functions && !t->failed; i++) {
+			at = table_get(t->rows + i * 8 + 4);
+			if (k == 1 || k == 5 || k == 6)
+				table_number(t, at + 4 * k, &largest);
+			else
+				table_bytes(t, at + 4 * k, k < 10 ? 4 : 3);
+			if (!t->packing)
+				table_put(t->rows + at, table_get(t->rows + i * 8));
+		}
+	}
+	/* Where the pc tables are, each kind for itself, as they follow one another; then each kind of data. */
+	for (i = 0, largest = 1; i < t->functions && !t->failed; i++)
+		table_place(t, table_get(t->rows + i * 8 + 4) + 16, &largest);
+	for (k = 0; k < MAX_COLUMNS; k++) {
+		for (i = 0; i < t->functions && !t->failed; i++) {
+			at = table_get(t->rows + i * 8 + 4);
+			if (k < t->rows[at + 28])
+				table_place(t, at + RECORD + 4 * k, &largest);
+		}
+	}
+	for (k = 0; k < MAX_COLUMNS; k++) {
+		for (i = 0; i < t->functions && !t->failed; i++) {
+			at = table_get(t->rows + i * 8 + 4);
+			if (k < t->rows[at + 43])
+				table_number(t, at + RECORD + 4 * (t->rows[at + 28] + k), &data[k]);
+		}
+	}
+}
+
+#endif

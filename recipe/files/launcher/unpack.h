@@ -1,0 +1,89 @@
+/* Unpacking, in the launcher, and in the packer, which tries what it made. */
+#ifndef UNPACK_H
+#define UNPACK_H
+
+#include "Bra.h"
+#include "LzmaDec.h"
+
+#include "code.h"
+#include "format.h"
+#include "table.h"
+
+/* More than this LZMA does not need with lc and lp of at most 4 together. */
+enum { STATE = (1984 + (0x300 << 4)) * sizeof(CLzmaProb) };
+
+static void *state_allocate(ISzAllocPtr p, size_t size)
+{
+	static unsigned char state[STATE] __attribute__((aligned(16)));
+	(void)p;
+	return size <= sizeof(state) ? state : NULL;
+}
+
+static void state_release(ISzAllocPtr p, void *address)
+{
+	(void)p;
+	(void)address;
+}
+
+/* How many bytes of memory a part needs while it is unpacked. */
+static uint32_t spare_size(const struct part *p) { return p->filter == FILTER_TABLE ? p->size : 4 * p->constants; }
+
+/* Says whether a part could be put where it belongs in the program's bytes. */
+static int unpack_part(const struct part *p, const unsigned char *packed, unsigned char *program, uint32_t program_size,
+		       uint32_t pointer_size, unsigned char *spare)
+{
+	static const ISzAlloc allocator = {state_allocate, state_release};
+	unsigned char *place = program + p->place, *to = p->filter == FILTER_TABLE ? spare : place;
+	unsigned char properties[LZMA_PROPS_SIZE] = {p->properties};
+	SizeT size = p->size, used = p->packed;
+	struct code code = {.bytes = place, .size = p->size, .place = p->place, .table = program + p->other,
+			    .functions = p->functions, .constants = p->constants, .spare = spare};
+	ELzmaStatus status;
+
+	memcpy(properties + 1, &program_size, 4); /* the dictionary is what was unpacked */
+	if (LzmaDecode(to, &size, packed, &used, properties, sizeof(properties), LZMA_FINISH_ANY, &status, &allocator) != SZ_OK ||
+	    size != p->size)
+		return 0;
+	switch (p->filter) {
+	case FILTER_NONE:
+		return 1;
+	case FILTER_TABLE: {
+		struct table t = {.rows = place, .size = p->size, .functions = p->functions, .alignment = pointer_size,
+				  .pcs = program + p->other, .pcs_size = p->place - p->other, .columns = spare};
+		table_walk(&t);
+		return !t.failed;
+	}
+#if defined(PACKER) || defined(__x86_64__)
+	case FILTER_X86: {
+		UInt32 state = Z7_BRANCH_CONV_ST_X86_STATE_INIT_VAL;
+		z7_BranchConvSt_X86_Dec(place, p->size, p->place, &state);
+		return 1;
+	}
+	case FILTER_GO_X86:
+		code_x86(&code);
+		return !code.failed;
+#endif
+#if defined(PACKER) || defined(__aarch64__)
+	case FILTER_ARM64:
+		z7_BranchConv_ARM64_Dec(place, p->size, p->place);
+		return 1;
+	case FILTER_GO_ARM64:
+		code_arm64(&code);
+		return !code.failed;
+#endif
+#if defined(PACKER) || defined(__arm__)
+	case FILTER_ARM:
+		z7_BranchConv_ARM_Dec(place, p->size, p->place);
+		return 1;
+	case FILTER_THUMB:
+		z7_BranchConv_ARMT_Dec(place, p->size, p->place);
+		return 1;
+	case FILTER_GO_ARM:
+		code_arm(&code);
+		return !code.failed;
+#endif
+	}
+	return 0;
+}
+
+#endif

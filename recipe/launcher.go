@@ -1,0 +1,57 @@
+package recipe
+
+import (
+	"embed"
+	"strings"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+//go:embed files/launcher
+var launcherFiles embed.FS
+
+// SevenZipSource is the stage that downloads 7-Zip's source, as Debian has it, and checks it against
+// its sha256.
+func SevenZipSource() Stage {
+	s := Stage{
+		Name: "7zip-source", Base: BaseDebian, Packages: toolPackages, Network: true,
+		Output: "7zip.tar",
+	}
+	packed := s.Output + ".xz"
+	s.Steps = [][]string{
+		download(packed, "7-Zip "+SevenZipVersion, SevenZipChecksum, "",
+			"pool/main/7/7zip/7zip_"+SevenZipVersion+".orig.tar.xz"),
+		// apt reads all kinds of packages by itself: no further tool is needed.
+		shell(`/usr/lib/apt/apt-helper cat-file "$1" >"$2"`, packed, OutDir+"/"+s.Output),
+	}
+	return s
+}
+
+// launcher completes the stage s, which packs the program that stands at the path program: it
+// makes a static program for the target that has the packed one in it, unpacks it into memory and
+// executes it. What is unpacked has the given name.
+func launcher(s Stage, t platform.Target, program, name string) Stage {
+	source := SevenZipSource()
+	s.Packages, s.Architectures = compilerPackages(t), []string{t.Debian}
+	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source})
+	s.Files = texts(launcherFiles, "files/launcher", "")
+	cflags := append(muslFlags(t), "-Os", "-ffunction-sections", "-fdata-sections",
+		"-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-DZ7_LZMA_SIZE_OPT", "-DZ7_EXTRACT_ONLY")
+	s.Steps = [][]string{
+		{"tar", "-xf", InDir + "/" + source.Output, "C"},
+		{"gcc", "-O2", "-IC", "-DZ7_ST", oneCRCTable, "-o", "pack", InDir + "/pack.c",
+			"C/LzmaDec.c", "C/LzmaEnc.c", "C/LzFind.c", "C/Bra.c", "C/Bra86.c", "C/Alloc.c", "C/7zCrc.c", "C/CpuArch.c"},
+		{"./pack", program, "payload"},
+		shell(`
+			build=$(sha256sum payload | cut -c 1-16)
+			"$1-gcc" $2 "-DPROGRAM=\"$3\"" "-DBUILD=\"$build\"" "$4" -IC -I. -static -o launcher \
+				"$5/launcher.c" "$5/payload.S" C/LzmaDec.c C/Bra.c C/Bra86.c C/7zCrc.c \
+				-Wl,--gc-sections -Wl,-z,norelro -Wl,-z,noseparate-code -Wl,--build-id=none -s
+			cp launcher "$6"`,
+			t.MuslTriple(), strings.Join(cflags, " "), name, oneCRCTable, InDir, OutDir+"/"+s.Output),
+	}
+	return s
+}
+
+// oneCRCTable chooses the smallest of 7-Zip's ways to calculate a checksum.
+const oneCRCTable = "-DZ7_CRC_NUM_TABLES=1"
