@@ -43,6 +43,9 @@ func TestWithNoEnvironmentTheDaemonWaitsForUp(t *testing.T) {
 		t.Errorf("the health check says %q of a daemon that hangs", out)
 	}
 	c.signal(syscall.SIGCONT)
+	if out := c.must("ps | grep '[ ]Z' || true"); out != "" {
+		t.Errorf("processes that nobody takes care of are left:\n%s", out)
+	}
 	if code := c.stop(); code != 0 {
 		t.Errorf("the container ends with %d", code)
 	}

@@ -171,6 +171,7 @@ type peer struct {
 	ID, HostName, DNSName, CurAddr, Relay string
 	TailscaleIPs                          []string
 	PrimaryRoutes                         []string
+	Online                                bool
 }
 
 func (c *container) status() status {

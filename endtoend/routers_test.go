@@ -66,9 +66,11 @@ func TestTwoRouters(t *testing.T) {
 		if got := first.must("nslookup " + name); !strings.Contains(got, "100.100.100.100") || !strings.Contains(got, want) {
 			t.Errorf("the router's own resolver says\n%s", got)
 		}
-		// A host of the site asks through the router.
-		if got := lookup(t, one.host, name); got != want {
-			t.Errorf("100.100.100.100 tells a host that %s is %s; want %s", name, got, want)
+		// A host of the site asks through the router, and so does RouterOS itself.
+		for _, asking := range []namespace{one.host, one.gateway} {
+			if got := lookup(t, asking, name); got != want {
+				t.Errorf("100.100.100.100 tells %s that %s is %s; want %s", asking.name, name, got, want)
+			}
 		}
 	})
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// commandTable has the arguments of the commands that the scripts use, as RouterOS 7.21.5, 7.22.3,
+// commandTable has the arguments of the commands that the scripts and docs/usage.md use, as RouterOS 7.21.5, 7.22.3,
 // 7.23 and 7.24 (with the container package, on CHR) tell them through /console/inspect. A number
 // behind an argument is the 7.x release that brought it. Arguments that no script should use are
 // left out.
@@ -28,12 +28,15 @@ var commandTable = map[string]string{
 	"/ip/address/add":            "address comment disabled interface netmask network",
 	"/ip/dns/static/add":         "address comment disabled forward-to match-subdomain name regexp ttl type",
 	"/ip/firewall/filter/add":    "action chain comment disabled dst-address in-interface in-interface-list out-interface out-interface-list place-before src-address",
-	"/ip/firewall/nat/add":       "action chain comment disabled dst-address in-interface out-interface out-interface-list place-before src-address",
+	"/ip/firewall/mangle/add":    "action chain comment disabled in-interface new-mss out-interface passthrough protocol tcp-flags tcp-mss",
+	"/ip/firewall/nat/add":       "action chain comment disabled dst-address dst-port in-interface in-interface-list out-interface out-interface-list place-before protocol src-address to-addresses to-ports",
 	"/ip/route/add":              "comment disabled distance dst-address gateway",
 	"/ipv6/address/add":          "address advertise comment disabled interface",
 	"/ipv6/firewall/filter/add":  "action chain comment disabled dst-address in-interface in-interface-list out-interface out-interface-list place-before src-address",
 	"/ipv6/firewall/nat/add":     "action chain comment disabled dst-address in-interface out-interface out-interface-list place-before src-address",
 	"/ipv6/route/add":            "comment disabled distance dst-address gateway",
+	"/system/logging/action/add": "memory-lines name target",
+	"/system/logging/add":        "action disabled topics",
 	"/system/scheduler/add":      "comment disabled interval name on-event policy start-date start-time",
 	"/tool/fetch":                "as-value check-certificate http-header-field http-method output password url user",
 }

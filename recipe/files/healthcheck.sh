@@ -1,8 +1,17 @@
 #!/bin/sh
 # Prints the daemon's state and succeeds when that is Running. It asks the daemon itself: each start
 # of the command line tool would unpack the whole binary.
-reply=$(printf 'GET /localapi/v0/status?peers=false HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n' |
-	timeout 10 nc "local:${TS_SOCKET:-/var/run/tailscale/tailscaled.sock}" 2>&1)
+# Each process here is waited for: the daemon, as process 1, takes care of none that is left to it, as
+# "timeout" leaves one.
+reply=$(
+	printf 'GET /localapi/v0/status?peers=false HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n' |
+		nc "local:${TS_SOCKET:-/var/run/tailscale/tailscaled.sock}" 2>&1 &
+	asking=$!
+	sleep 10 >/dev/null &
+	wait -n
+	kill $asking $! 2>/dev/null
+	wait
+)
 state=${reply#*'"BackendState":'*'"'}
 case $state in
 "$reply") echo "tailscaled does not answer: $reply" >&2; exit 1 ;;

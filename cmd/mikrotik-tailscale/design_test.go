@@ -1,0 +1,57 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/driver"
+)
+
+// docs/design.md gives a reason for each feature that is left out, and for no other.
+func TestTheDesignTellsWhyFeaturesAreLeftOut(t *testing.T) {
+	require(t, driver.Tools()...)
+	var out, log bytes.Buffer
+	if code := run(t.Context(), []string{"features", "--json"}, &out, &log); code != 0 {
+		t.Fatalf("exit code %d:\n%s%s", code, out.String(), log.String())
+	}
+	var list struct {
+		Features []struct {
+			Name  string
+			Built bool
+		}
+	}
+	if err := json.Unmarshal(out.Bytes(), &list); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "| left out | why |\n|---|---|\n")
+	table, _, found := strings.Cut(table, "\n\n")
+	if !found {
+		t.Fatal("docs/design.md has no table of what is left out")
+	}
+	told := map[string]bool{}
+	for row := range strings.Lines(table) {
+		for _, name := range regexp.MustCompile("`([a-z0-9_]+)`").FindAllStringSubmatch(strings.Split(row, "|")[1], -1) {
+			told[name[1]] = true
+		}
+	}
+	for _, f := range list.Features {
+		switch {
+		case !f.Built && !told[f.Name]:
+			t.Errorf("docs/design.md does not say why %s is left out", f.Name)
+		case f.Built && told[f.Name]:
+			t.Errorf("docs/design.md says why %s is left out, and it is not", f.Name)
+		}
+		delete(told, f.Name)
+	}
+	for name := range told {
+		t.Errorf("docs/design.md tells of the feature %s, which there is not", name)
+	}
+}
