@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,23 +64,24 @@ var (
 	images   = map[string]image{}
 )
 
-// builtImage gives the image that the command builds for a platform.
-func builtImage(t testing.TB, arch string) image {
+// builtImage gives the image that the command builds for a platform, with further flags if any.
+func builtImage(t testing.TB, arch string, flags ...string) image {
 	t.Helper()
 	imagesMu.Lock()
 	defer imagesMu.Unlock()
-	if i, ok := images[arch]; ok {
+	name := strings.Join(append([]string{arch}, flags...), "")
+	if i, ok := images[name]; ok {
 		return i
 	}
 	target, err := platform.Parse(arch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(scratch, arch)
+	dir := filepath.Join(scratch, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "go", "run", "../cmd/mikrotik-tailscale", "build", "--arch", arch, "--output", dir)
+	command(t, "go", append([]string{"run", "../cmd/mikrotik-tailscale", "build", "--arch", arch, "--output", dir}, flags...)...)
 	img, err := tarball.ImageFromPath(filepath.Join(dir, assembly.TarballName(target)), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +99,7 @@ func builtImage(t testing.TB, arch string) image {
 	if out, err := extract.CombinedOutput(); err != nil {
 		t.Fatalf("unpacking the image: %v\n%s", err, out)
 	}
-	images[arch] = i
+	images[name] = i
 	return i
 }
 
