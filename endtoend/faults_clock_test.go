@@ -119,4 +119,7 @@ func TestAClockThatIsWrongAtBoot(t *testing.T) {
 	cert.Store(a.from(time.Now().AddDate(0, -1, 0)))
 	c.running()
 	eventually(t, "the routes are there", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
+	if strings.Contains(c.log(), "do not get to tailscale0") {
+		t.Error("the entrypoint misses routes before the router is logged in")
+	}
 }

@@ -78,6 +78,8 @@ func TestOutOfMemory(t *testing.T) {
 		r.site.host.command("iperf3", "--client", two.lan4, "--time", "5", "--parallel", "4", direction)
 	}
 	r.same()
+	for _,f:=range []string{"memory.max_usage_in_bytes","memory.failcnt","memory.stat"} { b,_:=os.ReadFile(filepath.Join(group.dir,f)); t.Logf("%s %s",f,b) }
+	t.Log(r.memory())
 	if got := group.kills(); got != 0 {
 		t.Fatalf("the kernel killed %d processes", got)
 	}

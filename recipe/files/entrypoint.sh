@@ -64,7 +64,7 @@ spare() {
 # rules that lead to that table have no effect, and keeps them as they are there. The exit node's
 # default route stays out: without rules it would catch the daemon's own packets.
 mend() {
-	case $(ip "-$1" addr show dev tailscale0 2>/dev/null) in *inet*) ;; *) return ;; esac
+	case $(ip "-$1" addr show dev tailscale0 scope global 2>/dev/null) in *inet*) ;; *) return ;; esac
 	case $mended,$(ip "-$1" route get "$3" 2>/dev/null) in
 	*"$1"*,*) ;;
 	*,*" tailscale0 "*) return ;;
