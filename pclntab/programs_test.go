@@ -28,7 +28,24 @@ var toolchains = []string{"go" + recipe.GoVersion, "go1.27.3"}
 const unknownToolchain = "go1.25.5"
 
 // asTailscale is how the recipe compiles: nothing is inlined, and there are no symbols.
-var asTailscale = []string{"-gcflags=all=-l", "-ldflags=-s -w"}
+var asTailscale = []string{"-trimpath", "-gcflags=all=-l", "-ldflags=-s -w"}
+
+// eachWay does something for each platform and toolchain, with a program that is compiled as Tailscale is, and with
+// one that has inlined calls. What is alike on all platforms is left out where an emulator makes it slow.
+func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platform.Target, flags []string)) {
+	for i, toolchain := range toolchains {
+		for _, target := range platform.All() {
+			for how, flags := range map[string][]string{"as Tailscale": asTailscale, "inlined": nil} {
+				if emulated(target) && i > 0 && flags == nil {
+					continue
+				}
+				t.Run(toolchain+"/"+target.Name+"/"+how, func(t *testing.T) { do(t, toolchain, target, flags) })
+			}
+		}
+	}
+}
+
+func emulated(target platform.Target) bool { return target.Architecture != runtime.GOARCH }
 
 // emulators run what this machine's processor does not.
 var emulators = map[string][]string{
@@ -42,7 +59,7 @@ var emulators = map[string][]string{
 func command(t *testing.T, target platform.Target, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	argv := append([]string{program}, args...)
-	if target.Architecture != runtime.GOARCH {
+	if emulated(target) {
 		emulator := emulators[target.Name]
 		require(t, driver.Tool{Command: emulator[0], Package: "qemu-user-static"})
 		argv = append(append([]string{}, emulator...), argv...)

@@ -21,10 +21,10 @@ import (
 
 const system = "GOTRACEBACK=system"
 
-// crashes are those of the test program, with the exit code.
-var crashes = map[string]int{
-	"panic": 2, "inlined": 2, "repanic": 2, "nilmap": 2, "nilptr": 2, "nilmethod": 2, "generic": 2, "goroutine": 2, "method": 2,
-	"index": 2, "overflow": 2, "deadlock": 2, "goexit": 2, "throw": 2, "fault": 2, "abort": 2, "quit": 2, "logged": 2,
+// crashes are those of the test program.
+var crashes = []string{
+	"panic", "inlined", "repanic", "nilmap", "nilptr", "nilmethod", "generic", "goroutine", "method",
+	"index", "overflow", "deadlock", "goexit", "throw", "fault", "abort", "quit", "logged",
 }
 
 // call is one call of a crash.
@@ -81,31 +81,24 @@ func TestSymbolizedCrashTellsWhatTheProgramTells(t *testing.T) {
 	if passedBefore(t) {
 		return
 	}
-	for _, toolchain := range toolchains {
-		for _, target := range platform.All() {
-			for how, flags := range map[string][]string{"as Tailscale": asTailscale, "inlined": nil, "trimmed": {"-trimpath"}} {
-				t.Run(toolchain+"/"+target.Name+"/"+how, func(t *testing.T) {
-					t.Parallel()
-					program := build(t, toolchain, target, "program", flags...)
-					stripped, symbols := strip(t, program), symbolsOf(t, program)
-					for crash, want := range crashes {
-						whole, wholeCode := run(t, command(t, target, program, crash), system)
-						bare, bareCode := run(t, command(t, target, stripped, crash), system)
-						if wholeCode != want || bareCode != want {
-							t.Errorf("%s: exit codes %d and %d, want %d\n%s", crash, wholeCode, bareCode, want, bare)
-							continue
-						}
-						expected, got := stacks(whole), stacks(symbolize(t, symbols, bare))
-						if len(expected) == 0 || len(expected[0]) == 0 || len(got) == 0 {
-							t.Errorf("%s: there are no calls:\n%s\n%s", crash, whole, bare)
-							continue
-						}
-						compareCalls(t, crash, got[0], expected[0])
-					}
-				})
+	eachWay(t, func(t *testing.T, toolchain string, target platform.Target, flags []string) {
+		program := build(t, toolchain, target, "program", flags...)
+		stripped, symbols := strip(t, program), symbolsOf(t, program)
+		for _, crash := range crashes {
+			whole, wholeCode := run(t, command(t, target, program, crash), system)
+			bare, bareCode := run(t, command(t, target, stripped, crash), system)
+			if wholeCode != 2 || bareCode != 2 {
+				t.Errorf("%s: exit codes %d and %d, want 2\n%s", crash, wholeCode, bareCode, bare)
+				continue
 			}
+			expected, got := stacks(whole), stacks(symbolize(t, symbols, bare))
+			if len(expected) == 0 || len(expected[0]) == 0 || len(got) == 0 {
+				t.Errorf("%s: there are no calls:\n%s\n%s", crash, whole, bare)
+				continue
+			}
+			compareCalls(t, crash, got[0], expected[0])
 		}
-	}
+	})
 }
 
 // compareCalls wants calls to be the same. Of who created a goroutine several may be named, with the right one.
@@ -160,7 +153,7 @@ func TestEveryGoroutineIsSymbolized(t *testing.T) {
 	for how, flags := range map[string][]string{"as Tailscale": asTailscale, "inlined": nil} {
 		program := build(t, toolchains[0], native(t), "program", flags...)
 		symbols := symbolsOf(t, program)
-		for crash := range crashes {
+		for _, crash := range crashes {
 			if crash == "logged" {
 				continue // its lines begin otherwise
 			}

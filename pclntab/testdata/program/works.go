@@ -165,10 +165,10 @@ func growingStacks() error {
 	defer close(stop)
 	var group sync.WaitGroup
 	var wrong atomic.Int64
-	for i := range 50 {
+	for i := range 20 {
 		group.Go(func() {
 			v := i
-			if got := grow(&v, 2000); got != i+2000 {
+			if got := grow(&v, 1000); got != i+1000 {
 				wrong.Add(1)
 			}
 		})
@@ -215,12 +215,13 @@ func (n *node) count() int {
 
 // collecting collects memory while many goroutines make and drop it.
 func collecting() error {
+	const many = 80
 	defer debug.SetGCPercent(debug.SetGCPercent(5))
-	results := make(chan error, 300)
-	for i := range 300 {
+	results := make(chan error, many)
+	for i := range many {
 		go func() {
 			m := map[string]*node{}
-			for j := range 20 {
+			for j := range 10 {
 				m[fmt.Sprint(i, j)] = tree(5)
 				if j%5 == 0 {
 					runtime.Gosched()
@@ -230,14 +231,14 @@ func collecting() error {
 			for _, n := range m {
 				sum += n.count()
 			}
-			if sum != 20*32 {
+			if sum != 10*32 {
 				results <- fmt.Errorf("%d leaves", sum)
 				return
 			}
 			results <- nil
 		}()
 	}
-	for range 300 {
+	for range many {
 		if err := <-results; err != nil {
 			return err
 		}
