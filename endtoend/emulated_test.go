@@ -22,7 +22,8 @@ var emulators = map[string]emulator{
 
 // The ARM images log in on emulated processors. They do so with networking in user space, as an
 // emulator knows too little of what the kernel's part takes. The emulator is registered in a user
-// namespace, for the container alone, which therefore has a network of its own as well.
+// namespace, for the container alone, which therefore has a network of its own as well. It gets
+// programs as open files (O), since one that was unpacked in memory has no path, and by their own names (P).
 func TestArmImagesLogIn(t *testing.T) {
 	for arch, e := range emulators {
 		t.Run(arch, func(t *testing.T) {
@@ -31,7 +32,7 @@ func TestArmImagesLogIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			register := fmt.Sprintf(`mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-				printf '%%s' ':router:M::\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:%s:F' >/proc/sys/fs/binfmt_misc/register
+				printf '%%s' ':router:M::\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:%s:OPF' >/proc/sys/fs/binfmt_misc/register
 				ip link set lo up
 				ip link add veth-tailnet type veth peer name other
 				ip link set other up
