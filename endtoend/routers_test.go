@@ -164,7 +164,7 @@ func keptSecret(t *testing.T, key string, c *container) {
 			}
 		}
 	}
-	if out, _ := c.sh("grep -rlF '" + key + "' / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev 2>/dev/null || find / -xdev -type f -exec grep -lF '" + key + "' {} +"); out != "" {
+	if out, _ := c.sh("grep -rlF '" + key + "' / --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev 2>/dev/null || find / -xdev -type f -exec grep -slF '" + key + "' {} +"); out != "" {
 		t.Errorf("the key is in the files\n%s", out)
 	}
 }

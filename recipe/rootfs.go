@@ -43,7 +43,6 @@ const BaseFiles = "base files"
 const (
 	binaryPath      = "usr/local/bin/tailscaled"
 	stateDir        = "/var/lib/tailscale"
-	runDir          = "/var/run/tailscale"
 	certificatePath = "etc/ssl/certs/ca-certificates.crt"
 	searchPath      = "/usr/local/bin:/bin"
 )
@@ -62,6 +61,8 @@ func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
 		{Path: "bin/busybox", Stage: &packedBusybox, Program: &busybox, Executable: true},
 		{Path: "etc/passwd", Text: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
 		{Path: "etc/group", Text: "root:x:0:\nnogroup:x:65534:\n"},
+		// Where the root file system is read-only, one file system in memory, at /run, is enough.
+		{Path: "var/run", Link: "../run"},
 	}
 	if c.Certificates == CertificatesFile {
 		certificates := Certificates()
@@ -70,7 +71,7 @@ func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
 	for _, applet := range c.Applets.Names() {
 		entries = append(entries, Entry{Path: "bin/" + applet, Link: "busybox"})
 	}
-	for _, dir := range []string{"dev", "proc", "root", "run", "sys", "tmp", stateDir[1:], runDir[1:]} {
+	for _, dir := range []string{"dev", "proc", "root", "run", "sys", "tmp", stateDir[1:]} {
 		entries = append(entries, Entry{Path: dir})
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Path, b.Path) })

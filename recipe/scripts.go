@@ -25,7 +25,7 @@ const (
 )
 
 // scriptApplets are what the scripts run by name; all else in them is built into the shell.
-var scriptApplets = []string{"ash", "ip", "mkdir", "mknod", "nc", "rm", "sed", "sh", "sleep"}
+var scriptApplets = []string{"ash", "cat", "cp", "date", "flock", "ip", "mkdir", "mknod", "mv", "nc", "rm", "sed", "sh", "sleep", "sync"}
 
 // missingApplets says what a list lacks to start the image.
 func missingApplets(list applets.List) error {

@@ -5,7 +5,7 @@
 #   entrypoint                     start the daemon, as docs/usage.md describes
 #   entrypoint --ARGUMENT...       the same, with further arguments for the daemon
 #   entrypoint PROGRAM ARGUMENT... run another program
-#   entrypoint login               the helper: log in, then look after the routes
+#   entrypoint login               the helper: log in, then look after the routes and the copy of the state
 #
 # Comment lines are left out of the image. /proc/self/exe is of no use in packed programs, so every
 # command here is either built into ash or found by the search path; scriptApplets in scripts.go lists the latter.
@@ -23,6 +23,42 @@ enabled() {
 	esac
 	say "$1=$value is neither true nor false; it counts as $2"
 	[ "$2" = true ]
+}
+
+# whole FILE tells a state that the daemon wrote from one that was cut short, is empty or is not its:
+# braces around lines of a name and base64, each.
+whole() {
+	[ "$(sed '/^  "[^"]*": "[A-Za-z0-9+/]*=*",\{0,1\}$/d' "$1" 2>/dev/null)" = "{
+}" ] || [ "$(cat "$1" 2>/dev/null)" = "{}" ]
+}
+
+# repair puts the last good copy in the place of a damaged state, which would be the end of the
+# router's identity: the daemon goes on without it, as another node. A missing state is no damage.
+# Moving the copy takes no room.
+repair() {
+	[ -e "$saved" ] && ! whole "$saved" || return
+	if whole "$saved.good"; then
+		mv -f "$saved.good" "$saved" && say "$saved was damaged: its last good copy takes its place"
+		return
+	fi
+	# It may be whole in a way that only the daemon knows.
+	case $(cat "$saved") in '{'*'}') return ;; esac
+	mv -f "$saved" "$saved.bad" && say "$saved is damaged, and there is no good copy of it: the router has to log in anew; the damaged one is $saved.bad"
+}
+
+# spare keeps a copy of the state with which the router is logged in. The flash is written to only
+# when the state has changed.
+spare() {
+	local now
+	now=$(cat "$saved" 2>/dev/null)
+	[ "$now" != "$copied" ] && whole "$saved" && healthcheck >/dev/null 2>&1 || return
+	if cp "$saved" "$saved.tmp" && sync "$saved.tmp" && mv -f "$saved.tmp" "$saved.good"; then
+		copied=$now short=
+		return
+	fi
+	rm -f "$saved.tmp"
+	[ "$short" ] || say "the state in $saved cannot be copied: look for room on its volume"
+	short=yes
 }
 
 # mend FAMILY TAILNET ADDRESS puts the routes of Tailscale's own table into the main one where the
@@ -112,16 +148,21 @@ login() {
 tun=tailscale0
 ! enabled TS_USERSPACE false || tun=
 socket=${TS_SOCKET:-/var/run/tailscale/tailscaled.sock}
+dir=${TS_STATE_DIR:-/var/lib/tailscale}
+saved=$dir/tailscaled.state
 
 if [ "${1-}" = login ]; then
 	read -r key
 	set -- ${TS_ACCEPT_DNS:+"--accept-dns=$TS_ACCEPT_DNS"} ${TS_ROUTES+"--advertise-routes=$TS_ROUTES"} ${TS_HOSTNAME:+"--hostname=$TS_HOSTNAME"}
 	[ -z "$*$key${TS_EXTRA_ARGS-}${TS_LOGIN_SERVER-}" ] || login "$@"
-	mended=
+	mended= short= copied=$(cat "$saved.good" 2>/dev/null)
 	# Ends with the daemon also where they have no process namespace of their own.
-	while [ "$tun" ] && kill -0 $PPID; do
-		mend 4 100.64.0.0/10 100.100.100.100
-		mend 6 fd7a:115c:a1e0::/48 fd7a:115c:a1e0::53
+	while kill -0 $PPID; do
+		spare
+		if [ "$tun" ]; then
+			mend 4 100.64.0.0/10 100.100.100.100
+			mend 6 fd7a:115c:a1e0::/48 fd7a:115c:a1e0::53
+		fi
 		sleep 30
 	done
 	exit
@@ -135,10 +176,26 @@ esac
 # Process 1 gets no signal that it does not ask for.
 trap exit TERM
 
-state=${TS_STATE_DIR:-/var/lib/tailscale}
-mkdir -p "$state" "${socket%/*}"
-# One may be left of a daemon that was killed.
-rm -f "$socket"
+[ "$(date +%Y)" -ge 2024 ] || say "the clock says $(date): until it is set, no certificate is valid, and the router cannot log in"
+
+mkdir -p "$dir" "${socket%/*}"
+# The daemon inherits the lock and has it for as long as it lives. It is on the folder itself, so that
+# no file is written. Without TERM's trap in a pause, a container that waits could not be stopped.
+exec 9<"$dir"
+waits=
+until why=$(flock -n 9 2>&1); do
+	[ -z "$why" ] || { say "no lock on $dir, which no other container may use: $why"; break; }
+	[ "$waits" ] || say "another container uses the state in $dir: waiting until it has stopped"
+	waits=yes
+	sleep 2
+done
+repair
+# What writes leave that were killed.
+(set +f; rm -f "$saved".tmp* "$dir"/derpmap.cached.json.tmp*)
+if [ -e "$socket" ]; then
+	say "the daemon did not stop by itself the last time: it was killed, perhaps for want of memory, or the power failed"
+	rm -f "$socket"
+fi
 if [ "$tun" ]; then
 	[ -c /dev/net/tun ] || { mkdir -p /dev/net && mknod -m 600 /dev/net/tun c 10 200; }
 	if ! { true <>/dev/net/tun; } 2>/dev/null; then
@@ -160,7 +217,7 @@ fi
 export GOMEMLIMIT="${GOMEMLIMIT-48MiB}" GOGC="${GOGC-50}"
 key=${TS_AUTHKEY:-${TS_AUTH_KEY-}}
 unset TS_AUTHKEY TS_AUTH_KEY
-"$0" login <<-EOF &
+"$0" login 9<&- <<-EOF &
 	$key
 EOF
-exec tailscaled --no-logs-no-support "--tun=${tun:-userspace-networking}" "--statedir=$state" "--socket=$socket" ${TS_TAILSCALED_EXTRA_ARGS-} "$@"
+exec tailscaled --no-logs-no-support "--tun=${tun:-userspace-networking}" "--statedir=$dir" "--socket=$socket" ${TS_TAILSCALED_EXTRA_ARGS-} "$@"
