@@ -74,10 +74,7 @@ func measure(b *testing.B, i image) figures {
 	first.running()
 	f.ready = time.Since(began)
 
-	eventually(b, "the entrypoint is done", func() bool {
-		out, _ := first.sh("ps | grep -c '[t]ailscale --socket'")
-		return out == "0\n"
-	})
+	eventually(b, "the entrypoint is done", func() bool { return !first.runs("tailscale --socket") })
 	reach(b, first, one, two)
 	const times = 5
 	began = time.Now()

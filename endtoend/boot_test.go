@@ -148,8 +148,7 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 	w.control.stop()
 	c = startContainer(t, o)
 	eventually(t, "the entrypoint is done with a control server that is away", func() bool {
-		out, _ := c.sh("ps | grep -c 'entrypoint login$'; ps | grep -c '[t]ailscale --socket'")
-		return out == "1\n0\n"
+		return c.runs("/bin/sh /usr/local/bin/entrypoint login") && !c.runs("tailscale --socket")
 	})
 	w.control.start()
 	c.running()

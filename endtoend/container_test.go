@@ -198,6 +198,34 @@ func (c *container) signal(s syscall.Signal) {
 	}
 }
 
+// processes are the folders of the container's processes in this machine's /proc.
+func (c *container) processes() (all []string) {
+	c.t.Helper()
+	ours, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.init))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	folders, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, f := range folders {
+		if its, err := os.Readlink(f + "/ns/pid"); err == nil && its == ours {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// runs tells whether the command line of a process of the container begins with a text.
+func (c *container) runs(text string) bool {
+	c.t.Helper()
+	return slices.ContainsFunc(c.processes(), func(p string) bool {
+		line, _ := os.ReadFile(p + "/cmdline")
+		return strings.HasPrefix(strings.ReplaceAll(string(line), "\x00", " "), text)
+	})
+}
+
 // size is what the image's files take.
 func (i image) size(t testing.TB) int64 {
 	t.Helper()

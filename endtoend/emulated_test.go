@@ -38,7 +38,8 @@ func TestArmImagesLogIn(t *testing.T) {
 
 // emulated starts an image on an emulated processor, beside a control server, and waits until it is logged
 // in. The emulator is registered in a user namespace, for the container alone, which therefore has a network
-// of its own as well.
+// of its own as well. The emulator gets programs as open files (O), since one that was unpacked in memory has no
+// path, and by their own names (P).
 func emulated(t testing.TB, i image, state string) *container {
 	t.Helper()
 	e := emulators[i.target.Name]
@@ -47,7 +48,7 @@ func emulated(t testing.TB, i image, state string) *container {
 		t.Fatal(err)
 	}
 	register := fmt.Sprintf(`mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
-		printf '%%s' ':router:M::\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:%s:F' >/proc/sys/fs/binfmt_misc/register
+		printf '%%s' ':router:M::\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:%s:OPF' >/proc/sys/fs/binfmt_misc/register
 		ip link set lo up
 		ip link add veth-tailnet type veth peer name other
 		ip link set other up

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// memoryGroup is a control group of the kernel with a limit of memory, as a container engine makes it.
+// memoryGroup is a control group of the kernel with a limit of memory, as a container engine makes it,
+// of the first version or the second, whichever the machine has.
 type memoryGroup struct {
 	t   *testing.T
 	dir string
@@ -74,12 +75,8 @@ func TestOutOfMemory(t *testing.T) {
 	other.running()
 	eventually(t, "the hosts reach each other", func() bool { return r.site.host.try("ping", "-c1", "-W2", two.lan4) })
 	start(t, "iperf3", nil, two.host.in("/usr/bin/iperf3", "--server", "--forceflush")...).waitFor("Server listening")
-	for _, direction := range []string{"--bidir", "--reverse"} {
-		r.site.host.command("iperf3", "--client", two.lan4, "--time", "5", "--parallel", "4", direction)
-	}
+	r.site.host.command("iperf3", "--client", two.lan4, "--time", "8", "--parallel", "4", "--bidir")
 	r.same()
-	for _,f:=range []string{"memory.max_usage_in_bytes","memory.failcnt","memory.stat"} { b,_:=os.ReadFile(filepath.Join(group.dir,f)); t.Logf("%s %s",f,b) }
-	t.Log(r.memory())
 	if got := group.kills(); got != 0 {
 		t.Fatalf("the kernel killed %d processes", got)
 	}

@@ -202,6 +202,20 @@ func TestADamagedStateIsPutRight(t *testing.T) {
 		}
 		r.whole()
 	})
+	t.Run("AnotherForm", func(t *testing.T) {
+		r.stop()
+		const unknown = `{"state": {"of": "tomorrow"}}`
+		write(t, r.path(""), unknown)
+		if err := os.Remove(r.path(".good")); err != nil {
+			t.Fatal(err)
+		}
+		r.container = startContainer(t, r.options)
+		r.waitFor("store.New failed: ")
+		r.says("/var/lib/tailscale", 0)
+		if got := string(r.file("")); got != unknown {
+			t.Errorf("what only another daemon can read is now %q", got)
+		}
+	})
 }
 
 func inode(t *testing.T, path string) uint64 {

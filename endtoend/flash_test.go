@@ -15,10 +15,7 @@ func TestARunningRouterWritesNothing(t *testing.T) {
 	one := w.site(1)
 	c := w.router(builtImage(t, "amd64"), one, "router", "TS_AUTHKEY="+key, "TS_ROUTES="+one.routes, "TS_EXTRA_ARGS=--accept-routes")
 	c.running()
-	eventually(t, "the entrypoint is done", func() bool {
-		out, _ := c.sh("ps | grep -c '[t]ailscale --socket'")
-		return out == "0\n"
-	})
+	eventually(t, "the entrypoint is done", func() bool { return !c.runs("tailscale --socket") })
 	c.must("touch /dev/now") // a file in memory
 	client, _, _ := w.client(key)
 	eventually(t, "the router knows the client", func() bool { return len(c.status().Peer) == 1 })

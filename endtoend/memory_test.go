@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,20 +22,8 @@ type memory struct {
 // memory adds up what the processes in the container take.
 func (c *container) memory() (m memory) {
 	c.t.Helper()
-	namespace := func(process string) string {
-		link, _ := os.Readlink(process + "/ns/pid")
-		return link
-	}
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	init := fmt.Sprintf("/proc/%d", c.init)
 	programs := map[uint64]int64{}
-	for _, p := range processes {
-		if namespace(p) != namespace(init) {
-			continue
-		}
+	for _, p := range c.processes() {
 		m.unreclaimable += c.rollup(p, "Pss_Anon")
 		var system unix.Statfs_t
 		var file unix.Stat_t
@@ -48,7 +35,7 @@ func (c *container) memory() (m memory) {
 	for _, kb := range programs {
 		m.unreclaimable += kb
 	}
-	m.daemon = c.rollup(init, "Rss")
+	m.daemon = c.rollup(fmt.Sprintf("/proc/%d", c.init), "Rss")
 	return m
 }
 

@@ -5,7 +5,7 @@
 #   entrypoint                     start the daemon, as docs/usage.md describes
 #   entrypoint --ARGUMENT...       the same, with further arguments for the daemon
 #   entrypoint PROGRAM ARGUMENT... run another program
-#   entrypoint login               the helper: log in, then look after the routes
+#   entrypoint login               the helper: log in, then look after the routes and the copy of the state
 #
 # Comment lines are left out of the image. /proc/self/exe is of no use in packed programs, so every
 # command here is either built into ash or found by the search path; scriptApplets in scripts.go lists the latter.
@@ -36,13 +36,14 @@ whole() {
 # router's identity: the daemon goes on without it, as another node. A missing state is no damage.
 # Moving the copy takes no room.
 repair() {
-	if [ ! -e "$saved" ] || whole "$saved"; then
-		return
-	elif whole "$saved.good"; then
+	[ -e "$saved" ] && ! whole "$saved" || return
+	if whole "$saved.good"; then
 		mv -f "$saved.good" "$saved" && say "$saved was damaged: its last good copy takes its place"
-	else
-		mv -f "$saved" "$saved.bad" && say "$saved is damaged, and there is no good copy of it: the router has to log in anew; the damaged one is $saved.bad"
+		return
 	fi
+	# It may be whole in a way that only the daemon knows.
+	case $(cat "$saved") in '{'*'}') return ;; esac
+	mv -f "$saved" "$saved.bad" && say "$saved is damaged, and there is no good copy of it: the router has to log in anew; the damaged one is $saved.bad"
 }
 
 # spare keeps a copy of the state with which the router is logged in. The flash is written to only
@@ -50,9 +51,9 @@ repair() {
 spare() {
 	local now
 	now=$(cat "$saved" 2>/dev/null)
-	[ "$now" != "$(cat "$saved.good" 2>/dev/null)" ] && whole "$saved" && healthcheck >/dev/null 2>&1 || return
+	[ "$now" != "$copied" ] && whole "$saved" && healthcheck >/dev/null 2>&1 || return
 	if cp "$saved" "$saved.tmp" && sync "$saved.tmp" && mv -f "$saved.tmp" "$saved.good"; then
-		short=
+		copied=$now short=
 		return
 	fi
 	rm -f "$saved.tmp"
@@ -154,7 +155,7 @@ if [ "${1-}" = login ]; then
 	read -r key
 	set -- ${TS_ACCEPT_DNS:+"--accept-dns=$TS_ACCEPT_DNS"} ${TS_ROUTES+"--advertise-routes=$TS_ROUTES"} ${TS_HOSTNAME:+"--hostname=$TS_HOSTNAME"}
 	[ -z "$*$key${TS_EXTRA_ARGS-}${TS_LOGIN_SERVER-}" ] || login "$@"
-	mended= short=
+	mended= short= copied=$(cat "$saved.good" 2>/dev/null)
 	# Ends with the daemon also where they have no process namespace of their own.
 	while kill -0 $PPID; do
 		spare
