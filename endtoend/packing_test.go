@@ -87,10 +87,7 @@ func measurePacked(b *testing.B, i image) string {
 	again().stop() // the first time it becomes a new node of the tailnet
 	c := again()
 	ready := time.Since(c.began)
-	eventually(b, "the entrypoint is done", func() bool {
-		out, _ := c.sh("ps | grep -c '[t]ailscale --socket'")
-		return out == "0\n"
-	})
+	eventually(b, "the entrypoint is done", func() bool { return !c.runs("tailscale --socket") })
 	each := func(args string) float64 {
 		began := time.Now()
 		c.must(fmt.Sprintf("i=0; while [ $i -lt %d ]; do tailscale %s >/dev/null || exit; i=$((i + 1)); done", times, args))
