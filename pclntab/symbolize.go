@@ -37,7 +37,8 @@ func strippedName() string {
 
 // Symbolize copies the text of a crash that a stripped program printed, such as a log of it, and puts in what the
 // symbol file of the program knows: names, files and lines of calls, and of the addresses in registers. What it does
-// not recognise stays as it is. When a crash is of another build than the symbols, nothing is written.
+// not recognise stays as it is, and so do stacks without addresses: those that a program logs and survives, of
+// runtime.Stack, never have any. When a crash is of another build than the symbols, nothing is written.
 func Symbolize(symbols []byte, crash io.Reader, out io.Writer) error {
 	s, err := readSymbols(symbols)
 	if err != nil {
@@ -58,7 +59,8 @@ func Symbolize(symbols []byte, crash io.Reader, out io.Writer) error {
 	}
 	switch {
 	case c.found == 0 && c.stripped:
-		return errors.New("the crash has no addresses, so there is nothing to look up: the program prints them with GOTRACEBACK=system in its environment")
+		return errors.New("the crash has no addresses, so there is nothing to look up: the program prints them with GOTRACEBACK=system in its " +
+			"environment, and never in a stack that the program itself logs and survives")
 	case c.found == 0:
 		return errors.New("this is not the crash of a stripped program: there are no calls of the form " + unknownName + "(...) with their addresses in it")
 	}
