@@ -21,7 +21,7 @@ var (
 	// trapLine says where the program was when a signal ended it, and registerLine where a processor was.
 	trapLine     = regexp.MustCompile(`(?:^|\s)PC=0x([0-9a-f]+) m=`)
 	registerLine = regexp.MustCompile(`(?:(?:^|\s)PC=0x([0-9a-f]+) m=.*|\[signal .* pc=0x([0-9a-f]+)\]|(?:^|\s)(?:pc|rip|lr) +0x([0-9a-f]+))\s*$`)
-	stackLine    = regexp.MustCompile(`(?:^|\s)goroutine \d+ .*\[.*\]:\s*$|runtime stack:\s*$`)
+	stackLine    = regexp.MustCompile(`(?:^|\s)goroutine \d+ .*\[.*\].*:\s*$|runtime stack:\s*$`)
 )
 
 // strippedName matches each name that Strip leaves, as a crash prints it.
@@ -84,7 +84,7 @@ type crashText struct {
 	// a signal put there: the next address is then not the one behind a call.
 	trap     uint64
 	injected bool
-	// outermost is the name of the function that a goroutine began with.
+	// outermost is the name of the outermost call so far, which in the end is what the goroutine began with.
 	outermost string
 }
 
@@ -137,7 +137,7 @@ func (c *crashText) place(i int) error {
 	if !ok || uint64(in) != offset {
 		return c.otherBuild(pc, offset, f, in)
 	}
-	trapped := c.injected || pc == c.trap
+	trapped := c.injected || pc == c.trap && c.outermost == ""
 	if !trapped && in > 0 {
 		in-- // into the call, whose line is meant
 	}

@@ -78,7 +78,7 @@ func symbolize(t *testing.T, symbols []byte, crash string) string {
 // The crash of a stripped program, symbolized, tells of the goroutine that crashed what the program tells that was
 // not stripped: each call, those that were inlined too, with its file and line.
 func TestSymbolizedCrashTellsWhatTheProgramTells(t *testing.T) {
-	if passedBefore(t) {
+	if passedBefore(t, "symbols.go", "starts.go", "lookup.go", "symbolize.go", "symbolize_test.go") {
 		return
 	}
 	eachWay(t, func(t *testing.T, toolchain string, target platform.Target, flags []string) {
