@@ -243,6 +243,9 @@ func (c *crashText) registers(i int) error {
 	if !ok {
 		return nil
 	}
+	if in > 0 && strings.HasPrefix(strings.TrimSpace(m[0]), "lr") { // of the call that comes back there
+		in--
+	}
 	frames, err := c.frames(f, in)
 	if err != nil {
 		return err
