@@ -135,6 +135,9 @@ func (c *crashText) place(i int) error {
 	}
 	f, in, ok := c.function(pc)
 	if !ok || uint64(in) != offset {
+		if !strings.HasSuffix(c.lines[i], "\n") {
+			return nil // the text may have been cut within the address
+		}
 		return c.otherBuild(pc, offset, f, in)
 	}
 	trapped := c.injected || pc == c.trap && c.outermost == ""
