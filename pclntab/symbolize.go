@@ -21,7 +21,7 @@ var (
 	// trapLine says where the program was when a signal ended it, and registerLine where a processor was.
 	trapLine     = regexp.MustCompile(`(?:^|\s)PC=0x([0-9a-f]+) m=`)
 	registerLine = regexp.MustCompile(`(?:(?:^|\s)PC=0x([0-9a-f]+) m=.*|\[signal .* pc=0x([0-9a-f]+)\]|(?:^|\s)(?:pc|rip|lr) +0x([0-9a-f]+))\s*$`)
-	stackLine    = regexp.MustCompile(`(?:^|\s)goroutine \d+ .*\[.*\]:\s*$|runtime stack:\s*$`)
+	stackLine    = regexp.MustCompile(`(?:^|\s)goroutine \d+ .*\[.*\].*:\s*$|runtime stack:\s*$`)
 )
 
 // strippedName matches each name that Strip leaves, as a crash prints it.
@@ -37,7 +37,8 @@ func strippedName() string {
 
 // Symbolize copies the text of a crash that a stripped program printed, such as a log of it, and puts in what the
 // symbol file of the program knows: names, files and lines of calls, and of the addresses in registers. What it does
-// not recognise stays as it is. When a crash is of another build than the symbols, nothing is written.
+// not recognise stays as it is, and so do stacks without addresses: those that a program logs and survives, of
+// runtime.Stack, never have any. When a crash is of another build than the symbols, nothing is written.
 func Symbolize(symbols []byte, crash io.Reader, out io.Writer) error {
 	s, err := readSymbols(symbols)
 	if err != nil {
@@ -58,7 +59,8 @@ func Symbolize(symbols []byte, crash io.Reader, out io.Writer) error {
 	}
 	switch {
 	case c.found == 0 && c.stripped:
-		return errors.New("the crash has no addresses, so there is nothing to look up: the program prints them with GOTRACEBACK=system in its environment")
+		return errors.New("the crash has no addresses, so there is nothing to look up: the program prints them with GOTRACEBACK=system in its " +
+			"environment, and never in a stack that the program itself logs and survives")
 	case c.found == 0:
 		return errors.New("this is not the crash of a stripped program: there are no calls of the form " + unknownName + "(...) with their addresses in it")
 	}
@@ -82,7 +84,7 @@ type crashText struct {
 	// a signal put there: the next address is then not the one behind a call.
 	trap     uint64
 	injected bool
-	// outermost is the name of the function that a goroutine began with.
+	// outermost is the name of the outermost call so far, which in the end is what the goroutine began with.
 	outermost string
 }
 
@@ -133,9 +135,12 @@ func (c *crashText) place(i int) error {
 	}
 	f, in, ok := c.function(pc)
 	if !ok || uint64(in) != offset {
+		if !strings.HasSuffix(c.lines[i], "\n") {
+			return nil // the text may have been cut within the address
+		}
 		return c.otherBuild(pc, offset, f, in)
 	}
-	trapped := c.injected || pc == c.trap
+	trapped := c.injected || pc == c.trap && c.outermost == ""
 	if !trapped && in > 0 {
 		in-- // into the call, whose line is meant
 	}
@@ -240,6 +245,9 @@ func (c *crashText) registers(i int) error {
 	f, in, ok := c.function(pc)
 	if !ok {
 		return nil
+	}
+	if in > 0 && strings.HasPrefix(strings.TrimSpace(m[0]), "lr") { // of the call that comes back there
+		in--
 	}
 	frames, err := c.frames(f, in)
 	if err != nil {

@@ -24,16 +24,16 @@ const system = "GOTRACEBACK=system"
 // crashes are those of the test program.
 var crashes = []string{
 	"panic", "inlined", "repanic", "nilmap", "nilptr", "nilmethod", "generic", "goroutine", "method",
-	"index", "overflow", "deadlock", "goexit", "throw", "fault", "abort", "quit", "logged",
+	"index", "overflow", "deadlock", "goexit", "throw", "fault", "abort", "quit",
 }
 
 // call is one call of a crash.
 type call struct{ name, place, offset string }
 
 var (
-	anyCall    = regexp.MustCompile(`^(?:.*tailscale: )?(\S.*)\(.*\)$`)
-	anyCreated = regexp.MustCompile(`^(?:.*tailscale: )?(created by .*?)(?: in goroutine \d+)?$`)
-	anyPlace   = regexp.MustCompile(`^(?:.*tailscale: )?\t(.*:\d+)( \+0x[0-9a-f]+)?( fp=0x[0-9a-f]+ sp=0x[0-9a-f]+ pc=0x[0-9a-f]+)?$`)
+	anyCall    = regexp.MustCompile(`^(\S.*)\(.*\)$`)
+	anyCreated = regexp.MustCompile(`^(created by .*?)(?: in goroutine \d+)?$`)
+	anyPlace   = regexp.MustCompile(`^\t(.*:\d+)( \+0x[0-9a-f]+)?( fp=0x[0-9a-f]+ sp=0x[0-9a-f]+ pc=0x[0-9a-f]+)?$`)
 	anyStack   = regexp.MustCompile(`(goroutine \d+ .*|runtime stack):$`)
 )
 
@@ -78,7 +78,7 @@ func symbolize(t *testing.T, symbols []byte, crash string) string {
 // The crash of a stripped program, symbolized, tells of the goroutine that crashed what the program tells that was
 // not stripped: each call, those that were inlined too, with its file and line.
 func TestSymbolizedCrashTellsWhatTheProgramTells(t *testing.T) {
-	if passedBefore(t) {
+	if passedBefore(t, "symbols.go", "starts.go", "lookup.go", "symbolize.go", "symbolize_test.go") {
 		return
 	}
 	eachWay(t, func(t *testing.T, toolchain string, target platform.Target, flags []string) {
@@ -95,6 +95,9 @@ func TestSymbolizedCrashTellsWhatTheProgramTells(t *testing.T) {
 			if len(expected) == 0 || len(expected[0]) == 0 || len(got) == 0 {
 				t.Errorf("%s: there are no calls:\n%s\n%s", crash, whole, bare)
 				continue
+			}
+			if crash == "goexit" {
+				continue // it is left to chance which of the runtime's threads finds that nobody is left
 			}
 			compareCalls(t, crash, got[0], expected[0])
 		}
@@ -154,9 +157,6 @@ func TestEveryGoroutineIsSymbolized(t *testing.T) {
 		program := build(t, toolchains[0], native(t), "program", flags...)
 		symbols := symbolsOf(t, program)
 		for _, crash := range crashes {
-			if crash == "logged" {
-				continue // its lines begin otherwise
-			}
 			t.Run(how+"/"+crash, func(t *testing.T) {
 				whole, _ := run(t, command(t, native(t), program, crash), system)
 				text := symbolize(t, symbols, bared(whole))
@@ -256,6 +256,7 @@ func TestWhatCannotBeSymbolized(t *testing.T) {
 	bare, _ := run(t, command(t, native(t), stripped, "panic"), system)
 	whole, _ := run(t, command(t, native(t), program, "panic"), system)
 	short, _ := run(t, command(t, native(t), stripped, "panic"), "GOTRACEBACK=all")
+	logged, _ := run(t, command(t, native(t), stripped, "logged"), system)
 	other := symbolsOf(t, build(t, toolchains[0], native(t), "program", asTailscale...))
 	arm, err := platform.Parse("armv5")
 	if err != nil {
@@ -268,20 +269,21 @@ func TestWhatCannotBeSymbolized(t *testing.T) {
 		crash   string
 		want    []string
 	}{
-		"another build":      {other, bare, []string{"of another build than the symbols", "The symbols are of program", "linux/amd64 by " + toolchains[0] + ", build ID "}},
-		"another processor":  {foreign, bare, []string{"of another build than the symbols", "linux/arm/v5 by " + toolchains[1]}},
-		"other addresses":    {symbols, offByOne, []string{"line 6 of the crash", "of another build than the symbols", "bytes into runtime.gopanic here"}},
-		"no addresses":       {symbols, short, []string{"no addresses", system}},
-		"not stripped":       {symbols, whole, []string{"not the crash of a stripped program"}},
-		"no crash":           {symbols, "hello\n", []string{"not the crash of a stripped program"}},
-		"nothing":            {symbols, "", []string{"not the crash of a stripped program"}},
-		"no symbols":         {nil, bare, []string{"reading the symbols", "no symbol file"}},
-		"a text for symbols": {[]byte("main.main\n"), bare, []string{"no symbol file"}},
-		"the program itself": {read(t, program), bare, []string{"no symbol file"}},
-		"another file":       {zipped(t, []byte("hello\n")), bare, []string{"no symbol file", "symbols of a Go program"}},
-		"half the symbols":   {symbols[:len(symbols)/2], bare, []string{"reading the symbols: it is damaged"}},
-		"half of the parts":  {zipped(t, unzipped(t, symbols)[:100_000]), bare, []string{"it is damaged: it is cut short"}},
-		"only a header":      {zipped(t, unzipped(t, symbols)[:100]), bare, []string{"it is damaged"}},
+		"another build":                 {other, bare, []string{"of another build than the symbols", "The symbols are of program", "linux/amd64 by " + toolchains[0] + ", build ID "}},
+		"another processor":             {foreign, bare, []string{"of another build than the symbols", "linux/arm/v5 by " + toolchains[1]}},
+		"other addresses":               {symbols, offByOne, []string{"line 5 of the crash", "of another build than the symbols", "bytes into runtime.gopanic here"}},
+		"no addresses":                  {symbols, short, []string{"no addresses", system}},
+		"a stack that the program logs": {symbols, logged, []string{"no addresses", "a stack that the program itself logs"}},
+		"not stripped":                  {symbols, whole, []string{"not the crash of a stripped program"}},
+		"no crash":                      {symbols, "hello\n", []string{"not the crash of a stripped program"}},
+		"nothing":                       {symbols, "", []string{"not the crash of a stripped program"}},
+		"no symbols":                    {nil, bare, []string{"reading the symbols", "no symbol file"}},
+		"a text for symbols":            {[]byte("main.main\n"), bare, []string{"no symbol file"}},
+		"the program itself":            {read(t, program), bare, []string{"no symbol file"}},
+		"another file":                  {zipped(t, []byte("hello\n")), bare, []string{"no symbol file", "symbols of a Go program"}},
+		"half the symbols":              {symbols[:len(symbols)/2], bare, []string{"reading the symbols: it is damaged"}},
+		"half of the parts":             {zipped(t, unzipped(t, symbols)[:100_000]), bare, []string{"it is damaged: it is cut short"}},
+		"only a header":                 {zipped(t, unzipped(t, symbols)[:100]), bare, []string{"it is damaged"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -143,13 +142,11 @@ func inlinedWait() { wait() }
 
 func (n *number) waits() { wait() }
 
-// logged prints a stack as a server does that survives a panic, with what a log puts before each line.
+// logged prints a stack as a server does that survives a panic.
 func logged() {
 	defer func() {
 		recover()
-		for line := range strings.Lines(string(debug.Stack())) {
-			os.Stderr.WriteString("2026-01-02 15:04:05 container,info,debug tailscale: " + line)
-		}
+		debug.PrintStack()
 		os.Exit(2)
 	}()
 	deep(3, func() { inlined(nil) })
