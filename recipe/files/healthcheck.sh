@@ -7,9 +7,9 @@ reply=$(
 	printf 'GET /localapi/v0/status?peers=false HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n' |
 		nc "local:${TS_SOCKET:-/var/run/tailscale/tailscaled.sock}" 2>&1 &
 	asking=$!
-	sleep 10 >/dev/null &
-	wait -n
-	kill $asking $! 2>/dev/null
+	(trap 'kill $!; wait; exit' TERM; sleep 10 & wait; kill $asking) >/dev/null 2>&1 &
+	wait $asking 2>/dev/null
+	kill $! 2>/dev/null
 	wait
 )
 state=${reply#*'"BackendState":'*'"'}
