@@ -149,7 +149,7 @@ func sevenZip() cdx.Component {
 	purl := sevenZipPURL + "?checksum=sha256:" + recipe.SevenZipChecksum
 	return cdx.Component{
 		BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: "7zip", Version: recipe.SevenZipVersion, PackageURL: purl,
-		Description: "the launcher's unpacking code", Licenses: licensed("LZMA-SDK-9.22"),
+		Description: "the launcher's unpacking code", Licenses: &cdx.Licenses{{License: &cdx.License{Name: "Public domain"}}},
 	}
 }
 
