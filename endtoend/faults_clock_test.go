@@ -106,7 +106,7 @@ func TestAClockThatIsWrongAtBoot(t *testing.T) {
 	s := w.site(1)
 	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: s.container,
 		env: []string{"TS_AUTHKEY=" + w.control.key(false), "TS_LOGIN_SERVER=https://" + controlAddress + ":8444", "TS_ROUTES=" + s.routes},
-		setup: "cat " + file + ` >>etc/ssl/certs/ca-certificates.crt
+		setup: "mkdir -p etc/ssl/certs && cp " + file + ` etc/ssl/certs/ca-certificates.crt
 			rm bin/date
 			printf '#!/bin/sh\nTZ=UTC0 busybox date -d @1000 "$@"\n' >bin/date
 			chmod +x bin/date`})

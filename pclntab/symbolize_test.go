@@ -96,7 +96,7 @@ func TestSymbolizedCrashTellsWhatTheProgramTells(t *testing.T) {
 				t.Errorf("%s: there are no calls:\n%s\n%s", crash, whole, bare)
 				continue
 			}
-			if crash == "goexit" {
+			if crash == "goexit" || crash == "deadlock" {
 				continue // it is left to chance which of the runtime's threads finds that nobody is left
 			}
 			compareCalls(t, crash, got[0], expected[0])
