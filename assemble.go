@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/sourcegraph/conc/pool"
-
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
@@ -113,10 +111,6 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 	if err != nil {
 		return "", nil, err
 	}
-	r, err := m.resolve(ctx, c)
-	if err != nil {
-		return "", nil, err
-	}
 	if work, err = os.MkdirTemp(".", "work-*"); err != nil {
 		return "", nil, err
 	}
@@ -127,18 +121,9 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 			return "", nil, fmt.Errorf("reading the extra folder: %w", err)
 		}
 	}
-	products = make([]assembly.Product, len(targets))
-	group := pool.New().WithErrors()
-	for i, t := range targets {
-		group.Go(func() (err error) {
-			products[i], err = assembly.Make(ctx, m.outputs(work), t, c, r, extra, filepath.Join(work, "rootfs-"+t.Name))
-			if err != nil {
-				return fmt.Errorf("building for %s: %w", t, err)
-			}
-			return nil
-		})
-	}
-	return work, products, group.Wait()
+	resolve := func(ctx context.Context) (recipe.Resolved, error) { return m.resolve(ctx, c) }
+	products, err = assembly.MakeAll(ctx, m.outputs(work), targets, c, resolve, extra, work)
+	return work, products, err
 }
 
 // product is products for one platform.
@@ -152,7 +137,13 @@ func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work stri
 
 // outputs brings what stages make into a folder beside the module's program.
 func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
+	// Each run of the Go compiler uses every processor, so two keep a machine busy. More get in each
+	// other's way.
+	turns := make(chan struct{}, 2)
 	return func(ctx context.Context, s recipe.Stage) (string, error) {
+		if err := m.compile(ctx, s, turns); err != nil {
+			return "", err
+		}
 		dir, err := os.MkdirTemp(work, "stage-*")
 		if err != nil {
 			return "", err
@@ -163,6 +154,30 @@ func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
 		}
 		return path, nil
 	}
+}
+
+// compile runs, of a stage and those that it needs, the ones that compile Go, when it is their turn.
+func (m *MikrotikTailscale) compile(ctx context.Context, s recipe.Stage, turns chan struct{}) error {
+	for _, in := range s.Inputs {
+		if in.Stage != nil {
+			if err := m.compile(ctx, *in.Stage, turns); err != nil {
+				return err
+			}
+		}
+	}
+	if s.Base != recipe.BaseGo {
+		return nil
+	}
+	select {
+	case turns <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", s.Title(), context.Cause(ctx))
+	}
+	defer func() { <-turns }()
+	if _, err := m.output(s, nil).Sync(ctx); err != nil {
+		return fmt.Errorf("%s: %w", s.Title(), withOutput(err))
+	}
+	return nil
 }
 
 // withOutput adds to the error of a step the end of what the step printed.

@@ -29,6 +29,36 @@ type Product struct {
 	Programs map[string]string
 }
 
+// MakeAll makes the products of several platforms at the same time, each below folder. What no feature
+// changes is begun before resolve has told what there is to build with. One platform's error does not
+// hide another's.
+func MakeAll(ctx context.Context, outputs Outputs, targets []platform.Target, c recipe.Config, resolve func(context.Context) (recipe.Resolved, error), extra, folder string) ([]Product, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var early, group conc.WaitGroup
+	defer early.Wait()
+	defer cancel()
+	for _, t := range targets {
+		shell := recipe.PackedBusybox(t, c)
+		// Make comes upon the same error, and tells it.
+		early.Go(func() { _, _ = outputs(ctx, shell) })
+	}
+	r, err := resolve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	products, errs := make([]Product, len(targets)), make([]error, len(targets))
+	for i, t := range targets {
+		group.Go(func() {
+			products[i], errs[i] = Make(ctx, outputs, t, c, r, extra, filepath.Join(folder, "rootfs-"+t.Name))
+			if errs[i] != nil {
+				errs[i] = fmt.Errorf("building for %s: %w", t, errs[i])
+			}
+		})
+	}
+	group.Wait()
+	return products, errors.Join(errs...)
+}
+
 // Make runs the stages of a platform at the same time, finds their programs to be right, and puts
 // the root file system into the folder dir, which must not be there. The files of the folder extra,
 // where one is named, are merged into it.

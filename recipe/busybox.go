@@ -57,3 +57,9 @@ func Busybox(t platform.Target, c Config) Stage {
 	}
 	return s
 }
+
+// PackedBusybox is the stage that gives the shell as the image has it.
+func PackedBusybox(t platform.Target, c Config) Stage {
+	linked := Busybox(t, c)
+	return Compress(t, c, &linked)
+}

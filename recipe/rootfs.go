@@ -52,7 +52,7 @@ const (
 func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
 	tailscale, busybox := Tailscale(t, c, r), Busybox(t, c)
 	program := Program(t, c, r)
-	packedTailscale, packedBusybox := Compress(t, c, &program), Compress(t, c, &busybox)
+	packedTailscale, packedBusybox := Compress(t, c, &program), PackedBusybox(t, c)
 	entries := []Entry{
 		{Path: binaryPath, Stage: &packedTailscale, Program: &tailscale, Executable: true},
 		{Path: "usr/local/bin/tailscale", Link: "tailscaled"},

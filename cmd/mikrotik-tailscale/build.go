@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/sourcegraph/conc"
 	"github.com/spf13/cobra"
 
 	"dagger/mikrotik-tailscale/assembly"
@@ -158,23 +157,9 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 	if err != nil {
 		return err
 	}
-	features, err := resolveFeatures(ctx, d, o.config)
+	resolve := func(ctx context.Context) (recipe.Resolved, error) { return resolveFeatures(ctx, d, o.config) }
+	products, err := assembly.MakeAll(ctx, d.Output, targets, o.config, resolve, o.extra, scratch)
 	if err != nil {
-		return err
-	}
-	products := make([]assembly.Product, len(targets))
-	errs := make([]error, len(targets))
-	var group conc.WaitGroup
-	for i, t := range targets {
-		group.Go(func() {
-			products[i], errs[i] = assembly.Make(ctx, d.Output, t, o.config, features, o.extra, filepath.Join(scratch, "rootfs-"+t.Name))
-			if errs[i] != nil {
-				errs[i] = fmt.Errorf("building for %s: %w", t, errs[i])
-			}
-		})
-	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	return use(d.Output, products, scratch)
