@@ -7,8 +7,8 @@
 #   entrypoint PROGRAM ARGUMENT... run another program
 #   entrypoint login               the helper: log in, then look after the routes and the copy of the state
 #
-# Comment lines are left out of the image. /proc/self/exe is of no use in packed programs, so every
-# command here is either built into ash or found by the search path; scriptApplets in scripts.go lists the latter.
+# Comment lines are left out of the image. /proc/self/exe is of no use in programs that UPX has packed, so
+# every command here is either built into ash or found by the search path; scriptApplets in scripts.go lists the latter.
 # f: the words of a user's arguments are no file name patterns.
 set -fu
 

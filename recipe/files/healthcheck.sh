@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the daemon's state and succeeds when that is Running. It asks the daemon itself: each start
-# of the command line tool would unpack the whole binary.
+# Prints the daemon's state and succeeds when that is Running. It asks the daemon itself: the command
+# line tool is a second Go program in memory.
 # Each process here is waited for: the daemon, as process 1, takes care of none that is left to it, as
 # "timeout" leaves one.
 reply=$(
