@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"dagger/mikrotik-tailscale/assembly"
@@ -137,11 +138,14 @@ func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work stri
 
 // outputs brings what stages make into a folder beside the module's program.
 func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
-	// Each run of the Go compiler uses every processor, so two keep a machine busy. More get in each
-	// other's way.
-	turns := make(chan struct{}, 2)
+	// The Go compiler uses every processor, and most other steps use one. More of them at once than
+	// keep a machine busy get in each other's way.
+	turns := map[recipe.Base]chan struct{}{}
+	for _, base := range []recipe.Base{recipe.BaseDebian, recipe.BaseGo} {
+		turns[base] = make(chan struct{}, max(1, runtime.NumCPU()/2))
+	}
 	return func(ctx context.Context, s recipe.Stage) (string, error) {
-		if err := m.compile(ctx, s, turns); err != nil {
+		if err := m.run(ctx, s, turns); err != nil {
 			return "", err
 		}
 		dir, err := os.MkdirTemp(work, "stage-*")
@@ -149,31 +153,27 @@ func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
 			return "", err
 		}
 		path := filepath.Join(dir, s.Output)
-		if _, err := m.output(s, nil).Export(ctx, path); err != nil {
-			return "", fmt.Errorf("%s: %w", s.Title(), withOutput(err))
-		}
-		return path, nil
+		_, err = m.output(s, nil).Export(ctx, path)
+		return path, err
 	}
 }
 
-// compile runs, of a stage and those that it needs, the ones that compile Go, when it is their turn.
-func (m *MikrotikTailscale) compile(ctx context.Context, s recipe.Stage, turns chan struct{}) error {
+// run runs a stage when it is its turn. What a Go stage takes as input is run in that turn, too.
+func (m *MikrotikTailscale) run(ctx context.Context, s recipe.Stage, turns map[recipe.Base]chan struct{}) error {
 	for _, in := range s.Inputs {
-		if in.Stage != nil {
-			if err := m.compile(ctx, *in.Stage, turns); err != nil {
-				return err
-			}
+		if s.Base == recipe.BaseGo || in.Stage == nil {
+			continue
+		}
+		if err := m.run(ctx, *in.Stage, turns); err != nil {
+			return err
 		}
 	}
-	if s.Base != recipe.BaseGo {
-		return nil
-	}
 	select {
-	case turns <- struct{}{}:
+	case turns[s.Base] <- struct{}{}:
+		defer func() { <-turns[s.Base] }()
 	case <-ctx.Done():
 		return fmt.Errorf("%s: %w", s.Title(), context.Cause(ctx))
 	}
-	defer func() { <-turns }()
 	if _, err := m.output(s, nil).Sync(ctx); err != nil {
 		return fmt.Errorf("%s: %w", s.Title(), withOutput(err))
 	}
