@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
@@ -140,12 +142,10 @@ func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work stri
 func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
 	// The Go compiler uses every processor, and most other steps use one. More of them at once than
 	// keep a machine busy get in each other's way.
-	turns := map[recipe.Base]chan struct{}{}
-	for _, base := range []recipe.Base{recipe.BaseDebian, recipe.BaseGo} {
-		turns[base] = make(chan struct{}, max(1, runtime.NumCPU()/2))
-	}
+	places := max(2, int64(runtime.NumCPU()))
+	q := queue{all: semaphore.NewWeighted(places), compilers: semaphore.NewWeighted(places / 2)}
 	return func(ctx context.Context, s recipe.Stage) (string, error) {
-		if err := m.run(ctx, s, turns); err != nil {
+		if err := m.run(ctx, s, q); err != nil {
 			return "", err
 		}
 		dir, err := os.MkdirTemp(work, "stage-*")
@@ -158,21 +158,29 @@ func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
 	}
 }
 
-// run runs a stage when it is its turn. What a Go stage takes as input is run in that turn, too.
-func (m *MikrotikTailscale) run(ctx context.Context, s recipe.Stage, turns map[recipe.Base]chan struct{}) error {
-	for _, in := range s.Inputs {
-		if s.Base == recipe.BaseGo || in.Stage == nil {
-			continue
-		}
-		if err := m.run(ctx, *in.Stage, turns); err != nil {
-			return err
+// queue lets stages begin when there is a place for them.
+type queue struct{ all, compilers *semaphore.Weighted }
+
+// run runs a stage once there is a place for it. What a Go stage takes as input is run in its place, too.
+func (m *MikrotikTailscale) run(ctx context.Context, s recipe.Stage, q queue) error {
+	places := []*semaphore.Weighted{q.all}
+	if s.Base == recipe.BaseGo {
+		places = []*semaphore.Weighted{q.compilers, q.all}
+	} else {
+		for _, in := range s.Inputs {
+			if in.Stage == nil {
+				continue
+			}
+			if err := m.run(ctx, *in.Stage, q); err != nil {
+				return err
+			}
 		}
 	}
-	select {
-	case turns[s.Base] <- struct{}{}:
-		defer func() { <-turns[s.Base] }()
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", s.Title(), context.Cause(ctx))
+	for _, p := range places {
+		if err := p.Acquire(ctx, 1); err != nil {
+			return fmt.Errorf("%s: %w", s.Title(), err)
+		}
+		defer p.Release(1)
 	}
 	if _, err := m.output(s, nil).Sync(ctx); err != nil {
 		return fmt.Errorf("%s: %w", s.Title(), withOutput(err))
