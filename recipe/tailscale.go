@@ -13,12 +13,25 @@ var logFilter string
 // sourceDir is where a stage has Tailscale's source, relative to BuildDir.
 const sourceDir = "tailscale"
 
+// inlined are the packages that are compiled with inlining: the ciphers of the tailnet's packets, and what
+// they call. Where they have no assembly, as on ARM, each of their steps would be a call.
+var inlined = []string{
+	"encoding/binary",
+	"golang.org/x/crypto/blake2s",
+	"golang.org/x/crypto/chacha20",
+	"golang.org/x/crypto/chacha20poly1305",
+	"golang.org/x/crypto/internal/alias",
+	"golang.org/x/crypto/internal/poly1305",
+	"internal/byteorder",
+	"math/bits",
+}
+
 // Tailscale is the stage that compiles the daemon and the command line tool into one binary with
 // just the resolved features.
 //
-// Inlining is off (-l) because it costs a tenth of the compressed size, and symbols are left out
-// (-s -w). Without the version stamps the binary would call itself an erroneous build; the revision
-// is not among them, so that a new one compiles nothing.
+// Inlining is off (-l) but for some packages, because it costs a tenth of the compressed size, and
+// symbols are left out (-s -w). Without the version stamps the binary would call itself an erroneous
+// build; the revision is not among them, so that a new one compiles nothing.
 func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	s := goStage("tailscale", c)
 	s.Platform = t.Name
@@ -35,14 +48,15 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 		builtInRoots(&s, c)
 		tags += "," + builtInRootsTag
 	}
+	build := []string{"go", "-C", sourceDir, "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l"}
+	for _, name := range inlined {
+		build = append(build, "-gcflags", name+"=")
+	}
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
-		[]string{"go", "-C", sourceDir, "build", "-trimpath", "-buildvcs=false",
-			"-tags", tags,
-			"-gcflags", "all=-l",
-			"-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
-				c.TailscaleVersion, c.TailscaleVersion+"-mt"),
-			"-o", OutDir + "/" + s.Output, "./cmd/tailscaled"})
+		append(build, "-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
+			c.TailscaleVersion, c.TailscaleVersion+"-mt"),
+			"-o", OutDir+"/"+s.Output, "./cmd/tailscaled"))
 	return s
 }
 
