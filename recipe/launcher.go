@@ -35,7 +35,11 @@ func launcher(s Stage, t platform.Target, program, name string) Stage {
 	s.Packages, s.Architectures = compilerPackages(t), []string{t.Debian}
 	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source})
 	s.Files = texts(launcherFiles, "files/launcher", "")
-	cflags := append(muslFlags(t), "-Os", "-ffunction-sections", "-fdata-sections",
+	optimise := "-Os"
+	if t.Architecture == "arm" {
+		optimise = "-O2" // faster, and smaller there, too
+	}
+	cflags := append(muslFlags(t), optimise, "-ffunction-sections", "-fdata-sections",
 		"-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-DZ7_LZMA_SIZE_OPT", "-DZ7_EXTRACT_ONLY")
 	s.Steps = [][]string{
 		{"tar", "-xf", InDir + "/" + source.Output, "C"},

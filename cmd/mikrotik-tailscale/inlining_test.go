@@ -1,14 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"debug/elf"
 	"debug/gosym"
+	"fmt"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Where processors have no assembly for the tailnet's cipher, calls in it make it several times slower.
@@ -56,4 +64,60 @@ func functionsOf(t *testing.T, program string) map[string]bool {
 		names[f.Name] = true
 	}
 	return names
+}
+
+// BenchmarkCipher measures how long a packet takes to encrypt: with no inlining, with that of the image,
+// and with that of all packages. ARM is emulated, where times can be compared with each other only.
+func BenchmarkCipher(b *testing.B) {
+	require(b, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	o := newOptions()
+	if err := o.resolve(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		fmt.Println()
+		for _, target := range platform.All() {
+			fmt.Printf("%8s: no inlining %7s ns", target.Name, encrypting(b, target, "all=-l"))
+			fmt.Printf(", that of the image %7s ns", encrypting(b, target, compilerFlags(recipe.Tailscale(target, o.config, recipe.Resolved{}))...))
+			fmt.Printf(", all %7s ns\n", encrypting(b, target))
+		}
+	}
+}
+
+// compilerFlags are the values of -gcflags that a stage compiles with.
+func compilerFlags(s recipe.Stage) (flags []string) {
+	for _, step := range s.Steps {
+		for i, arg := range step {
+			if arg == "-gcflags" {
+				flags = append(flags, step[i+1])
+			}
+		}
+	}
+	return flags
+}
+
+// encrypting gives the nanoseconds for a packet.
+func encrypting(b *testing.B, target platform.Target, flags ...string) string {
+	b.Helper()
+	program := filepath.Join(b.TempDir(), "cipher")
+	args := []string{"build", "-o", program}
+	for _, f := range flags {
+		args = append(args, "-gcflags", f)
+	}
+	build := exec.CommandContext(b.Context(), "go", append(args, "./testdata/cipher")...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	e := emulators[target.Name]
+	cmd := exec.CommandContext(b.Context(), program)
+	if e.program != "" {
+		cmd = exec.CommandContext(b.Context(), e.program, program)
+		cmd.Env = append(os.Environ(), "QEMU_CPU="+cmp.Or(e.cpu, "max"))
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }

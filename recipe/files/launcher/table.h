@@ -29,6 +29,18 @@ struct table {
 	int failed;
 };
 
+#if defined(__arm__) && !defined(__ARM_FEATURE_UNALIGNED)
+/* Words can be read at even places only, for which compilers would call memcpy each time. */
+static uint32_t table_get(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
+
+static void table_put(unsigned char *p, uint32_t v)
+{
+	p[0] = v;
+	p[1] = v >> 8;
+	p[2] = v >> 16;
+	p[3] = v >> 24;
+}
+#else
 static uint32_t table_get(const unsigned char *p)
 {
 	uint32_t v;
@@ -37,6 +49,7 @@ static uint32_t table_get(const unsigned char *p)
 }
 
 static void table_put(unsigned char *p, uint32_t v) { memcpy(p, &v, 4); }
+#endif
 
 /* A number that may be larger than all before it (even: by how much) or not (odd: itself). All ones,
  * which stands for no data, counts as the smallest. */
