@@ -153,8 +153,10 @@ func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
 			return "", err
 		}
 		path := filepath.Join(dir, s.Output)
-		_, err = m.output(s, nil).Export(ctx, path)
-		return path, err
+		if _, err := m.output(s, nil).Export(ctx, path); err != nil {
+			return "", fmt.Errorf("%s: %w", s.Title(), err)
+		}
+		return path, nil
 	}
 }
 
