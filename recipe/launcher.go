@@ -50,7 +50,7 @@ func launcher(s Stage, t platform.Target, program, name string) Stage {
 			build=$(sha256sum payload | cut -c 1-16)
 			"$1-gcc" $2 "-DPROGRAM=\"$3\"" "-DBUILD=\"$build\"" "$4" -IC -I. -static -o launcher \
 				"$5/launcher.c" "$5/payload.S" C/LzmaDec.c C/Bra.c C/Bra86.c C/7zCrc.c \
-				-Wl,--gc-sections -Wl,-z,norelro -Wl,-z,noseparate-code -Wl,--build-id=none -s
+				-Wl,--gc-sections -Wl,-z,norelro -Wl,-z,noseparate-code -Wl,-z,common-page-size=16 -Wl,-z,nosectionheader -Wl,--build-id=none -s
 			cp launcher "$6"`,
 			t.MuslTriple(), strings.Join(cflags, " "), name, oneCRCTable, InDir, OutDir+"/"+s.Output),
 	}
