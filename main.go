@@ -40,6 +40,8 @@ type MikrotikTailscale struct {
 	// +private
 	KeepSymbols bool
 	// +private
+	StockRuntime bool
+	// +private
 	Certificates string
 	// +private
 	GoVersion string
@@ -120,6 +122,11 @@ func New(
 	//
 	// +optional
 	keepSymbols bool,
+	// Leave Go's runtime as it is. Without it, two numbers in it are smaller, for which Tailscale's daemon
+	// holds about a megabyte less of a router's memory.
+	//
+	// +optional
+	stockRuntime bool,
 	// Where the CA certificates are: built-in, which is part of Tailscale's program unless some are
 	// mounted at /etc/ssl/certs, or file, for other programs, too, at three times the size.
 	//
@@ -188,7 +195,7 @@ func New(
 	m := &MikrotikTailscale{
 		TailscaleVersion: tailscaleVersion, FeatureNames: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
-		AppletSource: appletSet, Compression: compression, KeepSymbols: keepSymbols, Certificates: certificates,
+		AppletSource: appletSet, Compression: compression, KeepSymbols: keepSymbols, StockRuntime: stockRuntime, Certificates: certificates,
 		GoVersion: goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
 		Extra: extra, Entrypoint: entrypoint, Labels: labels, Revision: recipe.Revision, CacheKey: cacheKey,
 		SourceDateEpoch: sourceDateEpoch, Tag: tag,
@@ -233,7 +240,7 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	}
 	c.Features, c.Entrypoint, c.Revision = m.FeatureNames, m.Entrypoint, m.Revision
 	c.Compression, c.KeepSymbols = recipe.Compression(m.Compression), m.KeepSymbols
-	c.Certificates = recipe.CertificatePlace(m.Certificates)
+	c.StockRuntime, c.Certificates = m.StockRuntime, recipe.CertificatePlace(m.Certificates)
 	var errs [3]error
 	if m.AppletList != "" {
 		c.Applets, errs[0] = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))

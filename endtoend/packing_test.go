@@ -18,8 +18,8 @@ var packings = []struct {
 	name  string
 	flags []string
 }{
-	{"plain", []string{"--compression=none", "--keep-symbols", "--certificates=file"}},
-	{"UPX", []string{"--compression=upx", "--keep-symbols", "--certificates=file"}},
+	{"plain", []string{"--compression=none", "--keep-symbols", "--stock-runtime", "--certificates=file"}},
+	{"UPX", []string{"--compression=upx", "--keep-symbols", "--stock-runtime", "--certificates=file"}},
 	{"ours", nil},
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -55,33 +54,37 @@ func configurations(t *testing.T) string {
 // file that its second argument names. The first names a file with the given text.
 func inBusyboxSource(t *testing.T, text, script string) string {
 	t.Helper()
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tools()...); err != nil {
-		t.Fatal(err)
-	}
-	c := recipe.Default()
-	if err := c.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	target, err := platform.Parse("amd64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := recipe.Busybox(target, c)
+	s := recipe.Busybox(native(t), validConfig(t))
 	s.Name = "busybox-catalogue"
 	s.Files = []recipe.File{{Name: "text", Content: text}}
 	s.Output = "report"
 	s.Steps = [][]string{s.Steps[0], {"mkdir", "try"},
 		{"sh", "-euc", script, "sh", recipe.InDir + "/text", recipe.OutDir + "/" + s.Output}}
+	return output(t, s)
+}
+
+// open gives a driver with the user's own cache, as the command has it.
+func open(t *testing.T) *driver.Driver {
+	t.Helper()
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tools()...); err != nil {
+		t.Fatal(err)
+	}
 	d, err := driver.Open(t.Context(), driver.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
-	path, err := d.Output(t.Context(), s)
+	})
+	return d
+}
+
+// output gives the text that a stage has as its output.
+func output(t *testing.T, s recipe.Stage) string {
+	t.Helper()
+	path, err := open(t).Output(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}

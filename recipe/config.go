@@ -43,6 +43,8 @@ type Config struct {
 	// KeepSymbols leaves the names, files and lines of functions in Tailscale's program, which only a
 	// crash's text needs. Without them it takes a sixth less.
 	KeepSymbols bool `json:"keepSymbols"`
+	// StockRuntime leaves Go's runtime as it is. Without it, the daemon and each command hold less memory.
+	StockRuntime bool `json:"stockRuntime"`
 	// Certificates says where the image has the CA certificates.
 	Certificates CertificatePlace `json:"certificates"`
 	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.

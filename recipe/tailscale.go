@@ -48,7 +48,12 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 		builtInRoots(&s, c)
 		tags += "," + builtInRootsTag
 	}
-	build := []string{"go", "-C", sourceDir, "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l"}
+	build := []string{"go", "-C", sourceDir, "build"}
+	if !c.StockRuntime {
+		s.Steps = append(s.Steps, smallSpanSets())
+		build = append(build, "-overlay", overlay)
+	}
+	build = append(build, "-trimpath", "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l")
 	for _, name := range inlined {
 		build = append(build, "-gcflags", name+"=")
 	}

@@ -58,6 +58,7 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	o.appletFlags(flags)
 	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
 	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "leave the names, files and lines of functions in Tailscale's program")
+	flags.BoolVar(&c.StockRuntime, "stock-runtime", c.StockRuntime, "leave Go's runtime as it is, which holds about a megabyte more of a router's memory")
 	flags.StringVar(&o.certificates, "certificates", o.certificates, fmt.Sprintf("where the CA certificates are: one of %v", recipe.CertificatePlaces()))
 	flags.StringVar(&o.extra, "extra", "", "folder whose files come into the image, over those that are there")
 	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that a container starts, with its arguments (default the image's own)")

@@ -1,0 +1,76 @@
+package recipe_test
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// Go's own tests of its runtime pass with lists of spans that begin small, which the compiler's overlay brings in.
+func TestTheRuntimePassesItsTestsWithSmallSpanSets(t *testing.T) {
+	report := output(t, withRuntime(t, []string{"sh", "-euc", `go test -overlay "$2" -short runtime >"$1"; cat "$2" >>"$1"`,
+		"sh", recipe.OutDir + "/report", recipe.BuildDir + "/overlay.json"}))
+	if !strings.HasPrefix(report, "ok ") || !strings.Contains(report, "/src/runtime/mspanset.go") {
+		t.Errorf("the tests of the runtime tell:\n%s", report)
+	}
+}
+
+// A runtime that keeps its spans in another way is not changed by guessing: the build ends there, and says what helps.
+func TestAnUnknownRuntimeIsRefused(t *testing.T) {
+	s := withRuntime(t)
+	s.Files = []recipe.File{{Name: "src/runtime/mspanset.go", Content: "package runtime\n"}}
+	s.Env = append(s.Env, recipe.Variable{Name: "GOROOT", Value: recipe.InDir})
+	d := open(t)
+	_, err := d.Output(t.Context(), s)
+	if want := "have it as it is (stock runtime)"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the error is %v, want one with %q", err, want)
+	}
+}
+
+func TestTheRuntimeCanBeHadAsItIs(t *testing.T) {
+	c := validConfig(t)
+	c.StockRuntime = true
+	for _, step := range recipe.Tailscale(native(t), c, recipe.Resolved{}).Steps {
+		if line := strings.Join(step, " "); strings.Contains(line, "mspanset") || strings.Contains(line, "-overlay") {
+			t.Errorf("a step changes the runtime: %s", line)
+		}
+	}
+}
+
+// withRuntime is the stage that compiles Tailscale with all its steps left out but the one that changes the
+// runtime, and the given ones after it.
+func withRuntime(t *testing.T, steps ...[]string) recipe.Stage {
+	t.Helper()
+	s := recipe.Tailscale(native(t), validConfig(t), recipe.Resolved{})
+	change := slices.IndexFunc(s.Steps, func(step []string) bool { return strings.Contains(strings.Join(step, " "), "mspanset") })
+	if change < 0 {
+		t.Fatal("no step changes the runtime")
+	}
+	s.Name, s.Output = "runtime", "report"
+	s.Inputs = nil
+	s.Steps = append([][]string{s.Steps[change]}, steps...)
+	return s
+}
+
+func validConfig(t *testing.T) recipe.Config {
+	t.Helper()
+	c := recipe.Default()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// native is this machine's own platform.
+func native(t *testing.T) platform.Target {
+	t.Helper()
+	target, err := platform.Parse(runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
