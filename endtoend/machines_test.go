@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -14,17 +17,44 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
+// On whole emulated machines with an arm64 kernel, ARM images use the kernel's networking: they log in, and a
+// packet that the kernel sends to the tailnet is answered by another node, also an ARM image.
+func TestArmImagesCarryPackets(t *testing.T) {
+	for arch := range emulators {
+		t.Run(arch, func(t *testing.T) {
+			said := runMachine(t, builtImage(t, arch), map[string]string{"testcontrol": programFor(t, "arm64", "testcontrol")}, `
+				busybox-plain insmod /tun.ko
+				busybox-plain insmod /dummy.ko
+				ip address add 172.20.0.2/24 dev dummy0
+				ip link set dummy0 up
+				ip route add default via 172.20.0.1
+				HOME=/ /testcontrol >/tmp/control 2>&1 &
+				export TS_EXTRA_ARGS=`+testcontrol+`
+				TS_HOSTNAME=other TS_USERSPACE=true TS_STATE_DIR=/other TS_SOCKET=/run/other.sock entrypoint >/tmp/other 2>&1 &
+				TS_HOSTNAME=router entrypoint >/tmp/log 2>&1 &
+				tries=0
+				until healthcheck && TS_SOCKET=/run/other.sock healthcheck; do
+					tries=$((tries + 1))
+					[ $tries -lt 100 ] || break
+					busybox-plain sleep 1
+				done >/tmp/out 2>&1
+				other=$(tailscale --socket=/run/other.sock ip -4)
+				say device "$(ip -o -4 address show dev tailscale0)"
+				say route "$(ip route get "$other")"
+				busybox-plain ping -c 5 -W 20 "$other" >/tmp/out 2>&1 && say answer yes
+				tail -n 20 /tmp/out /tmp/control /tmp/other /tmp/log`)
+			if !strings.Contains(said["device"], "inet 100.") || !strings.Contains(said["route"], "dev tailscale0") || said["answer"] != "yes" {
+				t.Errorf("the machine said %q", said)
+			}
+		})
+	}
+}
+
 // BenchmarkMachines measures the ARM images on whole emulated machines with an arm64 kernel, which hold nothing
 // but the image and a script that measures. Other than under an emulator of programs, the kernel there is
 // that of the processor, as on a router: a command can run the daemon's unpacked program, and memory is the
 // machine's. The daemon does not log in, since the machine has no network.
 func BenchmarkMachines(b *testing.B) {
-	if err := driver.Require(b.Context(), func(s string) { fmt.Println(s) },
-		driver.Tool{Command: "qemu-system-aarch64", Package: "qemu-system-arm"},
-		driver.Tool{Command: "cpio", Package: "cpio"}); err != nil {
-		b.Fatal(err)
-	}
-	kernel := arm64Kernel(b)
 	for b.Loop() {
 		table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 		_, _ = fmt.Fprintln(table, "\nplatform\tpacked\tsocket, s\t--version, ms\tstatus, ms\tunreclaimable, kB\twith a command, kB\t")
@@ -34,8 +64,15 @@ func BenchmarkMachines(b *testing.B) {
 			}
 			for _, p := range packings {
 				b.Run(target.Name+"-"+p.name, func(b *testing.B) {
-					m := runMachine(b, kernel, builtImage(b, target.Name, p.flags...))
-					each := func(what string) float64 { return 1000 * (m["after "+what] - m["before "+what]) / machineTimes }
+					said := runMachine(b, builtImage(b, target.Name, p.flags...), nil, measuring)
+					m := map[string]float64{}
+					for name, value := range said {
+						var err error
+						if m[name], err = strconv.ParseFloat(value, 64); err != nil {
+							b.Fatalf("%s: %v", name, err)
+						}
+					}
+					each := func(what string) float64 { return 1000 * (m["after "+what] - m["before "+what]) / 5 }
 					_, _ = fmt.Fprintf(table, "%s\t%s\t%.1f\t%.0f\t%.0f\t%.0f\t%.0f\t\n", target.Name, p.name,
 						m["socket"]-m["start"], each("--version"), each("status"),
 						m["memory alone"]-m["memory before"], m["memory command"]-m["memory before"])
@@ -46,91 +83,115 @@ func BenchmarkMachines(b *testing.B) {
 	}
 }
 
-// arm64Kernel gives the file of the Debian release's kernel for virtual arm64 machines.
-func arm64Kernel(b *testing.B) string {
-	b.Helper()
-	dir := b.TempDir()
-	command(b, "sh", "-euc", `cd "$1"
-		mkdir -p lists/partial archives/partial kernel
+// measuring is what a machine measures: times in its seconds, and in kB the memory that is anonymous or in files
+// in memory.
+const measuring = `
+now() { read -r seconds _ </proc/uptime; say "$1" "$seconds"; }
+memory() { say "memory $1" "$(busybox-plain awk '/^(AnonPages|Shmem):/ { kb += $2 } END { print kb }' /proc/meminfo)"; }
+memory before
+now start
+TS_USERSPACE=true entrypoint >/tmp/log 2>&1 &
+until [ -S /run/tailscale/tailscaled.sock ]; do busybox-plain sleep 0.1; done
+now socket
+busybox-plain sleep 20
+for command in --version status; do
+	now "before $command"
+	for i in 1 2 3 4 5; do tailscale $command; done >/tmp/out 2>&1
+	now "after $command"
+done
+memory alone
+tailscale up --login-server=http://127.0.0.1:1 >/tmp/out 2>&1 &
+busybox-plain sleep 10
+memory command
+[ -d /proc/$! ] || exit`
+
+// machineInit is a machine's process 1. It has a busybox of its own, not packed, so that what the image's shell
+// takes can be measured.
+const machineInit = `#!/bin/busybox-plain sh
+export %s
+for folder in proc sysfs:sys devtmpfs:dev tmpfs:run; do
+	busybox-plain mount -t "${folder%%:*}" none "/${folder#*:}"
+done
+busybox-plain ip link set lo up
+say() { echo "said $1=$2"; }
+(
+%s
+say end yes
+)
+echo o >/proc/sysrq-trigger
+busybox-plain sleep 60
+`
+
+// runMachine starts a whole emulated machine, with an image and further files as its only file system, and runs a
+// script on it. It gives what the script says: values by their names.
+func runMachine(t testing.TB, i image, files map[string]string, script string) map[string]string {
+	t.Helper()
+	kernel, err := arm64Kernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	root, initrd := filepath.Join(dir, "rootfs"), filepath.Join(dir, "initrd")
+	command(t, "cp", "-a", i.rootfs, root)
+	plain := builtImage(t, i.target.Name, append(packings[0].flags, "--applet-names=ash,awk,cat,cp,date,flock,insmod,ip,mkdir,mknod,mount,mv,nc,ping,rm,sed,sh,sleep,sync")...)
+	command(t, "cp", "-L", filepath.Join(plain.rootfs, "bin/busybox"), filepath.Join(root, "bin/busybox-plain"))
+	for name, path := range files {
+		command(t, "cp", path, filepath.Join(root, name))
+	}
+	command(t, "sh", "-euc", `cp "$1"/*.ko "$2"`, "sh", kernel, root)
+	if err := os.WriteFile(filepath.Join(root, "init"), fmt.Appendf(nil, machineInit, strings.Join(i.config.Env, " "), script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	command(t, "sh", "-euc", `cd "$1"; find . | cpio --create --format=newc --quiet >"$2"`, "sh", root, initrd)
+	machine := start(t, "machine", nil, "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "256", "-nographic", "-no-reboot",
+		"-nic", "none", "-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initrd, "-append", "console=ttyAMA0 quiet panic=-1")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	select {
+	case <-machine.done:
+	case <-ctx.Done():
+		t.Fatalf("the machine did not end:\n%s", lastLines(machine.log(), 60))
+	}
+	said := map[string]string{}
+	for line := range strings.Lines(machine.log()) {
+		if line, ok := strings.CutPrefix(strings.TrimSpace(line), "said "); ok {
+			name, value, _ := strings.Cut(line, "=")
+			said[name] = value
+		}
+	}
+	if said["end"] != "yes" {
+		t.Fatalf("the machine did not come to the end of its script:\n%s", lastLines(machine.log(), 60))
+	}
+	delete(said, "end")
+	return said
+}
+
+// arm64Kernel gives a folder with the kernel of the Debian release for virtual arm64 machines, and the modules
+// that the machines use.
+var arm64Kernel = sync.OnceValues(func() (string, error) {
+	ctx := context.Background()
+	if err := driver.Require(ctx, func(s string) { fmt.Println(s) },
+		driver.Tool{Command: "qemu-system-aarch64", Package: "qemu-system-arm"},
+		driver.Tool{Command: "cpio", Package: "cpio"},
+		driver.Tool{Command: "xz", Package: "xz-utils"}); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(scratch, "kernel")
+	out, err := exec.CommandContext(ctx, "sh", "-euc", `mkdir "$1"
+		cd "$1"
+		mkdir -p lists/partial archives/partial unpacked
 		touch status
 		apt() { program=$1; shift; "$program" -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=root \
 			-o Dir::State="$PWD" -o Dir::State::status="$PWD/status" -o Dir::Cache="$PWD" "$@"; }
 		apt apt-get update
 		apt apt-get download "$(apt apt-cache depends linux-image-cloud-arm64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)"
-		dpkg-deb -x linux-image-*.deb kernel`, "sh", dir)
-	found, err := filepath.Glob(filepath.Join(dir, "kernel/boot/vmlinuz-*"))
-	if err != nil || len(found) != 1 {
-		b.Fatalf("the kernel's package has the kernels %q, not one: %v", found, err)
+		dpkg-deb -x linux-image-*.deb unpacked
+		mv unpacked/boot/vmlinuz-* vmlinuz
+		for module in tun dummy; do
+			find unpacked -name "$module.ko" -o -name "$module.ko.xz" | xargs xz -dcf >$module.ko # -f: or as it is
+		done`, "sh", dir).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("getting a kernel: %w\n%s", err, out)
 	}
-	return found[0]
-}
-
-const machineTimes = 5
-
-// machineInit is the machine's process 1. It measures with a busybox of its own, not packed, so that what the
-// image's shell takes counts. Times are the machine's seconds, memory what is anonymous or in files in memory.
-const machineInit = `#!/busybox-plain sh
-for folder in proc sysfs:sys devtmpfs:dev tmpfs:run; do
-	/busybox-plain mount -t "${folder%%:*}" none "/${folder#*:}"
-done
-/busybox-plain ip link set lo up
-say() { echo "probe $1=$2"; }
-now() { read -r seconds _ </proc/uptime; say "$1" "$seconds"; }
-memory() { say "memory $1" "$(/busybox-plain awk '/^(AnonPages|Shmem):/ { kb += $2 } END { print kb }' /proc/meminfo)"; }
-export %[1]s
-memory before
-now start
-TS_USERSPACE=true entrypoint >/tmp/log 2>&1 &
-while ! [ -S /run/tailscale/tailscaled.sock ]; do /busybox-plain sleep 0.1; done
-now socket
-/busybox-plain sleep 20
-for command in --version status; do
-	now "before $command"
-	for i in %[2]s; do tailscale $command; done >/tmp/out 2>&1
-	now "after $command"
-done
-memory alone
-tailscale up --login-server=http://127.0.0.1:1 >/tmp/out 2>&1 &
-/busybox-plain sleep 10
-memory command
-[ -d /proc/$! ] && say done 1
-echo o >/proc/sysrq-trigger
-/busybox-plain sleep 60
-`
-
-// runMachine starts a machine with an image as its only file system, and gives what its script measured.
-func runMachine(b *testing.B, kernel string, i image) map[string]float64 {
-	b.Helper()
-	dir := b.TempDir()
-	root, initrd := filepath.Join(dir, "rootfs"), filepath.Join(dir, "initrd")
-	command(b, "cp", "-a", i.rootfs, root)
-	plain := builtImage(b, i.target.Name, packings[0].flags...)
-	command(b, "cp", "-L", filepath.Join(plain.rootfs, "bin/busybox"), filepath.Join(root, "busybox-plain"))
-	times := strings.TrimSpace(strings.Repeat("x ", machineTimes))
-	if err := os.WriteFile(filepath.Join(root, "init"), fmt.Appendf(nil, machineInit, strings.Join(i.config.Env, " "), times), 0o755); err != nil {
-		b.Fatal(err)
-	}
-	command(b, "sh", "-ec", `cd "$1"; find . | cpio --create --format=newc --quiet >"$2"`, "sh", root, initrd)
-	machine := start(b, "machine", nil, "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "256", "-nographic", "-no-reboot",
-		"-nic", "none", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyAMA0 quiet panic=-1")
-	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
-	defer cancel()
-	select {
-	case <-machine.done:
-	case <-ctx.Done():
-		b.Fatalf("the machine did not end:\n%s", lastLines(machine.log(), 60))
-	}
-	measured := map[string]float64{}
-	for line := range strings.Lines(machine.log()) {
-		line, ok := strings.CutPrefix(strings.TrimSpace(line), "probe ")
-		name, value, _ := strings.Cut(line, "=")
-		var n float64
-		if _, err := fmt.Sscan(value, &n); ok && err == nil {
-			measured[name] = n
-		}
-	}
-	if measured["done"] != 1 {
-		b.Fatalf("the machine did not come to the end of its script:\n%s", lastLines(machine.log(), 60))
-	}
-	return measured
-}
+	return dir, nil
+})

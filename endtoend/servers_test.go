@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -39,8 +40,14 @@ var programs = map[string]struct{ module, version string }{
 	"tailscale.com/cmd/tailscaled": {"tailscale.com", "v" + recipe.TailscaleVersion},
 }
 
-// program builds a program and gives its path. The folder is kept, so that this is quick the next time.
+// program builds a program for this machine and gives its path.
 func program(t testing.TB, name string) string {
+	t.Helper()
+	return programFor(t, runtime.GOARCH, name)
+}
+
+// programFor builds a program and gives its path. The folder is kept, so that this is quick the next time.
+func programFor(t testing.TB, architecture, name string) string {
 	t.Helper()
 	cache, err := driver.DefaultCache()
 	if err != nil {
@@ -62,13 +69,13 @@ func program(t testing.TB, name string) string {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
 			write(t, filepath.Join(dir, "go.mod"), fmt.Sprintf("module servers\n\ngo 1.26.1\n\nrequire %s %s\n", source.module, source.version))
 		}
-		build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-trimpath", "-o", name, pkg)
+		build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-trimpath", "-o", filepath.Join(architecture, name), pkg)
 		build.Dir = dir
-		build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
+		build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0", "GOARCH="+architecture)
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("building %s: %v\n%s", pkg, err, out)
 		}
-		return filepath.Join(dir, name)
+		return filepath.Join(dir, architecture, name)
 	}
 	t.Fatalf("nothing is known of the program %s", name)
 	return ""
