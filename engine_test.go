@@ -10,10 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/testregistry"
@@ -149,11 +151,17 @@ func TestStagesAreFunctions(t *testing.T) {
 	if a, b := len(contents(t, raw)), len(contents(t, packed)); b == 0 || b >= a {
 		t.Errorf("%d bytes were packed into %d", a, b)
 	}
-	list := filepath.Join(dir, "mine.txt")
-	if err := os.WriteFile(list, []byte("ash\nsh\nip\nmkdir\nmknod\nnc\nrm\nsed\nsleep\ntimeout\n"), 0o644); err != nil {
+	minimal, err := applets.Named("minimal")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := mustCall(t, "--applets", list, "list-applets"); got != "ash\nip\nmkdir\nmknod\nnc\nrm\nsed\nsh\nsleep\ntimeout\n" {
+	mine := append(minimal.Names(), "traceroute")
+	slices.Sort(mine)
+	list := filepath.Join(dir, "mine.txt")
+	if err := os.WriteFile(list, []byte(strings.Join(mine, "\n")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustCall(t, "--applets", list, "list-applets"); got != strings.Join(mine, "\n")+"\n" {
 		t.Errorf("applets = %q", got)
 	}
 	if got := mustCall(t, "list-features"); !strings.Contains(got, "* netstack") || !strings.Contains(got, "  ssh") {
@@ -166,7 +174,7 @@ func TestStagesAreFunctions(t *testing.T) {
 
 func TestSizesAndBillsAreFunctions(t *testing.T) {
 	needEngine(t)
-	if got := mustCall(t, "sizes", "--platforms", "arm", "table"); !strings.Contains(got, "certificates") {
+	if got := mustCall(t, "sizes", "--platforms", "arm", "table"); !strings.Contains(got, "base files") {
 		t.Errorf("table:\n%s", got)
 	}
 	if got := mustCall(t, "sizes", "--platforms", "arm", "json"); !strings.Contains(got, `"component`) {
@@ -174,6 +182,25 @@ func TestSizesAndBillsAreFunctions(t *testing.T) {
 	}
 	if got := mustCall(t, "sbom", "--arch", "arm", "contents"); !strings.Contains(got, `"bomFormat": "CycloneDX"`) {
 		t.Errorf("bill of materials:\n%s", got)
+	}
+}
+
+// The example's own list of applets has what the image's scripts need today.
+func TestTheExamplesAppletsStartTheImage(t *testing.T) {
+	source := contents(t, "examples/go/main.go")
+	_, list, _ := strings.Cut(source, "var commands = []string{")
+	list, _, ok := strings.Cut(list, "\n}")
+	if !ok {
+		t.Fatal("the example has no list of commands")
+	}
+	c := recipe.Default()
+	var err error
+	names := regexp.MustCompile(`"[^"]*"`).FindAllString(list, -1)
+	if c.Applets, err = applets.Parse("examples/go", strings.NewReader(strings.ReplaceAll(strings.Join(names, "\n"), `"`, ""))); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -13,8 +13,9 @@ type HomeRouter struct{}
 
 // commands are what the household types on a router.
 var commands = []string{
-	"ash", "ip", "mkdir", "mknod", "nc", "rm", "sed", "sh", "sleep", "timeout", // the image's own scripts need these
-	"cat", "df", "free", "ls", "nslookup", "ping", "ps", "top", "uname", "wget",
+	// The image's own scripts need these.
+	"ash", "cat", "cp", "date", "flock", "ip", "mkdir", "mknod", "mv", "nc", "rm", "sed", "sh", "sleep", "sync",
+	"df", "free", "ls", "nslookup", "ping", "ps", "top", "uname", "wget",
 }
 
 // module is mikrotik-tailscale with this household's choices.
