@@ -52,7 +52,7 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
 		WithMountedCache("/var/lib/apt/lists", m.volume("apt-lists"), locked).
 		WithExec([]string{"sh", "-euc", installPackages, "sh",
-			recipe.DebianSuite, m.DebianMirror, strings.Join(s.Architectures, " "), strings.Join(s.Packages, " ")}).
+			recipe.DebianSuite, m.DebianMirror, strings.Join(s.Packages, " ")}).
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists")
 }
 
@@ -83,7 +83,7 @@ func (m *MikrotikTailscale) volume(name string) *dagger.CacheVolume {
 // installPackages makes the container one of the Debian release alone, without its updates, as
 // every stage expects it, and installs the stage's packages.
 const installPackages = `
-suite=$1 mirror=$2 architectures=$3 packages=$4
+suite=$1 mirror=$2 packages=$3
 if [ -z "$mirror" ]; then
 	mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
 fi
@@ -92,9 +92,6 @@ if [ -z "$mirror" ]; then
 fi
 rm -f /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/docker-clean
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >/etc/apt/sources.list
-for a in $architectures; do
-	[ "$a" = "$(dpkg --print-architecture)" ] || dpkg --add-architecture "$a"
-done
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o Acquire::Retries=1 --error-on=any
 apt-get install -y -qq --no-install-recommends -o APT::Keep-Downloaded-Packages=true $packages`

@@ -156,6 +156,7 @@ func dependenciesOf(ctx context.Context, outputs assembly.Outputs, b Build, stag
 		{Uri: "pkg:golang/tailscale.com@v" + c.TailscaleVersion},
 		{Uri: "pkg:golang/std@" + c.GoVersion},
 		{Uri: "pkg:generic/busybox@" + c.BusyboxVersion, Digest: map[string]string{"sha256": c.BusyboxChecksum}},
+		{Uri: muslPURL, Digest: map[string]string{"sha256": recipe.MuslChecksum}},
 	}
 	if c.Compression == recipe.CompressionLauncher {
 		all = append(all, &intoto.ResourceDescriptor{Uri: sevenZipPURL, Digest: map[string]string{"sha256": recipe.SevenZipChecksum}})

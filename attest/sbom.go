@@ -67,7 +67,7 @@ func sbom(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (st
 		Properties:  &[]cdx.Property{{Name: recipe.Title + ":platform", Value: p.Target.Platform()}},
 	}
 	modules := goModules(info)
-	top := slices.Concat([]cdx.Component{tailscale(p.Config), busybox(p.Config)}, parts)
+	top := slices.Concat([]cdx.Component{tailscale(p.Config), busybox(p.Config), musl()}, parts)
 	if p.Config.Compression == recipe.CompressionLauncher {
 		top = append(top, sevenZip())
 	}
@@ -144,6 +144,18 @@ func busybox(c recipe.Config) cdx.Component {
 	}
 }
 
+// musl is the C library in busybox and the launcher.
+func musl() cdx.Component {
+	purl := muslPURL + "?checksum=sha256:" + recipe.MuslChecksum
+	return cdx.Component{
+		BOMRef: purl, Type: cdx.ComponentTypeLibrary, Name: "musl", Version: recipe.MuslVersion, PackageURL: purl,
+		CPE:      "cpe:2.3:a:musl-libc:musl:" + recipe.MuslVersion + ":*:*:*:*:*:*:*",
+		Licenses: licensed("MIT"),
+	}
+}
+
+const muslPURL = "pkg:generic/musl@" + recipe.MuslVersion
+
 // sevenZip is the code that unpacks programs.
 func sevenZip() cdx.Component {
 	purl := sevenZipPURL + "?checksum=sha256:" + recipe.SevenZipChecksum
@@ -166,9 +178,6 @@ func debianParts(p assembly.Product, tools, compilers []Package) ([]cdx.Componen
 	}
 	debian := p.Target.Debian
 	parts := []part{
-		{"musl", cdx.ComponentTypeLibrary, "MIT", compilers, func(k Package) bool {
-			return k.Name == "musl-dev" && k.Architecture == debian
-		}},
 		{"libgcc", cdx.ComponentTypeLibrary, "GPL-3.0-or-later WITH GCC-exception-3.1", compilers, func(k Package) bool {
 			return strings.HasPrefix(k.Name, "libgcc-") && (strings.HasSuffix(k.Name, "-dev-"+debian+"-cross") ||
 				strings.HasSuffix(k.Name, "-dev") && k.Architecture == debian)

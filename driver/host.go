@@ -89,12 +89,12 @@ func isDebian() bool {
 	return false
 }
 
-// debianArchitecture is this machine's name in Debian. Debian has cross compilers for every
-// target on these two alone.
-func debianArchitecture() (string, error) {
+// checkArchitecture looks at the kind of this machine: Debian has cross compilers for every target on
+// these two alone.
+func checkArchitecture() error {
 	switch runtime.GOARCH {
 	case "amd64", "arm64":
-		return runtime.GOARCH, nil
+		return nil
 	}
-	return "", fmt.Errorf("this machine is %s: images are built on amd64 or arm64", runtime.GOARCH)
+	return fmt.Errorf("this machine is %s: images are built on amd64 or arm64", runtime.GOARCH)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,10 +14,9 @@ import (
 
 // debianRoot is what is installed in a root; roots that are described alike are the same.
 type debianRoot struct {
-	Suite         string
-	Mirror        string
-	Architectures []string
-	Packages      []string
+	Suite    string
+	Mirror   string
+	Packages []string
 }
 
 // Folders that a sandbox needs in a root, to mount things on.
@@ -27,16 +25,10 @@ var mountPoints = []string{recipe.BuildDir, recipe.InDir, recipe.OutDir, recipe.
 // root gives the folder of the Debian root that a stage starts from, locked against being made
 // anew, and makes it where the cache does not have it.
 func (d *Driver) root(ctx context.Context, s recipe.Stage) (dir string, unlock func(), err error) {
-	native, err := debianArchitecture()
-	if err != nil {
+	if err := checkArchitecture(); err != nil {
 		return "", nil, err
 	}
-	want := debianRoot{Suite: recipe.DebianSuite, Mirror: d.DebianMirror, Packages: s.Packages, Architectures: []string{native}}
-	for _, a := range s.Architectures {
-		if !slices.Contains(want.Architectures, a) {
-			want.Architectures = append(want.Architectures, a)
-		}
-	}
+	want := debianRoot{Suite: recipe.DebianSuite, Mirror: d.DebianMirror, Packages: s.Packages}
 	key, err := keyOf(want)
 	if err != nil {
 		return "", nil, err
@@ -73,7 +65,6 @@ func (d *Driver) makeRoot(ctx context.Context, want debianRoot, dir string) erro
 	defer func() { _ = RemoveAll(work) }()
 	archive, tree := filepath.Join(work, "root.tar"), filepath.Join(work, "root")
 	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
-		"--architectures=" + strings.Join(want.Architectures, ","),
 		"--include=" + strings.Join(want.Packages, ","),
 		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",

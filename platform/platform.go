@@ -25,7 +25,7 @@ type Target struct {
 	GOARM string
 	// Triple prefixes the names of Debian's cross compiler and names its folder in /usr.
 	Triple string
-	// Debian is the Debian architecture that the C library comes from.
+	// Debian is the target's name among Debian's packages.
 	Debian string
 	// CFlags choose the CPU for the C compiler.
 	CFlags []string
@@ -98,9 +98,6 @@ func (t Target) Platform() string {
 	}
 	return p
 }
-
-// MuslTriple prefixes Debian's compiler that links with musl.
-func (t Target) MuslTriple() string { return strings.Replace(t.Triple, "gnu", "musl", 1) }
 
 func (t Target) String() string { return t.Name }
 

@@ -25,18 +25,17 @@ func BusyboxSource(c Config) Stage {
 // on the machine's own architecture, for the target.
 func Busybox(t platform.Target, c Config) Stage {
 	source := BusyboxSource(c)
-	s := Stage{
+	s := withMusl(Stage{
 		Name: "busybox", Platform: t.Name, Base: BaseDebian,
-		Packages: compilerPackages(t), Architectures: []string{t.Debian},
 		// Without it the time of the build is part of the version that busybox prints.
 		Env:    []Variable{{"KCONFIG_NOTIMESTAMP", "1"}},
 		Files:  []File{{Name: "busybox.config", Content: c.Applets.Config()}},
 		Inputs: []Input{{Name: source.Output, Stage: &source}},
 		Output: "busybox",
-	}
+	}, t)
 	cflags := muslFlags(t) // busybox asks for the smallest code by itself
-	s.Steps = [][]string{
-		{"tar", "-xf", InDir + "/" + source.Output, "--strip-components=1"},
+	s.Steps = append(s.Steps,
+		[]string{"tar", "-xf", InDir + "/" + source.Output, "--strip-components=1"},
 		// busybox's allnoconfig turns off what it is given, too. So every symbol that there is goes
 		// into the configuration as off, but those that are wanted, and oldconfig finds nothing to ask
 		// but for the values of what is off.
@@ -51,10 +50,10 @@ func Busybox(t platform.Target, c Config) Stage {
 				exit 1
 			fi`, InDir+"/busybox.config"),
 		shell(`
-			make -s -j"$(nproc)" busybox "CROSS_COMPILE=$1-" "CC=$2-gcc" "CONFIG_EXTRA_CFLAGS=$3" "CONFIG_EXTRA_LDFLAGS=-no-pie"
+			make -s -j"$(nproc)" busybox "CROSS_COMPILE=$1-" "CC=$2" "CONFIG_EXTRA_CFLAGS=$3" "CONFIG_EXTRA_LDFLAGS=-no-pie"
 			cp busybox "$4"`,
-			t.Triple, t.MuslTriple(), strings.Join(cflags, " "), OutDir+"/"+s.Output),
-	}
+			t.Triple, muslCompiler, strings.Join(cflags, " "), OutDir+"/"+s.Output),
+	)
 	return s
 }
 

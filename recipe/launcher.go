@@ -32,7 +32,7 @@ func SevenZipSource() Stage {
 // executes it. What is unpacked has the given name.
 func launcher(s Stage, t platform.Target, program, name string) Stage {
 	source := SevenZipSource()
-	s.Packages, s.Architectures = compilerPackages(t), []string{t.Debian}
+	s = withMusl(s, t)
 	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source})
 	s.Files = texts(launcherFiles, "files/launcher", "")
 	optimise := "-Os"
@@ -41,19 +41,19 @@ func launcher(s Stage, t platform.Target, program, name string) Stage {
 	}
 	cflags := append(muslFlags(t), optimise, "-ffunction-sections", "-fdata-sections",
 		"-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-DZ7_LZMA_SIZE_OPT", "-DZ7_EXTRACT_ONLY")
-	s.Steps = [][]string{
-		{"tar", "-xf", InDir + "/" + source.Output, "C"},
-		{"gcc", "-O2", "-IC", "-DZ7_ST", oneCRCTable, "-o", "pack", InDir + "/pack.c",
+	s.Steps = append(s.Steps,
+		[]string{"tar", "-xf", InDir + "/" + source.Output, "C"},
+		[]string{"gcc", "-O2", "-IC", "-DZ7_ST", oneCRCTable, "-o", "pack", InDir + "/pack.c",
 			"C/LzmaDec.c", "C/LzmaEnc.c", "C/LzFind.c", "C/Bra.c", "C/Bra86.c", "C/Alloc.c", "C/7zCrc.c", "C/CpuArch.c"},
-		{"./pack", program, "payload"},
+		[]string{"./pack", program, "payload"},
 		shell(`
 			build=$(sha256sum payload | cut -c 1-16)
-			"$1-gcc" $2 "-DPROGRAM=\"$3\"" "-DBUILD=\"$build\"" "$4" -IC -I. -static -o launcher \
+			"$1" $2 "-DPROGRAM=\"$3\"" "-DBUILD=\"$build\"" "$4" -IC -I. -static -o launcher \
 				"$5/launcher.c" "$5/payload.S" C/LzmaDec.c C/Bra.c C/Bra86.c C/7zCrc.c \
 				-Wl,--gc-sections -Wl,-z,norelro -Wl,-z,noseparate-code -Wl,-z,common-page-size=16 -Wl,-z,nosectionheader -Wl,--build-id=none -s
 			cp launcher "$6"`,
-			t.MuslTriple(), strings.Join(cflags, " "), name, oneCRCTable, InDir, OutDir+"/"+s.Output),
-	}
+			muslCompiler, strings.Join(cflags, " "), name, oneCRCTable, InDir, OutDir+"/"+s.Output),
+	)
 	return s
 }
 

@@ -39,11 +39,9 @@ type Stage struct {
 	Base     Base
 	// Packages are the Debian packages to install first, from DebianSuite.
 	Packages []string
-	// Architectures are the Debian architectures besides the machine's own that Packages names.
-	Architectures []string
-	Env           []Variable
-	Files         []File
-	Inputs        []Input
+	Env      []Variable
+	Files    []File
+	Inputs   []Input
 	// Network says that steps download something.
 	Network bool
 	// Steps are commands with their arguments, run in order in BuildDir.
@@ -100,16 +98,12 @@ func shell(script string, args ...string) []string {
 }
 
 // Installed is the stage that lists the Debian packages that another stage has, one a line: name,
-// architecture and version. It is the same for all stages that have the same packages.
+// architecture and version.
 func Installed(s Stage) Stage {
-	listing := Stage{
-		Name: "packages", Base: s.Base, Packages: s.Packages, Architectures: s.Architectures,
+	return Stage{
+		Name: "packages", Platform: s.Platform, Base: s.Base, Packages: s.Packages,
 		Steps: [][]string{shell(`
 			dpkg-query -W -f '${Package} ${Architecture} ${Version}\n' | LC_ALL=C sort >"$1"`, OutDir+"/packages")},
 		Output: "packages",
 	}
-	if len(s.Architectures) > 0 {
-		listing.Platform = s.Platform
-	}
-	return listing
 }

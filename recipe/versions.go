@@ -21,8 +21,11 @@ const (
 	// unpacks them on the router, and SevenZipChecksum the sha256 of its source.
 	SevenZipVersion  = "25.01+dfsg"
 	SevenZipChecksum = "077c424cd50001e2be8847892522bc83e807e0b9448af1b69512c03d769c88ef"
-	// DebianSuite is the Debian release that compilers, musl, UPX and the CA certificates come
-	// from. Only the release itself is used: it changes at point releases and stays the same
+	// MuslVersion is the release of the C library that is linked into static programs, that of the
+	// Debian suite, and MuslChecksum the sha256 of its source.
+	MuslVersion  = "1.2.5"
+	MuslChecksum = "a9a118bbe84d8764da0ea0d28b3ab3fae8477fc7e4085d90102b8596fc7c75e4"
+	// DebianSuite is the Debian release that compilers, UPX and the CA certificates come from. Only the release itself is used: it changes at point releases and stays the same
 	// between them, so that two builds find the same compiler.
 	DebianSuite = "trixie"
 	// DebianImage is the container image of that release that the engine starts stages from.

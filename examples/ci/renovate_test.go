@@ -133,6 +133,7 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 		{"recipe/versions.go", "go", recipe.GoVersion},
 		{"recipe/versions.go", "upx", recipe.UPXVersion},
 		{"recipe/versions.go", "7-zip", recipe.SevenZipVersion},
+		{"recipe/versions.go", "musl", recipe.MuslVersion},
 		{"recipe/versions.go", "debian", recipe.DebianSuite},
 		{"dagger.json", "dagger", module.EngineVersion},
 		{"README.md", "dagger", module.EngineVersion},
