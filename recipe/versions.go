@@ -25,8 +25,9 @@ const (
 	// Debian suite, and MuslChecksum the sha256 of its source.
 	MuslVersion  = "1.2.5"
 	MuslChecksum = "a9a118bbe84d8764da0ea0d28b3ab3fae8477fc7e4085d90102b8596fc7c75e4"
-	// DebianSuite is the Debian release that compilers, UPX and the CA certificates come from. Only the release itself is used: it changes at point releases and stays the same
-	// between them, so that two builds find the same compiler.
+	// DebianSuite is the Debian release that compilers, UPX and the CA certificates come from. Only
+	// the release itself is used: it changes at point releases and stays the same between them, so
+	// that two builds find the same compiler.
 	DebianSuite = "trixie"
 	// DebianImage is the container image of that release that the engine starts stages from.
 	DebianImage = "debian:" + DebianSuite + "-slim"
