@@ -95,23 +95,20 @@ func (m *MikrotikTailscale) Publish(
 
 // release puts images together with what tells of them.
 func (m *MikrotikTailscale) release(ctx context.Context, work string, products []assembly.Product, address string) (*publish.Release, error) {
+	outputs := m.outputs(work)
+	abouts, err := attest.OfAll(ctx, outputs, products)
+	if err != nil {
+		return nil, err
+	}
 	images := make([]publish.Image, len(products))
 	for i, p := range products {
 		img, err := p.Image()
 		if err != nil {
 			return nil, err
 		}
-		sbom, err := attest.SBOM(ctx, m.outputs(work), p)
-		if err != nil {
-			return nil, err
-		}
-		images[i] = publish.Image{Target: p.Target, Image: img, Attached: []publish.Attachment{{Type: attest.SBOMType, Text: sbom}}}
-		symbols, stripped, err := attest.Symbols(ctx, m.outputs(work), p)
-		if err != nil {
-			return nil, err
-		}
-		if stripped {
-			images[i].Attached = append(images[i].Attached, publish.Attachment{Type: attest.SymbolsType, Text: symbols})
+		images[i] = publish.Image{Target: p.Target, Image: img, Attached: []publish.Attachment{{Type: attest.SBOMType, Text: abouts[i].SBOM}}}
+		if abouts[i].Symbols != "" {
+			images[i].Attached = append(images[i].Attached, publish.Attachment{Type: attest.SymbolsType, Text: abouts[i].Symbols})
 		}
 	}
 	release, err := publish.NewRelease(images, recipe.Annotations(products[0].Config))
@@ -126,7 +123,7 @@ func (m *MikrotikTailscale) release(ctx context.Context, work string, products [
 	if err != nil {
 		return nil, err
 	}
-	provenance, err := attest.Provenance(ctx, m.outputs(work), b, []attest.Subject{{Name: address, SHA256: digest}})
+	provenance, err := attest.Provenance(ctx, outputs, b, []attest.Subject{{Name: address, SHA256: digest}})
 	release.Attach(publish.Attachment{Type: attest.ProvenanceType, Text: provenance})
 	return release, err
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sourcegraph/conc/iter"
+
 	"dagger/mikrotik-tailscale/assembly"
 )
 
@@ -17,23 +19,37 @@ const ChecksumsName = "SHA256SUMS"
 // File is what stands beside tarballs.
 type File struct{ Name, Content string }
 
+// About is what tells of one product.
+type About struct {
+	SBOM string
+	// Symbols are empty where the program itself has them.
+	Symbols string
+}
+
+// OfAll tells of several products, made at the same time.
+func OfAll(ctx context.Context, outputs assembly.Outputs, products []assembly.Product) ([]About, error) {
+	return iter.MapErr(products, func(p *assembly.Product) (a About, err error) {
+		if a.SBOM, err = SBOM(ctx, outputs, *p); err != nil {
+			return a, err
+		}
+		a.Symbols, err = Symbols(ctx, outputs, *p)
+		return a, err
+	})
+}
+
 // Beside gives what stands beside the tarballs of a build: the bill of materials and the
 // symbols of each, the provenance of all, and SHA256SUMS. The provenance is not summed: it holds the tarballs' sums
 // itself, and it is the one file that tells by which way they were built.
 func Beside(ctx context.Context, outputs assembly.Outputs, b Build, tarballs []Subject) ([]File, error) {
+	abouts, err := OfAll(ctx, outputs, b.Products)
+	if err != nil {
+		return nil, err
+	}
 	var files []File
-	for _, p := range b.Products {
-		text, err := SBOM(ctx, outputs, p)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, File{SBOMName(p.Target), text})
-		symbols, stripped, err := Symbols(ctx, outputs, p)
-		if err != nil {
-			return nil, err
-		}
-		if stripped {
-			files = append(files, File{SymbolsName(p.Target), symbols})
+	for i, a := range abouts {
+		files = append(files, File{SBOMName(b.Products[i].Target), a.SBOM})
+		if a.Symbols != "" {
+			files = append(files, File{SymbolsName(b.Products[i].Target), a.Symbols})
 		}
 	}
 	summed := slices.Clone(tarballs)

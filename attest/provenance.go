@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	provenance "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
+	"github.com/sourcegraph/conc/iter"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -168,21 +168,26 @@ func dependenciesOf(ctx context.Context, outputs assembly.Outputs, b Build, stag
 		}
 		all = append(all, &intoto.ResourceDescriptor{Uri: "docker://" + name, Digest: map[string]string{"sha256": digest}})
 	}
-	var purls []string
-	var problems []error
+	// Stages with the same packages start from the same root. Go's compiler is all that a Go stage's output
+	// depends on.
+	var roots []recipe.Stage
 	for _, s := range stages {
-		if s.Base != recipe.BaseDebian {
-			continue // Go's compiler is all that a Go stage's output depends on
+		same := func(o recipe.Stage) bool { return slices.Equal(o.Packages, s.Packages) }
+		if s.Base == recipe.BaseDebian && !slices.ContainsFunc(roots, same) {
+			roots = append(roots, s)
 		}
-		installed, err := packages(ctx, outputs, s)
-		problems = append(problems, err)
-		for _, p := range installed {
-			purls = append(purls, p.PURL())
-		}
+	}
+	installed, err := iter.MapErr(roots, func(s *recipe.Stage) ([]Package, error) { return packages(ctx, outputs, *s) })
+	if err != nil {
+		return nil, err
+	}
+	var purls []string
+	for _, p := range slices.Concat(installed...) {
+		purls = append(purls, p.PURL())
 	}
 	slices.Sort(purls)
 	for _, purl := range slices.Compact(purls) {
 		all = append(all, &intoto.ResourceDescriptor{Uri: purl})
 	}
-	return all, errors.Join(problems...)
+	return all, nil
 }

@@ -19,20 +19,20 @@ const SymbolsSuffix = ".symbols"
 // SymbolsName is the file name of a platform's symbols.
 func SymbolsName(t platform.Target) string { return "tailscale-" + t.Name + SymbolsSuffix }
 
-// Symbols gives the file that crashes of the image's Tailscale are read with, and whether there is one: there is
-// none where the program itself has its symbols.
-func Symbols(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (string, bool, error) {
+// Symbols gives the file that crashes of the image's Tailscale are read with. It is empty where the program
+// itself has its symbols.
+func Symbols(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (string, error) {
 	s, stripped := recipe.Symbols(p.Target, p.Config, p.Resolved)
 	if !stripped {
-		return "", false, nil
+		return "", nil
 	}
 	path, err := outputs(ctx, s)
 	if err != nil {
-		return "", true, err
+		return "", err
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return "", true, fmt.Errorf("reading the symbols for %s: %w", p.Target, err)
+		return "", fmt.Errorf("reading the symbols for %s: %w", p.Target, err)
 	}
-	return string(content), true, nil
+	return string(content), nil
 }

@@ -63,12 +63,14 @@ type Event struct {
 // State is what became of a stage.
 type State string
 
-// The states of a stage. Cached, Done and Failed are final.
+// The states of a stage. All but Started are final. A stage is stopped when another one has failed, or
+// somebody interrupts the build.
 const (
 	Started State = "started"
 	Cached  State = "cached"
 	Done    State = "done"
 	Failed  State = "failed"
+	Stopped State = "stopped"
 )
 
 // Driver runs stages. Make one with Open and Close it.
@@ -224,6 +226,9 @@ func (d *Driver) observed(ctx context.Context, title string, work func() error) 
 	state := Done
 	if err != nil {
 		state, err = Failed, fmt.Errorf("%s: %w", title, err)
+		if ctx.Err() != nil {
+			state = Stopped
+		}
 	}
 	d.Observe(Event{Title: title, State: state, Took: time.Since(began)})
 	return err

@@ -141,6 +141,7 @@ func (c *Config) Validate() error {
 		checkVersion("Go version", c.GoVersion, GoVersion),
 		checkURL("busybox address", c.BusyboxURL),
 		checkURL("Debian mirror", c.DebianMirror),
+		checkGoProxy(c.GoProxy),
 	}
 	selected, err := selectFeatures(c.Features)
 	if err != nil {
@@ -164,10 +165,10 @@ func (c *Config) Validate() error {
 		problems = append(problems, fmt.Errorf("malformed busybox checksum %q: a sha256 is 64 hexadecimal digits", c.BusyboxChecksum))
 	}
 	if !slices.Contains(Compressions(), c.Compression) {
-		problems = append(problems, fmt.Errorf("unknown compression %q: choose one of %v", c.Compression, Compressions()))
+		problems = append(problems, fmt.Errorf("unknown compression %q: choose one of %s", c.Compression, listed(Compressions())))
 	}
 	if !slices.Contains(CertificatePlaces(), c.Certificates) {
-		problems = append(problems, fmt.Errorf("unknown place of the CA certificates %q: choose one of %v", c.Certificates, CertificatePlaces()))
+		problems = append(problems, fmt.Errorf("unknown place of the CA certificates %q: choose one of %s", c.Certificates, listed(CertificatePlaces())))
 	}
 	if len(c.Applets.Names()) == 0 {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))
@@ -208,4 +209,24 @@ func checkURL(what, given string) error {
 		return fmt.Errorf("malformed %s %q: an http or https address is wanted", what, given)
 	}
 	return nil
+}
+
+// checkGoProxy checks a GOPROXY setting, which the go command itself reads only where a download is due.
+func checkGoProxy(given string) error {
+	for _, proxy := range strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == '|' }) {
+		u, err := url.Parse(proxy)
+		if proxy != "direct" && proxy != "off" && (err != nil || !slices.Contains([]string{"http", "https", "file"}, u.Scheme)) {
+			return fmt.Errorf("malformed Go proxy %q: an http, https or file address, direct or off is wanted, or several with commas between", proxy)
+		}
+	}
+	return nil
+}
+
+// listed gives the accepted values of an option for an error.
+func listed[T ~string](values []T) string {
+	names := make([]string, len(values))
+	for i, v := range values {
+		names[i] = string(v)
+	}
+	return strings.Join(names, ", ")
 }

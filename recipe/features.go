@@ -130,6 +130,9 @@ func selectFeatures(given []string) ([]string, error) {
 	selected = Features()
 	for _, f := range given {
 		name := f[1:]
+		if name == "" {
+			return nil, fmt.Errorf("malformed feature %q: a name is wanted after it, as in +ssh", f)
+		}
 		at := slices.Index(selected, name)
 		switch {
 		case f[0] == '+' && at < 0:

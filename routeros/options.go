@@ -201,10 +201,11 @@ func (o *Options) checkImage(p *problems) {
 }
 
 func (o *Options) checkAddresses(p *problems) {
-	families := map[bool]bool{}
+	families, malformed := map[bool]bool{}, false
 	for _, text := range o.Addresses {
 		address, err := netip.ParsePrefix(text)
 		if err != nil || address.Addr().Zone() != "" {
+			malformed = true
 			p.add("malformed address %q: one with the length of its prefix is wanted, such as 172.31.255.254/30", text)
 			continue
 		}
@@ -223,7 +224,7 @@ func (o *Options) checkAddresses(p *problems) {
 			*p = append(*p, err)
 		}
 	}
-	if !families[false] {
+	if !families[false] && !malformed {
 		p.add("no IPv4 address for the container: give one such as 172.31.255.254/30")
 	}
 	if len(o.Gateways) > len(o.Addresses) {

@@ -79,8 +79,8 @@ func (d destination) beside(ctx context.Context, outputs assembly.Outputs, produ
 	if d.folder != "" {
 		return attest.Beside(ctx, outputs, attest.Build{Builder: attest.BuilderCommand, Products: products}, tarballs)
 	}
-	symbols, stripped, err := attest.Symbols(ctx, outputs, products[0])
-	if err != nil || !stripped {
+	symbols, err := attest.Symbols(ctx, outputs, products[0])
+	if err != nil || symbols == "" {
 		return nil, err
 	}
 	name := strings.TrimSuffix(filepath.Base(d.file), ".tar") + attest.SymbolsSuffix

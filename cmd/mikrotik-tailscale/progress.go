@@ -45,9 +45,9 @@ func (p *progress) observe(e driver.Event) {
 	switch e.State {
 	case driver.Started:
 		p.bars[e.Title] = p.spin(e.Title)
-	case driver.Failed:
+	case driver.Failed, driver.Stopped:
 		if bar != nil {
-			bar.Abort(false)
+			bar.Abort(e.State == driver.Stopped) // one that failed stays to be seen
 			bar.Wait()
 		}
 	case driver.Cached:
@@ -67,7 +67,7 @@ func (p *progress) spin(title string) *mpb.Bar {
 
 func (p *progress) print(e driver.Event) {
 	took := ""
-	if e.State == driver.Done || e.State == driver.Failed {
+	if e.State != driver.Started && e.State != driver.Cached {
 		took = " after " + e.Took.Round(100*time.Millisecond).String()
 	}
 	_, _ = fmt.Fprintf(p.w, "%s: %s%s\n", e.Title, e.State, took)
