@@ -217,7 +217,7 @@ func TestFailuresNameTheStageTheStepAndWhatItPrinted(t *testing.T) {
 }
 
 func TestCancellingStopsAStageAndLeavesNothing(t *testing.T) {
-	d, _ := open(t, Options{})
+	d, seen := open(t, Options{})
 	if _, err := d.Output(t.Context(), stage("root", "echo >/out/out")); err != nil {
 		t.Fatal(err) // the root is there from here on
 	}
@@ -230,6 +230,9 @@ func TestCancellingStopsAStageAndLeavesNothing(t *testing.T) {
 	}
 	if took := time.Since(began); took > 15*time.Second {
 		t.Errorf("stopping took %v", took)
+	}
+	if stopped, failed := seen.ended(Stopped), seen.ended(Failed); !slices.Equal(stopped, []string{"endless"}) || len(failed) > 0 {
+		t.Errorf("told as stopped: %v, as failed: %v", stopped, failed)
 	}
 	if left, _ := os.ReadDir(d.scratch); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
