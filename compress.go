@@ -1,12 +1,22 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
 	"dagger/mikrotik-tailscale/internal/dagger"
+	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/verify"
 )
 
 // Packs a binary of a platform as the binaries of the image are packed.
 func (m *MikrotikTailscale) Compress(
+	ctx context.Context,
 	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
 	arch string,
 	// The static binary to pack.
@@ -16,5 +26,28 @@ func (m *MikrotikTailscale) Compress(
 	if err != nil {
 		return nil, err
 	}
+	if err := checkBinary(ctx, binary, t); err != nil {
+		return nil, err
+	}
 	return m.output(recipe.Compress(t, c, nil), binary), nil
+}
+
+// checkBinary refuses what a router of the platform could not run, and names it as its owner does.
+func checkBinary(ctx context.Context, binary *dagger.File, t platform.Target) error {
+	name, err := binary.Name(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the binary: %w", err)
+	}
+	work, err := os.MkdirTemp(".", "work-*")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(work, name)
+	if _, err := binary.Export(ctx, path); err != nil {
+		return fmt.Errorf("reading the binary %s: %w", name, err)
+	}
+	if err := verify.Binary(path, t); err != nil {
+		return errors.New(strings.ReplaceAll(err.Error(), path, name))
+	}
+	return nil
 }

@@ -240,6 +240,7 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 		"applet set":  {[]string{"--applet-set", "huge", "list-applets"}, `unknown applet set "huge"`},
 		"compression": {[]string{"--compression", "zip", "list-applets"}, `unknown compression "zip"`},
 		"feature":     {[]string{"--features=+warpdrive", "tarball", "--arch", "arm"}, "Tailscale " + recipe.TailscaleVersion + ` has no feature "warpdrive"`},
+		"binary":      {[]string{"compress", "--arch", "arm", "--binary", list}, "mine.txt: cannot be read as the ELF binary that arm needs"},
 		"epoch":       {[]string{"--source-date-epoch", "now", "list-applets"}, `"now"`},
 	} {
 		t.Run(name, func(t *testing.T) {
