@@ -11,16 +11,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
 )
 
 // TestOtherTools lets tools that share no code with this package read the tarball: skopeo, which
 // people also use to mend images for RouterOS, and umoci.
 func TestOtherTools(t *testing.T) {
-	for _, name := range []string{"skopeo", "umoci"} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("%s is not installed: the tarball is not checked with it", name)
-		}
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"}); err != nil {
+		t.Fatal(err)
 	}
 	for _, tg := range platform.All() {
 		t.Run(tg.Name, func(t *testing.T) {

@@ -7,6 +7,9 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // Tool is something that has to be on this machine, and the Debian package that brings it.
@@ -31,6 +34,9 @@ func Tools() []Tool {
 	return tools
 }
 
+// aptCache is the folder that installations of this project lock, each against the others.
+const aptCache = "/var/cache/apt"
+
 // Require sees to it that tools are there. On Debian and its kin, as root, it installs what is
 // missing, after telling through say. Elsewhere it is an error that names the packages.
 func Require(ctx context.Context, say func(string), tools ...Tool) error {
@@ -48,6 +54,12 @@ func Require(ctx context.Context, say func(string), tools ...Tool) error {
 		return fmt.Errorf("missing on this machine: %s. On Debian and Ubuntu, as root: %s", strings.Join(commands, ", "), install)
 	}
 	say("missing on this machine: " + strings.Join(commands, ", ") + "; installing with " + install)
+	// apt fails where another one is at work, as in another build.
+	lock := flock.New(aptCache, flock.SetFlag(os.O_RDONLY))
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return fmt.Errorf("waiting for another installation to end: %w", err)
+	}
+	defer func() { _ = lock.Unlock() }()
 	env := []string{"DEBIAN_FRONTEND=noninteractive"}
 	if _, err := runCommand(ctx, env, "apt-get", "update", "-qq"); err != nil {
 		return fmt.Errorf("installing %s: %w", strings.Join(packages, ", "), err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -132,16 +133,15 @@ func dynamic64(tags ...elf.DynTag) segment {
 // TestBinaryOfCompiler checks the difference between what a C compiler makes by default, which
 // needs a loader, and the two kinds of static binaries.
 func TestBinaryOfCompiler(t *testing.T) {
-	gcc, err := exec.LookPath("gcc")
-	if err != nil {
-		t.Skip("gcc is not installed: binaries of a C compiler are not checked")
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "gcc", Package: "gcc"}, driver.Tool{Command: "/usr/include/stdio.h", Package: "libc6-dev"}); err != nil {
+		t.Fatal(err)
 	}
 	folder := t.TempDir()
 	source := filepath.Join(folder, "main.c")
 	if err := os.WriteFile(source, []byte("int main(void) { return 0; }\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	triple, err := exec.Command(gcc, "-dumpmachine").Output()
+	triple, err := exec.Command("gcc", "-dumpmachine").Output()
 	if err != nil || !strings.HasPrefix(string(triple), "x86_64-linux") {
 		t.Skipf("gcc makes binaries for %q (%v), and this test is for x86_64-linux", triple, err)
 	}
@@ -155,7 +155,7 @@ func TestBinaryOfCompiler(t *testing.T) {
 	} {
 		t.Run(c.flag, func(t *testing.T) {
 			binary := filepath.Join(folder, "main"+c.flag)
-			if out, err := exec.Command(gcc, "-fPIC", c.flag, "-o", binary, source).CombinedOutput(); err != nil {
+			if out, err := exec.Command("gcc", "-fPIC", c.flag, "-o", binary, source).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			wantError(t, Binary(binary, target(t, "amd64")), binary, c.want)

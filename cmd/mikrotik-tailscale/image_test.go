@@ -59,9 +59,11 @@ func TestTwoBuildsGiveTheSameBytes(t *testing.T) {
 	}
 }
 
+// imageTools read images independently of this project.
+var imageTools = []driver.Tool{{Command: "skopeo", Package: "skopeo"}, {Command: "umoci", Package: "umoci"}}
+
 func TestImages(t *testing.T) {
-	require(t, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"},
-		driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
 	b := buildAllPlatforms(t)
 	tool(t, "sh", "-c", "cd dist && sha256sum --check --strict "+attest.ChecksumsName)
 	for i, target := range platform.All() {
@@ -137,6 +139,7 @@ func inspect(t *testing.T, tarball string, target platform.Target) {
 // unpack extracts the image with skopeo and umoci and gives its root file system.
 func unpack(t *testing.T, tarball string) string {
 	t.Helper()
+	require(t, imageTools...)
 	dir := t.TempDir()
 	tool(t, "skopeo", "copy", "--quiet", "docker-archive:"+tarball, "oci:"+dir+"/image:router")
 	tool(t, "umoci", "unpack", "--image", dir+"/image:router", dir+"/bundle")
@@ -190,7 +193,7 @@ func TestVerboseLinesAreLeftOutOfTheLog(t *testing.T) {
 	if _, stderr, code := call(t, "build", "--arch", "amd64"); code != 0 {
 		t.Fatal(stderr)
 	}
-	require(t, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"})
+	require(t, imageTools...)
 	amd64, err := platform.Parse("amd64")
 	if err != nil {
 		t.Fatal(err)

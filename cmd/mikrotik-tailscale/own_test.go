@@ -12,8 +12,7 @@ import (
 )
 
 func TestAnImageOfOnesOwn(t *testing.T) {
-	require(t, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"},
-		driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
 	extra := t.TempDir()
 	if err := os.WriteFile(extra+"/hello", []byte("#!/bin/sh\necho hello from $(uname)\n"), 0o755); err != nil {
 		t.Fatal(err)
