@@ -80,6 +80,14 @@ func TestEveryProblemIsToldAtOnce(t *testing.T) {
 	}
 }
 
+func TestAMalformedAddressIsNotAMissingOne(t *testing.T) {
+	o := Default()
+	o.Image, o.Addresses = "ghcr.io/me/tailscale:stable", []string{"172.31.255.254"}
+	if _, err := New(o); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error = %v; want one line", err)
+	}
+}
+
 // A key is in no script, and not in the error that refuses it either.
 func TestKeysAreRefused(t *testing.T) {
 	for _, change := range []func(*Options){
