@@ -18,7 +18,7 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	tarball string,
-	// Name of container, lists and folders; the interface is veth-NAME.
+	// Name of container, lists and folders, up to 10 characters. The interface is veth-NAME.
 	//
 	// +optional
 	// +default="tailscale"
@@ -114,6 +114,10 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	firewall bool,
+	// Lower the segment size of forwarded TCP connections to what fits into the tunnel.
+	//
+	// +optional
+	clampMss bool,
 	// How the registry lets people in: auto, plain, dockerhub, ghcr, gitea or gitlab.
 	//
 	// +optional
@@ -146,7 +150,7 @@ func (m *MikrotikTailscale) Routeros(
 		Subnets: subnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
 		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: env, Memory: memory, Tmpfs: tmpfs,
 		DNS: dns, MagicDNS: magicDns, WANList: wanList, Masquerade: masquerade,
-		InterfaceList: interfaceList, Firewall: firewall,
+		InterfaceList: interfaceList, Firewall: firewall, ClampMSS: clampMss,
 		Registry: registry, TokenURL: tokenUrl, Username: username, Insecure: insecure,
 		InPlace: inPlace, UpdateAt: updateAt,
 	})

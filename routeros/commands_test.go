@@ -29,6 +29,7 @@ var commandTable = map[string]string{
 	"/ip/dns/static/add":         "address comment disabled forward-to match-subdomain name regexp ttl type",
 	"/ip/firewall/filter/add":    "action chain comment disabled dst-address in-interface in-interface-list out-interface out-interface-list place-before src-address",
 	"/ip/firewall/mangle/add":    "action chain comment disabled in-interface new-mss out-interface passthrough protocol tcp-flags tcp-mss",
+	"/ipv6/firewall/mangle/add":  "action chain comment disabled in-interface new-mss out-interface passthrough protocol tcp-flags tcp-mss",
 	"/ip/firewall/nat/add":       "action chain comment disabled dst-address dst-port in-interface in-interface-list out-interface out-interface-list place-before protocol src-address to-addresses to-ports",
 	"/ip/route/add":              "comment disabled distance dst-address gateway",
 	"/ipv6/address/add":          "address advertise comment disabled interface",

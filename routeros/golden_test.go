@@ -45,7 +45,10 @@ var examples = map[string]func(*Options){
 	"Masquerade":    func(o *Options) { o.Masquerade = true },
 	"InterfaceList": func(o *Options) { o.InterfaceList = "LAN" },
 	"Firewall":      func(o *Options) { o.Firewall = true },
-	"Registry":      func(o *Options) { o.Image, o.Registry = "git.example/me/tailscale:stable", "gitea" },
+	"ClampMSS": func(o *Options) {
+		o.ClampMSS, o.Addresses, o.Gateways = true, append(o.Addresses, "fd00:1:2::2/64"), append(o.Gateways, "fd00:1:2::1")
+	},
+	"Registry": func(o *Options) { o.Image, o.Registry = "git.example/me/tailscale:stable", "gitea" },
 	"TokenURL": func(o *Options) {
 		o.Image, o.TokenURL = "registry.example/me/tailscale:stable", "https://gitlab.example/jwt/auth?service=container_registry"
 	},

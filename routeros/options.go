@@ -22,7 +22,7 @@ import (
 // Options are what a user may choose about an installation on a router. Make them with Default,
 // change what is to be different, and give them to New, which checks them.
 type Options struct {
-	// Name is that of the container, the lists and the folders. That of the interface is veth-NAME.
+	// Name is the name of the container, the lists and the folders. The interface is called veth-NAME.
 	Name string
 	// Image is the reference of an image in a registry: host/repository:tag.
 	Image string
@@ -74,6 +74,8 @@ type Options struct {
 	InterfaceList string
 	// Firewall accepts what is forwarded from and to the container.
 	Firewall bool
+	// ClampMSS lowers the segment size of forwarded TCP connections to what fits into the tunnel.
+	ClampMSS bool
 	// Registry is how the image's registry lets people in. Known from its host when it is auto.
 	Registry string
 	// TokenURL is where the registry's tokens come from, if Registry does not say it.
@@ -112,15 +114,18 @@ func Default() Options {
 }
 
 var (
-	nameForm     = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,13}[a-z0-9])?$`)
+	// Linux cuts an interface name off after 15 characters, and "veth-" takes five of them.
+	nameForm     = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,8}[a-z0-9])?$`)
 	diskForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 	releaseForm  = regexp.MustCompile(`^7\.([0-9]{1,3})(\.[0-9]+)?$`)
 	labelForm    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	variableForm = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 	timeForm     = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
-	tailnet     = netip.MustParsePrefix("100.64.0.0/10")
-	tailnetSix  = netip.MustParsePrefix("fd7a:115c:a1e0::/48")
+	tailnet    = netip.MustParsePrefix("100.64.0.0/10")
+	tailnetSix = netip.MustParsePrefix("fd7a:115c:a1e0::/48")
+	// viaSix is the part of tailnetSix that stands for IPv4 networks behind subnet routers (4via6).
+	viaSix      = netip.MustParsePrefix("fd7a:115c:a1e0:b1a::/64")
 	ownVariable = map[string]string{
 		"TS_AUTHKEY": "the key file", "TS_AUTH_KEY": "the key file", "TS_ROUTES": "the subnets",
 		"TS_HOSTNAME": "the hostname", "TS_EXTRA_ARGS": "the extra arguments", "TS_STATE_DIR": "the mount",
@@ -154,12 +159,8 @@ func (o *Options) check() error {
 }
 
 func (o *Options) checkNames(p *problems) {
-	switch {
-	case !nameForm.MatchString(o.Name):
-		p.add("malformed name %q: up to 15 lower-case letters, digits and hyphens are wanted, a letter first", o.Name)
-	case o.Name == "tailscale0":
-		// The container's interface has this name inside, too.
-		p.add("the name %q is that of Tailscale's own interface: choose another", o.Name)
+	if !nameForm.MatchString(o.Name) {
+		p.add("malformed name %q: want up to 10 lower-case letters, digits and hyphens, a letter first (the interface veth-NAME can have 15)", o.Name)
 	}
 	o.Disk = strings.Trim(o.Disk, "/")
 	if o.Disk != "" && !diskForm.MatchString(o.Disk) {
@@ -178,8 +179,8 @@ func (o *Options) checkNames(p *problems) {
 	checkText(p, "bridge", o.Bridge)
 	checkText(p, "interface list", o.WANList)
 	checkText(p, "interface list", o.InterfaceList)
-	if o.Bridge != "" && (o.InterfaceList != "" || o.Firewall) {
-		p.add("with the bridge %q, its own interface lists and firewall rules hold: leave out the interface list and the firewall", o.Bridge)
+	if o.Bridge != "" && (o.InterfaceList != "" || o.Firewall || o.ClampMSS) {
+		p.add("with the bridge %q, the bridge's own interface lists and rules apply: leave out the interface list, the firewall and the segment size", o.Bridge)
 	}
 }
 
@@ -277,8 +278,9 @@ func (o *Options) checkTailscale(p *problems) {
 			p.add("the subnet %q has an address in place of a network: give %s", text, subnet.Masked())
 		case subnet.Bits() == 0:
 			p.add("the subnet %q is everything: ask for an exit node instead", text)
+		case isVia(subnet):
 		case subnet.Overlaps(tailnet) || subnet.Overlaps(tailnetSix):
-			p.add("the subnet %q is in the tailnet's own range: leave it out", text)
+			p.add("the subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
 		}
 	}
 	if o.Hostname != "" && !labelForm.MatchString(o.Hostname) {
@@ -305,6 +307,12 @@ func (o *Options) checkTailscale(p *problems) {
 		}
 		checkText(p, "variable "+name, value)
 	}
+}
+
+// isVia says whether a network is a 4via6 one: an IPv4 network in IPv6 clothes, which subnet routers
+// advertise although it is in the tailnet's own range.
+func isVia(network netip.Prefix) bool {
+	return network.Bits() >= viaSix.Bits() && viaSix.Contains(network.Addr())
 }
 
 // checkText refuses what no name or text on a router can have. All else can be quoted.

@@ -11,52 +11,57 @@ func TestWrongOptionsAreTold(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		"no image":             {func(o *Options) { o.Image = "" }, "neither an image nor a tarball"},
-		"two sources":          {func(o *Options) { o.Tarball = "x.tar" }, "give one of them"},
-		"no host":              {func(o *Options) { o.Image = "me/tailscale:stable" }, `malformed image "me/tailscale:stable"`},
-		"no tag":               {func(o *Options) { o.Image = "ghcr.io/me/tailscale" }, "host, repository and tag are wanted"},
-		"a digest":             {func(o *Options) { o.Image = "ghcr.io/me/x:1@sha256:" + strings.Repeat("0", 64) }, "malformed image"},
-		"hostile image":        {func(o *Options) { o.Image = `ghcr.io/me/x";/system/reset:1` }, "malformed image"},
-		"no name":              {func(o *Options) { o.Name = "" }, `malformed name ""`},
-		"long name":            {func(o *Options) { o.Name = "a-name-of-16-chr" }, "up to 15 lower-case letters"},
-		"hostile name":         {func(o *Options) { o.Name = `x"$[/quit]` }, "malformed name"},
-		"Tailscale's name":     {func(o *Options) { o.Name = "tailscale0" }, "Tailscale's own interface"},
-		"disk":                 {func(o *Options) { o.Disk = "../x" }, `malformed disk "../x"`},
-		"platform":             {func(o *Options) { o.Arch = "mips" }, `unknown platform "mips"`},
-		"release":              {func(o *Options) { o.RouterOS = "stable" }, `malformed RouterOS version "stable"`},
-		"old release":          {func(o *Options) { o.RouterOS = "7.20.8" }, "RouterOS 7.20.8 is too old: 7.21 or later"},
-		"address":              {func(o *Options) { o.Addresses = []string{"172.31.255.254"} }, `malformed address "172.31.255.254"`},
-		"network":              {func(o *Options) { o.Addresses = []string{"172.31.255.252/30"} }, "is the first or last of its network"},
-		"broadcast":            {func(o *Options) { o.Addresses = []string{"172.31.255.255/30"} }, "is the first or last of its network"},
-		"broadcasting gateway": {func(o *Options) { o.Gateways = []string{"172.31.255.255"} }, "is another address of the network"},
-		"no address":           {func(o *Options) { o.Addresses = nil }, "no IPv4 address"},
-		"two addresses":        {func(o *Options) { o.Addresses = append(o.Addresses, "10.0.0.1/24") }, "a second address of the same family"},
-		"tailnet's address":    {func(o *Options) { o.Addresses[0], o.Gateways[0] = "100.100.1.2/30", "100.100.1.1" }, "in the tailnet's own range"},
-		"gateway":              {func(o *Options) { o.Gateways = []string{"x"} }, `malformed gateway "x"`},
-		"gateway elsewhere":    {func(o *Options) { o.Gateways = []string{"10.0.0.1"} }, "is another address of the network 172.31.255.252/30"},
-		"gateway is itself":    {func(o *Options) { o.Gateways = []string{"172.31.255.254"} }, "is another address of the network"},
-		"many gateways":        {func(o *Options) { o.Gateways = append(o.Gateways, "10.0.0.1") }, "2 gateways for 1 addresses"},
-		"subnet":               {func(o *Options) { o.Subnets = []string{"home"} }, `malformed subnet "home"`},
-		"address as subnet":    {func(o *Options) { o.Subnets = []string{"192.168.88.1/24"} }, "give 192.168.88.0/24"},
-		"everything":           {func(o *Options) { o.Subnets = []string{"0.0.0.0/0"} }, "ask for an exit node"},
-		"tailnet as a subnet":  {func(o *Options) { o.Subnets = []string{"fd7a:115c:a1e0::/48"} }, "the tailnet's own range"},
-		"hostname":             {func(o *Options) { o.Hostname = "my router" }, `malformed hostname "my router"`},
-		"login server":         {func(o *Options) { o.LoginServer = "headscale.example" }, `malformed login server "headscale.example"`},
-		"own argument":         {func(o *Options) { o.ExtraArgs = "--advertise-routes=10.0.0.0/8" }, "use the option"},
-		"own variable":         {func(o *Options) { o.Env = []string{"TS_ROUTES=10.0.0.0/8"} }, "follows from another option"},
-		"variable":             {func(o *Options) { o.Env = []string{"gogc"} }, `malformed variable "gogc"`},
-		"a line in a value":    {func(o *Options) { o.Env = []string{"A=b\nc"} }, "without control characters"},
-		"little memory":        {func(o *Options) { o.Memory = 8 }, "memory limit of 8 MiB"},
-		"little disk":          {func(o *Options) { o.Tmpfs = 4 }, "disk in memory of 4 MiB"},
-		"name server":          {func(o *Options) { o.DNS = []string{"dns.example"} }, `malformed name server "dns.example"`},
-		"domain":               {func(o *Options) { o.MagicDNS = []string{"ts"} }, `malformed domain "ts"`},
-		"interface list":       {func(o *Options) { o.WANList = "W\x00" }, "malformed interface list"},
-		"bridge and firewall":  {func(o *Options) { o.Bridge, o.Firewall = "bridge", true }, `with the bridge "bridge"`},
-		"registry":             {func(o *Options) { o.Registry = "quay" }, `unknown registry "quay": choose one of auto, plain, dockerhub, ghcr, gitea, gitlab`},
-		"token address":        {func(o *Options) { o.TokenURL = "auth.example" }, `malformed token address "auth.example"`},
-		"user":                 {func(o *Options) { o.Username = "a:b" }, `malformed user name "a:b"`},
-		"time":                 {func(o *Options) { o.UpdateAt = "24:00" }, `malformed time "24:00"`},
-		"tarball's registry":   {func(o *Options) { o.Image, o.Tarball, o.Username = "", "x.tar", "me" }, "comes from no registry"},
+		"no image":              {func(o *Options) { o.Image = "" }, "neither an image nor a tarball"},
+		"two sources":           {func(o *Options) { o.Tarball = "x.tar" }, "give one of them"},
+		"no host":               {func(o *Options) { o.Image = "me/tailscale:stable" }, `malformed image "me/tailscale:stable"`},
+		"no tag":                {func(o *Options) { o.Image = "ghcr.io/me/tailscale" }, "host, repository and tag are wanted"},
+		"a digest":              {func(o *Options) { o.Image = "ghcr.io/me/x:1@sha256:" + strings.Repeat("0", 64) }, "malformed image"},
+		"hostile image":         {func(o *Options) { o.Image = `ghcr.io/me/x";/system/reset:1` }, "malformed image"},
+		"no name":               {func(o *Options) { o.Name = "" }, `malformed name ""`},
+		"long name":             {func(o *Options) { o.Name = "a-name-of11" }, `malformed name "a-name-of11": want up to 10 lower-case letters`},
+		"hostile name":          {func(o *Options) { o.Name = `x"$[/quit]` }, "malformed name"},
+		"disk":                  {func(o *Options) { o.Disk = "../x" }, `malformed disk "../x"`},
+		"platform":              {func(o *Options) { o.Arch = "mips" }, `unknown platform "mips"`},
+		"release":               {func(o *Options) { o.RouterOS = "stable" }, `malformed RouterOS version "stable"`},
+		"old release":           {func(o *Options) { o.RouterOS = "7.20.8" }, "RouterOS 7.20.8 is too old: 7.21 or later"},
+		"address":               {func(o *Options) { o.Addresses = []string{"172.31.255.254"} }, `malformed address "172.31.255.254"`},
+		"network":               {func(o *Options) { o.Addresses = []string{"172.31.255.252/30"} }, "is the first or last of its network"},
+		"broadcast":             {func(o *Options) { o.Addresses = []string{"172.31.255.255/30"} }, "is the first or last of its network"},
+		"broadcasting gateway":  {func(o *Options) { o.Gateways = []string{"172.31.255.255"} }, "is another address of the network"},
+		"no address":            {func(o *Options) { o.Addresses = nil }, "no IPv4 address"},
+		"two addresses":         {func(o *Options) { o.Addresses = append(o.Addresses, "10.0.0.1/24") }, "a second address of the same family"},
+		"tailnet's address":     {func(o *Options) { o.Addresses[0], o.Gateways[0] = "100.100.1.2/30", "100.100.1.1" }, "in the tailnet's own range"},
+		"gateway":               {func(o *Options) { o.Gateways = []string{"x"} }, `malformed gateway "x"`},
+		"gateway elsewhere":     {func(o *Options) { o.Gateways = []string{"10.0.0.1"} }, "is another address of the network 172.31.255.252/30"},
+		"gateway is itself":     {func(o *Options) { o.Gateways = []string{"172.31.255.254"} }, "is another address of the network"},
+		"many gateways":         {func(o *Options) { o.Gateways = append(o.Gateways, "10.0.0.1") }, "2 gateways for 1 addresses"},
+		"subnet":                {func(o *Options) { o.Subnets = []string{"home"} }, `malformed subnet "home"`},
+		"address as subnet":     {func(o *Options) { o.Subnets = []string{"192.168.88.1/24"} }, "give 192.168.88.0/24"},
+		"everything":            {func(o *Options) { o.Subnets = []string{"0.0.0.0/0"} }, "ask for an exit node"},
+		"tailnet as a subnet":   {func(o *Options) { o.Subnets = []string{"fd7a:115c:a1e0::/48"} }, "the tailnet's own range"},
+		"tailnet's IPv4":        {func(o *Options) { o.Subnets = []string{"100.64.0.0/24"} }, "the tailnet's own range"},
+		"beside 4via6":          {func(o *Options) { o.Subnets = []string{"fd7a:115c:a1e0:b1b::/64"} }, "or a 4via6 network in fd7a:115c:a1e0:b1a::/64"},
+		"around 4via6":          {func(o *Options) { o.Subnets = []string{"fd7a:115c:a1e0:b1a::/63"} }, "the tailnet's own range"},
+		"a node of the tailnet": {func(o *Options) { o.Subnets = []string{"fd7a:115c:a1e0::1/128"} }, "the tailnet's own range"},
+		"an address in 4via6":   {func(o *Options) { o.Subnets = []string{"fd7a:115c:a1e0:b1a:0:7:c0a8:5801/120"} }, "give fd7a:115c:a1e0:b1a:0:7:c0a8:5800/120"},
+		"hostname":              {func(o *Options) { o.Hostname = "my router" }, `malformed hostname "my router"`},
+		"login server":          {func(o *Options) { o.LoginServer = "headscale.example" }, `malformed login server "headscale.example"`},
+		"own argument":          {func(o *Options) { o.ExtraArgs = "--advertise-routes=10.0.0.0/8" }, "use the option"},
+		"own variable":          {func(o *Options) { o.Env = []string{"TS_ROUTES=10.0.0.0/8"} }, "follows from another option"},
+		"variable":              {func(o *Options) { o.Env = []string{"gogc"} }, `malformed variable "gogc"`},
+		"a line in a value":     {func(o *Options) { o.Env = []string{"A=b\nc"} }, "without control characters"},
+		"little memory":         {func(o *Options) { o.Memory = 8 }, "memory limit of 8 MiB"},
+		"little disk":           {func(o *Options) { o.Tmpfs = 4 }, "disk in memory of 4 MiB"},
+		"name server":           {func(o *Options) { o.DNS = []string{"dns.example"} }, `malformed name server "dns.example"`},
+		"domain":                {func(o *Options) { o.MagicDNS = []string{"ts"} }, `malformed domain "ts"`},
+		"interface list":        {func(o *Options) { o.WANList = "W\x00" }, "malformed interface list"},
+		"bridge and firewall":   {func(o *Options) { o.Bridge, o.Firewall = "bridge", true }, `with the bridge "bridge"`},
+		"bridge and segments":   {func(o *Options) { o.Bridge, o.ClampMSS = "bridge", true }, `with the bridge "bridge"`},
+		"registry":              {func(o *Options) { o.Registry = "quay" }, `unknown registry "quay": choose one of auto, plain, dockerhub, ghcr, gitea, gitlab`},
+		"token address":         {func(o *Options) { o.TokenURL = "auth.example" }, `malformed token address "auth.example"`},
+		"user":                  {func(o *Options) { o.Username = "a:b" }, `malformed user name "a:b"`},
+		"time":                  {func(o *Options) { o.UpdateAt = "24:00" }, `malformed time "24:00"`},
+		"tarball's registry":    {func(o *Options) { o.Image, o.Tarball, o.Username = "", "x.tar", "me" }, "comes from no registry"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Default()
@@ -66,6 +71,32 @@ func TestWrongOptionsAreTold(t *testing.T) {
 				t.Errorf("error = %v; want it to say %q", err, c.want)
 			}
 		})
+	}
+}
+
+// 4via6 networks are in the tailnet's range, and subnet routers advertise them all the same.
+func TestNetworksOf4via6AreAdvertised(t *testing.T) {
+	for _, subnet := range []string{"fd7a:115c:a1e0:b1a::/64", "fd7a:115c:a1e0:b1a:0:7:c0a8:5800/120", "fd7a:115c:a1e0:b1a:0:ffff::/96", "fd7a:115c:a1e0:b1a:0:7:a01:203/128"} {
+		o := newShop(t).options()
+		o.Subnets = []string{"192.168.88.0/24", subnet}
+		r := newRouter(24)
+		must(t, r, scripts(t, o)["install"])
+		if want := "192.168.88.0/24," + subnet; !r.has("/container/envs", "value", want) {
+			t.Errorf("no variable has the value %s", want)
+		}
+	}
+}
+
+// The name of the interface in the container is cut off after 15 characters.
+func TestTheInterfaceHasItsWholeName(t *testing.T) {
+	o := newShop(t).options()
+	o.Name = "a-name-of1"
+	r := newRouter(24)
+	must(t, r, scripts(t, o)["install"])
+	for _, e := range r.tables["/interface/veth"] {
+		if given := e.values["name"].(string); len(given) != 15 {
+			t.Errorf("the interface is called %s", given)
+		}
 	}
 }
 

@@ -184,6 +184,31 @@ func (d data) LogsIn() bool {
 // PrivateSix says whether the container's IPv6 address means nothing on the internet.
 func (d data) PrivateSix() bool { return d.LengthSix > 0 && d.AddressSix.IsPrivate() }
 
+// tunnelMTU is the largest packet that Tailscale's interface takes.
+const tunnelMTU = 1280
+
+// clamp is a menu of mangle rules, and the TCP segment size that fits into the tunnel with the
+// family's IP header and the 20 bytes of TCP's.
+type clamp struct {
+	Menu string
+	MSS  int
+}
+
+// TooLarge are the segment sizes that a clamp lowers.
+func (c clamp) TooLarge() string { return fmt.Sprintf("%d-65535", c.MSS+1) }
+
+// Clamps are the places where segment sizes are lowered.
+func (d data) Clamps() []clamp {
+	if !d.ClampMSS {
+		return nil
+	}
+	clamps := []clamp{{"/ip/firewall/mangle", tunnelMTU - 20 - 20}}
+	if d.LengthSix > 0 {
+		clamps = append(clamps, clamp{"/ipv6/firewall/mangle", tunnelMTU - 40 - 20})
+	}
+	return clamps
+}
+
 // ruleSet is a menu of filter rules, and the variable that an install script keeps them in.
 type ruleSet struct{ Menu, Rules string }
 
@@ -200,10 +225,10 @@ func (d data) Forward() []ruleSet {
 func (d data) Menus() []string {
 	menus := []string{
 		"/system/scheduler", "/container/envs", "/container/mounts", "/ip/dns/static", "/ip/firewall/filter",
-		"/ip/firewall/nat", "/ip/route", "/interface/list/member", "/interface/bridge/port", "/ip/address",
+		"/ip/firewall/mangle", "/ip/firewall/nat", "/ip/route", "/interface/list/member", "/interface/bridge/port", "/ip/address",
 	}
 	if d.LengthSix > 0 {
-		menus = append(menus, "/ipv6/firewall/filter", "/ipv6/firewall/nat", "/ipv6/route", "/ipv6/address")
+		menus = append(menus, "/ipv6/firewall/filter", "/ipv6/firewall/mangle", "/ipv6/firewall/nat", "/ipv6/route", "/ipv6/address")
 	}
 	return append(menus, "/interface/veth")
 }

@@ -89,7 +89,7 @@ func variants(t *testing.T) map[string]Options {
 		all[name] = o
 	}
 	change("everything", func(o *Options) {
-		o.Disk, o.ExitNode, o.Masquerade, o.Firewall, o.InterfaceList = "disk1", true, true, true, "LAN"
+		o.Disk, o.ExitNode, o.Masquerade, o.Firewall, o.ClampMSS, o.InterfaceList = "disk1", true, true, true, true, "LAN"
 		o.Addresses, o.Gateways = []string{"10.9.8.2/30", "fd00:9::2/64"}, []string{"10.9.8.1", "fd00:9::1"}
 		o.Subnets, o.Hostname, o.DNS, o.Memory = []string{"192.168.88.0/24"}, "home", []string{"9.9.9.9"}, 128
 		o.UpdateAt, o.AuthKeyFile, o.RouterOS = "04:30", true, "7.24"
@@ -269,7 +269,7 @@ func TestTwoInstallationsDoNotTouchEachOther(t *testing.T) {
 	first := shop.options()
 	second := shop.options()
 	// One name begins with the other.
-	second.Name, second.Addresses, second.Gateways = "tailscale-b", []string{"10.0.0.2/30"}, []string{"10.0.0.1"}
+	second.Name, second.Addresses, second.Gateways = "tailscale2", []string{"10.0.0.2/30"}, []string{"10.0.0.1"}
 	r, a, b := newRouter(24), scripts(t, first), scripts(t, second)
 	must(t, r, a["install"])
 	before := r.snapshot()
@@ -278,7 +278,7 @@ func TestTwoInstallationsDoNotTouchEachOther(t *testing.T) {
 	must(t, r, b["install"])
 	must(t, r, b["remove"])
 	r.tables["/ip/route"][0].values["dst-address"] = "100.64.0.0/10"
-	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(e *entry) bool { return e.values["name"] == "tailscale-b-state" })
+	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(e *entry) bool { return e.values["name"] == "tailscale2-state" })
 	if after := r.snapshot(); after != before {
 		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
 	}
@@ -488,6 +488,23 @@ func TestAnExitNodeTranslatesBothFamilies(t *testing.T) {
 			return e.values["action"] == "masquerade" && e.values["src-address"] == want && e.values["out-interface-list"] == "WAN"
 		}) {
 			t.Errorf("%s has no rule for packets from %s to the internet", menu, want)
+		}
+	}
+}
+
+// Both ends of a connection have to know how large a segment may be, whichever end opens it.
+func TestSegmentsAreClampedInBothDirections(t *testing.T) {
+	o := variants(t)["everything"]
+	r := ready(o)
+	must(t, r, scripts(t, o)["install"])
+	for menu, mss := range map[string]int64{"/ip/firewall/mangle": 1240, "/ipv6/firewall/mangle": 1220} {
+		for _, direction := range []string{"in-interface", "out-interface"} {
+			if !slices.ContainsFunc(r.tables[menu], func(e *entry) bool {
+				return e.values[direction] == "veth-tailscale" && e.values["chain"] == "forward" && e.values["action"] == "change-mss" &&
+					e.values["new-mss"] == mss && e.values["tcp-mss"] == fmt.Sprintf("%d-65535", mss+1)
+			}) {
+				t.Errorf("%s has no rule with %s for %d bytes: %v", menu, direction, mss, r.tables[menu])
+			}
 		}
 	}
 }

@@ -60,7 +60,7 @@ func routerosFlags(flags *pflag.FlagSet, o *routeros.Options) {
 	for _, t := range platform.All() {
 		platforms = append(platforms, t.Name)
 	}
-	flags.StringVar(&o.Name, "name", o.Name, "name of container, lists and folders; the interface is veth-NAME")
+	flags.StringVar(&o.Name, "name", o.Name, "name of container, lists and folders, up to 10 characters; the interface is veth-NAME")
 	flags.StringVar(&o.Image, "image", "", "image in a registry, as in ghcr.io/me/tailscale:stable")
 	flags.StringVar(&o.Tarball, "tarball", "", "path of the image's tarball on the router, in place of an image")
 	flags.StringVar(&o.Disk, "disk", "", "disk or folder on the router for image and state, such as usb1 or flash (default the internal storage)")
@@ -84,6 +84,7 @@ func routerosFlags(flags *pflag.FlagSet, o *routeros.Options) {
 	flags.BoolVar(&o.Masquerade, "masquerade", false, "show the router's address to its networks in place of the tailnet's")
 	flags.StringVar(&o.InterfaceList, "interface-list", "", "interface list that the container's interface joins, such as LAN")
 	flags.BoolVar(&o.Firewall, "firewall", false, "accept what is forwarded from and to the container")
+	flags.BoolVar(&o.ClampMSS, "clamp-mss", false, "lower the segment size of forwarded TCP connections to what fits into the tunnel")
 	flags.StringVar(&o.Registry, "registry", o.Registry, "how the registry lets people in: "+strings.Join(routeros.Registries(), ", "))
 	flags.StringVar(&o.TokenURL, "token-url", "", "address of the registry's tokens, with its service, if --registry does not say it")
 	flags.StringVar(&o.Username, "username", "", "user at the registry; the password is in the router's /container/config")

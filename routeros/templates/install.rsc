@@ -113,6 +113,14 @@
     }
 {{- end}}
 {{- end}}
+{{- with .Clamps}}
+    # Packets in the tunnel are smaller than elsewhere, and not every host is told so. These rules tell
+    # both ends of a connection: one for the packets to the tailnet, one for the packets from there.
+{{- range .}}
+    {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} out-interface={{q $.Interface}} comment=$container
+    {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} in-interface={{q $.Interface}} comment=$container
+{{- end}}
+{{- end}}
 {{- range .MagicDNS}}
     /ip/dns/static/add name={{q .}} match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
 {{- end}}

@@ -46,6 +46,7 @@
   :onerror problem in={ /container/mounts/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /ip/dns/static/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /ip/firewall/filter/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
+  :onerror problem in={ /ip/firewall/mangle/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /ip/firewall/nat/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /ip/route/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /interface/list/member/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
