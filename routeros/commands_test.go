@@ -39,7 +39,7 @@ var commandTable = map[string]string{
 	"/system/logging/action/add": "memory-lines name target",
 	"/system/logging/add":        "action disabled topics",
 	"/system/scheduler/add":      "comment disabled interval name on-event policy start-date start-time",
-	"/tool/fetch":                "as-value check-certificate http-header-field http-method output password url user",
+	"/tool/fetch":                "as-value check-certificate http-data http-header-field http-method output password url user",
 }
 
 // commandArguments are all names of arguments, which no variable may have.

@@ -649,10 +649,25 @@ func (c *console) language(n node, s *scope) any {
 	case ":tostr":
 		return fmt.Sprint(value(0))
 	case ":toarray":
-		if text(n, value(0)) != "" {
-			broken(n, "only empty lists are made")
+		if list, ok := value(0).([]any); ok {
+			return list
 		}
-		return []any{}
+		list := []any{}
+		for element := range strings.SplitSeq(text(n, value(0)), ",") {
+			if element != "" {
+				list = append(list, element)
+			}
+		}
+		return list
+	case ":serialize":
+		of, ok := c.eval(*n.named("value"), s, "").(string)
+		if !ok {
+			broken(n, "only texts are serialized")
+		}
+		if o := n.named("options"); o == nil || o.text != "json.no-string-conversion" {
+			broken(n, "a text of digits would become a number")
+		}
+		return serialize(of)
 	case ":typeof":
 		switch value(0).(type) {
 		case []any, map[string]any:

@@ -19,14 +19,30 @@ const (
 	RegistryPlain = "plain"
 )
 
-// tokens says where each kind of registry gives its tokens away. A router can't find it out by
-// itself, as every other client does: it is in a header of a refusal, which scripts of the older
-// releases do not get to see. HOST stands for the registry's host.
-var tokens = map[string]string{
-	"dockerhub": "https://auth.docker.io/token?service=registry.docker.io",
-	"ghcr":      "https://ghcr.io/token?service=ghcr.io",
-	"gitlab":    "https://gitlab.com/jwt/auth?service=container_registry",
-	"gitea":     "SCHEME://HOST/v2/token?service=container_registry",
+// tokens has the token request of each kind of registry. A router can't find it out by itself, as
+// other clients do: the address is in a header of a refusal, which scripts can't read on older
+// releases. HOST stands for the registry's host.
+//
+// No address may have a second parameter: /tool/fetch is reported to fail on an "&", even in quotes
+// (RouterOS 7.21.2). GHCR and Gitea need no service besides the scope. GitLab does, and takes it from
+// the body of a request that it treats as a GET.
+var tokens = map[string]request{
+	"dockerhub": {},
+	"ghcr":      {URL: "https://ghcr.io/token"},
+	"gitlab": {
+		URL:     "https://gitlab.com/jwt/auth",
+		Headers: "Content-Type: application/x-www-form-urlencoded,X-HTTP-Method-Override: GET",
+		Data:    "service=container_registry",
+	},
+	"gitea": {URL: "SCHEME://HOST/v2/token"},
+}
+
+// request is one that a script makes with /tool/fetch.
+type request struct {
+	URL     string
+	Headers string
+	// Data makes it a POST request, if there is any.
+	Data string
 }
 
 // kinds are the hosts whose kind is known.
@@ -47,10 +63,12 @@ func Registries() []string {
 type exchange struct {
 	// Reference is the image, as the router's own client takes it.
 	Reference string
-	// Token is the address that gives the token. None is needed when empty.
-	Token string
-	// Manifest is the address of the manifest.
+	// Token is the request for a token. None is needed if it has no address.
+	Token request
+	// Manifest is the address of the manifest or, on Docker Hub, of what its API says about the tag.
 	Manifest string
+	// Hub says that Docker Hub's API is asked, because its token server needs two parameters.
+	Hub bool
 	// Accept are the media types of the manifests that are understood.
 	Accept []string
 }
@@ -82,36 +100,61 @@ func newExchange(o Options) (exchange, error) {
 	if kind == RegistryAuto {
 		kind = kinds[server]
 	}
-	if kind != "" && kind != RegistryPlain {
-		address, ok := tokens[kind]
-		if !ok {
-			p.add("unknown registry %q: choose one of %s", o.Registry, strings.Join(Registries(), ", "))
-		}
-		e.Token = strings.NewReplacer("SCHEME", scheme, "HOST", server).Replace(address)
+	if kind == "" {
+		kind = RegistryPlain
 	}
+	token, ok := tokens[kind]
+	switch {
+	case !ok && kind != RegistryPlain:
+		p.add("unknown registry %q: choose one of %s", o.Registry, strings.Join(Registries(), ", "))
+	case kind == "dockerhub" && server != name.DefaultRegistry:
+		p.add("the registry %q is docker.io, and the image %q is elsewhere: choose %s", kind, o.Image, RegistryPlain)
+	case kind == "dockerhub" && o.TokenURL != "":
+		p.add("the token address %q is not used for docker.io: leave it out", o.TokenURL)
+	case server == "quay.io" && o.Username != "":
+		p.add("private images on quay.io need two parameters in a token address, and RouterOS can't fetch an address with \"&\": make the repository public, or use a tarball or another registry")
+	}
+	e.Token = token
+	e.Token.URL = strings.NewReplacer("SCHEME", scheme, "HOST", server).Replace(token.URL)
 	if o.TokenURL != "" {
-		if !isAddress(o.TokenURL) {
-			p.add("malformed token address %q: an http or https address is wanted, such as https://gitlab.example/jwt/auth?service=container_registry", o.TokenURL)
-		}
-		e.Token = o.TokenURL
+		e.Token.URL = o.TokenURL
 	}
-	if e.Token != "" {
-		separator := "?"
-		if strings.Contains(e.Token, "?") {
-			separator = "&"
+	if e.Token.URL != "" {
+		address, err := scoped(e.Token.URL, "repository:"+repository+":pull")
+		if err != nil {
+			p = append(p, err)
 		}
-		e.Token += separator + "scope=repository:" + repository + ":pull"
-	}
-	if server == name.DefaultRegistry {
-		server = "registry-1.docker.io"
+		e.Token.URL = address
 	}
 	manifest := url.URL{Scheme: scheme, Host: server, Path: "/v2/" + repository + "/manifests/" + tag.TagStr()}
+	if kind == "dockerhub" {
+		e.Hub = true
+		manifest = url.URL{Scheme: "https", Host: "hub.docker.com", Path: "/v2/repositories/" + repository + "/tags/" + tag.TagStr()}
+	}
 	e.Manifest = manifest.String()
 	checkText(&p, "user name", o.Username)
 	if strings.Contains(o.Username, ":") {
 		p.add("malformed user name %q: one without a colon is wanted", o.Username)
 	}
 	return e, errors.Join(p...)
+}
+
+// scoped adds the scope to the address of a token server, as its only parameter.
+func scoped(address, scope string) (string, error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || !isAddress(address):
+		return "", fmt.Errorf("malformed token address %q: want an http or https address such as https://gitlab.example/jwt/auth", address)
+	case strings.Contains(address, "&"):
+		return "", fmt.Errorf("token address %q: RouterOS can't fetch an address with \"&\": want one without parameters", address)
+	case u.Fragment != "":
+		return "", fmt.Errorf("token address %q: want one without %q", address, "#"+u.Fragment)
+	case strings.HasPrefix(u.RawQuery, "scope="):
+		return address, nil
+	case u.RawQuery != "":
+		return "", fmt.Errorf("token address %q: the scope would be its second parameter, and RouterOS can't fetch an address with \"&\": want one without parameters", address)
+	}
+	return strings.TrimSuffix(address, "?") + "?scope=" + scope, nil
 }
 
 // Headers are those of the request for the manifest, as RouterOS takes them: separated by commas,

@@ -28,6 +28,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"dagger/mikrotik-tailscale/archive"
@@ -60,7 +61,7 @@ func newAuthority(t *testing.T) authority {
 		KeyUsage:    x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{"ghcr.io", "auth.docker.io", "registry-1.docker.io", "gitlab.com", "registry.gitlab.com",
-			"codeberg.org", "registry.example", "gitlab.example"},
+			"codeberg.org", "registry.example", "gitlab.example", "hub.docker.com", "quay.io"},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
 	if err != nil {
@@ -113,7 +114,7 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	scope := strings.Split(r.URL.Query().Get("scope"), ":")
-	if len(scope) != 3 || scope[0] != "repository" || r.URL.Query().Get("service") == "" {
+	if len(scope) != 3 || scope[0] != "repository" {
 		http.Error(w, "no scope", http.StatusBadRequest)
 		return
 	}
@@ -130,6 +131,7 @@ type site struct {
 	tokens  *tokenServer
 	roots   *x509.CertPool
 	address string // of the registry itself
+	index   *v1.IndexManifest
 	front   string // of the server that speaks TLS for all hosts
 	asked   []string
 	// transport leads other clients there.
@@ -150,8 +152,14 @@ func newSite(t *testing.T) *site {
 	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.asked = append(s.asked, "https://"+r.Host+r.URL.Path)
 		switch r.Host + r.URL.Path {
-		case "ghcr.io/token", "auth.docker.io/token", "gitlab.com/jwt/auth", "gitlab.example/jwt/auth", "codeberg.org/v2/token":
+		case "ghcr.io/token", "codeberg.org/v2/token", "registry.example/token":
 			s.tokens.ServeHTTP(w, r)
+		case "gitlab.com/jwt/auth", "gitlab.example/jwt/auth":
+			s.gitlab(w, r)
+		case "hub.docker.com/v2/auth/token":
+			s.hubLogin(w, r)
+		case "hub.docker.com/v2/repositories/me/tailscale/tags/stable":
+			s.hubTag(w, r)
 		default:
 			proxy.ServeHTTP(w, r)
 		}
@@ -167,8 +175,51 @@ func newSite(t *testing.T) *site {
 	transport.TLSClientConfig = &tls.Config{RootCAs: s.roots}
 	s.transport = transport
 	t.Cleanup(transport.CloseIdleConnections)
-	push(t, s.address, authn.FromConfig(authn.AuthConfig{Username: robot, Password: password}), s.transport)
+	who := authn.FromConfig(authn.AuthConfig{Username: robot, Password: password})
+	push(t, s.address, who, s.transport)
+	s.index = indexOf(t, s.address, who, s.transport)
 	return s
+}
+
+// gitlab gives tokens as GitLab does: it wants a service, answers POST requests with 404, and takes a
+// POST request that says so for a GET with more parameters.
+func (s *site) gitlab(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost && r.Header.Get("X-HTTP-Method-Override") != http.MethodGet {
+		http.NotFound(w, r)
+		return
+	}
+	if r.FormValue("service") != "container_registry" {
+		http.NotFound(w, r)
+		return
+	}
+	s.tokens.ServeHTTP(w, r)
+}
+
+// hubLogin gives tokens for Docker Hub's API.
+func (s *site) hubLogin(w http.ResponseWriter, r *http.Request) {
+	var who struct{ Identifier, Secret string }
+	if err := json.NewDecoder(r.Body).Decode(&who); err != nil || r.Method != http.MethodPost || who.Identifier != robot || who.Secret != password {
+		http.Error(w, `{"detail":"Incorrect authentication credentials"}`, http.StatusUnauthorized)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "hub"})
+}
+
+// hubTag says what Docker Hub's API says about a tag.
+func (s *site) hubTag(w http.ResponseWriter, r *http.Request) {
+	if bearer := r.Header.Get("Authorization"); bearer != "Bearer hub" && (bearer != "" || !s.tokens.public) {
+		http.NotFound(w, r)
+		return
+	}
+	images := []any{map[string]any{"architecture": "unknown", "os": "unknown", "variant": nil, "digest": "sha256:" + strings.Repeat("0", 64)}}
+	for _, m := range s.index.Manifests {
+		image := map[string]any{"architecture": m.Platform.Architecture, "os": "linux", "variant": nil, "digest": m.Digest.String(), "size": 1}
+		if m.Platform.Variant != "" {
+			image["variant"] = m.Platform.Variant
+		}
+		images = append(images, image)
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{"name": "stable", "images": images})
 }
 
 // dial leads to the site for all names.
@@ -222,8 +273,8 @@ func push(t *testing.T, registry string, who authn.Authenticator, rt http.RoundT
 	}
 }
 
-// digest is what another client, which finds the way by itself, says about a platform's image.
-func digest(t *testing.T, registry string, who authn.Authenticator, rt http.RoundTripper, target platform.Target) string {
+// indexOf is the index of the published images.
+func indexOf(t *testing.T, registry string, who authn.Authenticator, rt http.RoundTripper) *v1.IndexManifest {
 	t.Helper()
 	tag, err := name.NewTag(registry+"/me/tailscale:stable", name.Insecure)
 	if err != nil {
@@ -237,7 +288,13 @@ func digest(t *testing.T, registry string, who authn.Authenticator, rt http.Roun
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range manifest.Manifests {
+	return manifest
+}
+
+// digest is what another client, which finds the way by itself, says about a platform's image.
+func digest(t *testing.T, registry string, who authn.Authenticator, rt http.RoundTripper, target platform.Target) string {
+	t.Helper()
+	for _, m := range indexOf(t, registry, who, rt).Manifests {
 		if m.Platform.Architecture == target.Architecture && m.Platform.Variant == target.Variant {
 			return m.Digest.String()
 		}
@@ -267,6 +324,7 @@ func TestRegistriesWithTokens(t *testing.T) {
 	s := newSite(t)
 	t.Run("digests", s.testDigests)
 	t.Run("refusals", s.testRefusals)
+	t.Run("trust", s.testTrust)
 }
 
 func (s *site) testDigests(t *testing.T) {
@@ -275,11 +333,12 @@ func (s *site) testDigests(t *testing.T) {
 		change func(*Options)
 		asked  string
 	}{
-		"ghcr.io/me/tailscale:stable":             {nil, "https://ghcr.io/token https://ghcr.io/v2/me/tailscale/manifests/stable"},
-		"docker.io/me/tailscale:stable":           {nil, "https://auth.docker.io/token https://registry-1.docker.io/v2/me/tailscale/manifests/stable"},
-		"registry.gitlab.com/me/tailscale:stable": {nil, "https://gitlab.com/jwt/auth https://registry.gitlab.com/v2/me/tailscale/manifests/stable"},
-		"codeberg.org/me/tailscale:stable":        {nil, "https://codeberg.org/v2/token https://codeberg.org/v2/me/tailscale/manifests/stable"},
-		"registry.example/me/tailscale:stable":    {func(o *Options) { o.TokenURL = "https://gitlab.example/jwt/auth?service=container_registry" }, "https://gitlab.example/jwt/auth https://registry.example/v2/me/tailscale/manifests/stable"},
+		"ghcr.io/me/tailscale:stable":              {nil, "https://ghcr.io/token https://ghcr.io/v2/me/tailscale/manifests/stable"},
+		"docker.io/me/tailscale:stable":            {nil, "https://hub.docker.com/v2/repositories/me/tailscale/tags/stable"},
+		"registry.gitlab.com/me/tailscale:stable":  {nil, "https://gitlab.com/jwt/auth https://registry.gitlab.com/v2/me/tailscale/manifests/stable"},
+		"codeberg.org/me/tailscale:stable":         {nil, "https://codeberg.org/v2/token https://codeberg.org/v2/me/tailscale/manifests/stable"},
+		"registry.example/me/tailscale:stable":     {func(o *Options) { o.Registry, o.TokenURL = "gitlab", "https://gitlab.example/jwt/auth" }, "https://gitlab.example/jwt/auth https://registry.example/v2/me/tailscale/manifests/stable"},
+		"registry.example:443/me/tailscale:stable": {func(o *Options) { o.TokenURL = "https://registry.example/token" }, "https://registry.example/token https://registry.example:443/v2/me/tailscale/manifests/stable"},
 	} {
 		for _, field := range []string{"token", "access_token"} {
 			for _, private := range []bool{false, true} {
@@ -299,8 +358,12 @@ func (s *site) testDigests(t *testing.T) {
 					if err != nil || got != want {
 						t.Errorf("digest = %s (%v); want %s", got, err, want)
 					}
-					if asked := strings.Join(s.asked, " "); asked != c.asked+" "+c.asked {
-						t.Errorf("asked: %s; want %s, twice", asked, c.asked)
+					want := c.asked
+					if private && strings.HasPrefix(image, "docker.io") {
+						want = "https://hub.docker.com/v2/auth/token " + want
+					}
+					if asked := strings.Join(s.asked, " "); asked != want+" "+want {
+						t.Errorf("asked: %s; want %s, twice", asked, want)
 					}
 				})
 			}
@@ -369,6 +432,32 @@ func architectureChooses(t *testing.T, registry string) {
 	}
 }
 
+// An address with a second parameter is one that RouterOS is reported not to fetch.
+func TestNoAddressHasASecondParameter(t *testing.T) {
+	for _, registry := range Registries() {
+		for _, host := range []string{"docker.io", "ghcr.io", "registry.gitlab.com", "codeberg.org", "quay.io", "registry.example"} {
+			for _, tokenURL := range []string{"", "https://auth.example/token", "https://auth.example/token?", "https://auth.example/token?scope=repository:me/x:pull"} {
+				o := Default()
+				o.Image, o.Registry, o.TokenURL = host+"/me/tailscale:stable", registry, tokenURL
+				all, err := New(o)
+				if err != nil {
+					if registry == RegistryAuto && tokenURL == "" {
+						t.Errorf("%s: %v", host, err)
+					}
+					continue // TestWrongOptionsAreTold has these
+				}
+				for _, s := range all {
+					for line := range strings.Lines(s.Text) {
+						if strings.Contains(line, "/tool/fetch") && strings.Contains(line, "&") {
+							t.Errorf("%s with %s and %q: %s", host, registry, tokenURL, line)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 func (s *site) testRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*router, *Options)
@@ -376,8 +465,13 @@ func (s *site) testRefusals(t *testing.T) {
 	}{
 		"nobody knows the host":  {func(r *router, o *Options) { o.Image = "other.example/me/tailscale:stable" }, "certificate"},
 		"no certificate is good": {func(r *router, _ *Options) { r.roots = x509.NewCertPool() }, "certificate"},
-		"no such tag":            {func(_ *router, o *Options) { o.Image = "ghcr.io/me/tailscale:other" }, "Status 404"},
-		"it wants a token":       {func(_ *router, o *Options) { o.Registry = RegistryPlain }, "Status 401"},
+		"no such tag on the hub": {func(_ *router, o *Options) { o.Image = "docker.io/me/tailscale:other" }, "Status 404"},
+		"the hub's password is wrong": {func(r *router, o *Options) {
+			o.Image, o.Username = "docker.io/me/tailscale:stable", robot
+			r.singles["/container/config"]["username"], r.singles["/container/config"]["password"] = robot, "gu3ssed"
+		}, "Status 401"},
+		"no such tag":      {func(_ *router, o *Options) { o.Image = "ghcr.io/me/tailscale:other" }, "Status 404"},
+		"it wants a token": {func(_ *router, o *Options) { o.Registry = RegistryPlain }, "Status 401"},
 		"the password is wrong": {func(r *router, o *Options) {
 			o.Username = robot
 			r.singles["/container/config"]["username"], r.singles["/container/config"]["password"] = robot, "gu3ssed"
@@ -400,4 +494,78 @@ func (s *site) testRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Routers that were set up before RouterOS 7.19 trust no certificate authority. The command that an
+// error names is all that they need.
+func (s *site) testTrust(t *testing.T) {
+	s.tokens.public = true
+	o := example()
+	for name, c := range map[string]struct {
+		store []any
+		want  string
+	}{
+		"empty":            {nil, "builtin-trust-store=fetch,container"},
+		"untrusted":        {[]any{"untrusted"}, "builtin-trust-store=fetch,container"},
+		"other services":   {[]any{"dns", "container"}, "builtin-trust-store=dns,container,fetch"},
+		"all but a pull":   {[]any{"fetch", "dns"}, "builtin-trust-store=fetch,dns,container"},
+		"similar services": {[]any{"prefetch", "containers"}, "builtin-trust-store=prefetch,containers,fetch,container"},
+		"the default":      {[]any{"default"}, ""},
+		"all":              {[]any{"all"}, ""},
+		"just enough":      {[]any{"container", "fetch"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := s.router()
+			r.singles["/certificate/settings"]["builtin-trust-store"] = c.store
+			before := r.snapshot()
+			err := run(t, r, scripts(t, o)["install"])
+			if c.want == "" {
+				if err != nil {
+					t.Errorf("error = %v", err)
+				}
+				return
+			}
+			if err == nil || !strings.HasSuffix(err.Error(), "/certificate/settings/set "+c.want+"; nothing was changed") {
+				t.Fatalf("error = %v; want it to end with %s", err, c.want)
+			}
+			if r.snapshot() != before {
+				t.Error("the router was changed")
+			}
+			var store []any
+			_, list, _ := strings.Cut(c.want, "=")
+			for service := range strings.SplitSeq(list, ",") {
+				store = append(store, service)
+			}
+			r.singles["/certificate/settings"]["builtin-trust-store"] = store
+			must(t, r, scripts(t, o)["install"])
+
+			// The same again, before an update.
+			r.singles["/certificate/settings"]["builtin-trust-store"] = c.store
+			err = run(t, r, scripts(t, o)["update"])
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(r.log[len(r.log)-1], c.want) {
+				t.Errorf("error = %v, log %q; want both to say %s", err, r.log, c.want)
+			}
+		})
+	}
+	t.Run("imported authorities", func(t *testing.T) {
+		r := s.router()
+		r.singles["/certificate/settings"]["builtin-trust-store"] = []any{}
+		r.put("/certificate", "name", "root").flags["trusted"] = true
+		must(t, r, scripts(t, o)["install"])
+		// None of them is the registry's.
+		r = s.router()
+		r.roots = nil
+		r.singles["/certificate/settings"]["builtin-trust-store"] = []any{}
+		r.put("/certificate", "name", "root").flags["trusted"] = true
+		if err := run(t, r, scripts(t, o)["install"]); err == nil || !strings.Contains(err.Error(), "builtin-trust-store=fetch,container") {
+			t.Errorf("error = %v; want it to name the command that helps", err)
+		}
+	})
+	t.Run("nothing to check", func(t *testing.T) {
+		o := newShop(t).options()
+		r := newRouter(24)
+		r.singles["/certificate/settings"]["builtin-trust-store"] = []any{}
+		must(t, r, scripts(t, o)["install"])
+		must(t, r, scripts(t, o)["update"])
+	})
 }

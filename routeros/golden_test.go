@@ -50,7 +50,7 @@ var examples = map[string]func(*Options){
 	},
 	"Registry": func(o *Options) { o.Image, o.Registry = "git.example/me/tailscale:stable", "gitea" },
 	"TokenURL": func(o *Options) {
-		o.Image, o.TokenURL = "registry.example/me/tailscale:stable", "https://gitlab.example/jwt/auth?service=container_registry"
+		o.Image, o.TokenURL = "registry.example/me/tailscale:stable", "https://auth.example/token"
 	},
 	"Username": func(o *Options) { o.Username = "robot$1" },
 	"Insecure": func(o *Options) { o.Image, o.Insecure = "192.168.88.10:5000/tailscale:stable", true },

@@ -53,10 +53,11 @@ func newRouter(minor int) *router {
 		minor: minor, release: fmt.Sprintf("7.%d.1 (stable)", minor),
 		tables: map[string][]*entry{}, crashes: map[string]bool{},
 		singles: map[string]map[string]any{
-			"/system/resource":    {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "free-hdd-space": int64(8 << 20)},
-			"/system/device-mode": {"container": true, "scheduler": true},
-			"/container/config":   {"tmpdir": "", "username": "", "password": ""},
-			"/ip/dns":             {"servers": "", "dynamic-servers": "192.0.2.1"},
+			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "free-hdd-space": int64(8 << 20)},
+			"/system/device-mode":   {"container": true, "fetch": true, "scheduler": true},
+			"/container/config":     {"tmpdir": "", "username": "", "password": ""},
+			"/certificate/settings": {"builtin-trust-store": []any{"fetch", "mqtt", "email", "netwatch", "container", "lora", "dns"}},
+			"/ip/dns":               {"servers": "", "dynamic-servers": "192.0.2.1"},
 		},
 		pull: func(string) (string, error) { return "image", nil },
 	}
@@ -131,6 +132,9 @@ func (r *router) arrive(e *entry) {
 			source, _ = e.values["file"].(string)
 		}
 		id, err := r.pull(source)
+		if e.values["check-certificate"] == true && !r.trusts("container") {
+			err = errors.New("no trusted CA certificate found")
+		}
 		if err != nil {
 			e.state = "failed"
 			r.log = append(r.log, "container: "+err.Error())
@@ -386,6 +390,16 @@ func (r *router) act(menu, command string, e *entry) {
 	}
 }
 
+// trusts says whether a service has a certificate authority to trust: a built-in or an imported one.
+func (r *router) trusts(service string) bool {
+	for _, name := range r.singles["/certificate/settings"]["builtin-trust-store"].([]any) {
+		if name == service || name == "all" || name == "default" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.tables["/certificate"], func(e *entry) bool { return e.flags["trusted"] })
+}
+
 // fetch does what /tool/fetch does with the arguments that the scripts give: real requests.
 func (r *router) fetch(c *console, n node, s *scope) any {
 	args := map[string]string{}
@@ -404,9 +418,20 @@ func (r *router) fetch(c *console, n node, s *scope) any {
 	if args["output"] != "user" {
 		broken(n, "fetched to %q", args["output"])
 	}
-	request, err := http.NewRequest(http.MethodGet, args["url"], nil)
+	if strings.Contains(args["url"], "&") {
+		// RouterOS 7.21.2 is reported to say this of such an address, which is hard to understand.
+		broken(n, "Please provide IP address or host: %q has an &", args["url"])
+	}
+	method := strings.ToUpper(args["http-method"])
+	if (method == http.MethodPost) != (args["http-data"] != "") {
+		broken(n, "a %s request with %d bytes of data", method, len(args["http-data"]))
+	}
+	request, err := http.NewRequest(method, args["url"], strings.NewReader(args["http-data"]))
 	if err != nil {
 		fail("failure: %v", err)
+	}
+	if request.URL.Scheme == "https" && args["check-certificate"] == "true" && !r.trusts("fetch") {
+		fail("failure: SSL: ssl: no trusted CA certificate found (6)")
 	}
 	for field := range strings.SplitSeq(args["http-header-field"], ",") {
 		if name, value, ok := strings.Cut(field, ":"); ok {
@@ -439,6 +464,15 @@ func (r *router) fetch(c *console, n node, s *scope) any {
 		fail("failure: %v", err)
 	}
 	return map[string]any{"data": string(body), "status": "finished"}
+}
+
+// serialize writes a text as JSON.
+func serialize(of string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(of) // a text always can be
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // deserialize reads JSON. Strings that look like numbers become numbers, as they do on a router.

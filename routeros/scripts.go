@@ -141,6 +141,20 @@ func (d data) Fetch() string {
 	return arguments + " output=user as-value"
 }
 
+// Verifies says whether the router checks certificates, of the registry or of others.
+func (d data) Verifies() bool { return d.Image != "" && !d.Insecure }
+
+// Schedules says whether the install script adds an entry to the scheduler.
+func (d data) Schedules() bool { return d.UpdateAt != "" }
+
+// Ask are the arguments of the request for a token.
+func (d data) Ask() string {
+	if d.Token.Data == "" {
+		return "url=" + Quote(d.Token.URL)
+	}
+	return "url=" + Quote(d.Token.URL) + " http-method=post http-header-field=" + Quote(d.Token.Headers) + " http-data=" + Quote(d.Token.Data)
+}
+
 // Login are the arguments of a request that says who asks.
 func (d data) Login() string {
 	if d.Username == "" {

@@ -214,27 +214,31 @@ func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
 	disk.Disk = "usb1"
 	key := o
 	key.AuthKeyFile = true
+	daily := o
+	daily.UpdateAt = "04:30"
 	for name, c := range map[string]struct {
 		options Options
 		spoil   func(*router)
 		want    string
 	}{
-		"an old release":      {o, func(r *router) { r.singles["/system/resource"]["version"] = "7.20.8 (long-term)" }, "needs RouterOS 7.21 or later, and this router has 7.20.8 (long-term)"},
-		"an older release":    {o, func(r *router) { r.singles["/system/resource"]["version"] = "6.49.18 (long-term)" }, "7.21 or later"},
-		"no package":          {o, func(r *router) { r.tables["/system/package"] = nil }, "the container package is not installed"},
-		"a disabled package":  {o, func(r *router) { r.tables["/system/package"][0].flags["disabled"] = true }, "the container package is not installed"},
-		"containers are off":  {o, func(r *router) { r.singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
-		"the name is taken":   {o, func(r *router) { r.put("/interface/veth", "name", "veth-tailscale") }, "there is an interface veth-tailscale"},
-		"a list is taken":     {o, func(r *router) { r.put("/container/envs", "list", "tailscale") }, "there is a list of variables tailscale"},
-		"mounts are taken":    {o, func(r *router) { r.put("/container/mounts", "list", "tailscale") }, "there is a list of mounts tailscale"},
-		"the route is there":  {o, func(r *router) { r.put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
-		"the address is used": {o, func(r *router) { r.put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is taken"},
-		"no interface list":   {o, func(r *router) { r.tables["/interface/list"] = nil }, "there is no interface list WAN"},
-		"no name server":      {o, func(r *router) { r.singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
-		"a folder flash":      {o, func(r *router) { r.put("/file", "name", "flash") }, "--disk flash"},
-		"no bridge":           {lan, func(*router) {}, `there is no bridge br"idge$`},
-		"no disk":             {disk, func(*router) {}, "there is no disk or folder usb1"},
-		"no key":              {key, func(*router) {}, "there is no file tailscale-state/authkey"},
+		"an old release":       {o, func(r *router) { r.singles["/system/resource"]["version"] = "7.20.8 (long-term)" }, "needs RouterOS 7.21 or later, and this router has 7.20.8 (long-term)"},
+		"an older release":     {o, func(r *router) { r.singles["/system/resource"]["version"] = "6.49.18 (long-term)" }, "7.21 or later"},
+		"no package":           {o, func(r *router) { r.tables["/system/package"] = nil }, "the container package is not installed"},
+		"a disabled package":   {o, func(r *router) { r.tables["/system/package"][0].flags["disabled"] = true }, "the container package is not installed"},
+		"fetch is off":         {o, func(r *router) { r.singles["/system/device-mode"]["fetch"] = false }, "/system/device-mode/update fetch=yes"},
+		"the scheduler is off": {daily, func(r *router) { r.singles["/system/device-mode"]["scheduler"] = false }, "/system/device-mode/update scheduler=yes"},
+		"containers are off":   {o, func(r *router) { r.singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
+		"the name is taken":    {o, func(r *router) { r.put("/interface/veth", "name", "veth-tailscale") }, "there is an interface veth-tailscale"},
+		"a list is taken":      {o, func(r *router) { r.put("/container/envs", "list", "tailscale") }, "there is a list of variables tailscale"},
+		"mounts are taken":     {o, func(r *router) { r.put("/container/mounts", "list", "tailscale") }, "there is a list of mounts tailscale"},
+		"the route is there":   {o, func(r *router) { r.put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
+		"the address is used":  {o, func(r *router) { r.put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is taken"},
+		"no interface list":    {o, func(r *router) { r.tables["/interface/list"] = nil }, "there is no interface list WAN"},
+		"no name server":       {o, func(r *router) { r.singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
+		"a folder flash":       {o, func(r *router) { r.put("/file", "name", "flash") }, "--disk flash"},
+		"no bridge":            {lan, func(*router) {}, `there is no bridge br"idge$`},
+		"no disk":              {disk, func(*router) {}, "there is no disk or folder usb1"},
+		"no key":               {key, func(*router) {}, "there is no file tailscale-state/authkey"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRouter(24)

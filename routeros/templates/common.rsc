@@ -17,6 +17,39 @@
 }
 {{- end}}
 
+{{define "trust" -}}
+  :local remedy ""
+  :local distrusted false
+{{- if .Verifies}}
+  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
+  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  :local trust ""
+  :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
+    :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
+  }
+  :local known $trust
+  :foreach service in=[:toarray "fetch,container"] do={
+    :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
+  }
+  :if ($trust != $known) do={
+    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+    :set distrusted ([:len [/certificate/find where trusted]] = 0)
+  }
+{{- end}}
+{{- end}}
+
+{{define "explain" -}}
+    :if (([:len $remedy] > 0) && ($problem ~ "certificate|fetched")) do={ :set problem ($problem . "; " . $remedy) }
+{{- end}}
+
+{{define "bearer" -}}
+    :set answer [:deserialize from=json value=($answer->"data")]
+    :local token ($answer->"token")
+    :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
+    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+    :set headers ($headers . ",Authorization: Bearer " . $token)
+{{- end}}
+
 {{define "identity"}}{{if .Tarball -}}
     # A tarball is known by its size and date.
     :local tarball [/file/find where name={{q .Tarball}}]
@@ -32,16 +65,21 @@
       :error ("the router lacks the registry's password: /container/config/set username=" . {{q .Username}} . " password=...")
     }
 {{- end}}
+{{- if .Hub}}
+    :local headers "Accept: application/json"
+{{- if .Username}}
+    :local credentials ("{\"identifier\":" . [:serialize to=json options=json.no-string-conversion value=$registryUser] . ",\"secret\":" . [:serialize to=json options=json.no-string-conversion value=$registryPassword] . "}")
+    :local answer [/tool/fetch url="https://hub.docker.com/v2/auth/token" http-method=post http-header-field="Content-Type: application/json" http-data=$credentials{{.Fetch}}]
+    {{template "bearer"}}
+{{- end}}
+    :local manifest [/tool/fetch url={{q .Manifest}} http-header-field=$headers{{.Fetch}}]
+{{- else if .Token.URL}}
     :local headers {{q .Headers}}
-{{- if .Token}}
-    :local answer [/tool/fetch url={{q .Token}}{{.Login}}{{.Fetch}}]
-    :set answer [:deserialize from=json value=($answer->"data")]
-    :local token ($answer->"token")
-    :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
-    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
-    :set headers ($headers . ",Authorization: Bearer " . $token)
+    :local answer [/tool/fetch {{.Ask}}{{.Login}}{{.Fetch}}]
+    {{template "bearer"}}
     :local manifest [/tool/fetch url={{q .Manifest}} http-header-field=$headers{{.Fetch}}]
 {{- else}}
+    :local headers {{q .Headers}}
     :local manifest [/tool/fetch url={{q .Manifest}} http-header-field=$headers{{.Login}}{{.Fetch}}]
 {{- end}}
     :set manifest [:deserialize from=json value=($manifest->"data")]
@@ -58,6 +96,13 @@
     :if ($wanted = "arm") do={ :set kind "v7" }
 {{- end}}
     :local identity ""
+{{- if .Hub}}
+    :foreach entry in=($manifest->"images") do={
+      :if ((($entry->"architecture") = $wanted) && (($kind = "") || (($entry->"variant") = $kind))) do={
+        :set identity ($entry->"digest")
+      }
+    }
+{{- else}}
     :if ([:typeof ($manifest->"manifests")] = "array") do={
       :foreach entry in=($manifest->"manifests") do={
         :local offered ($entry->"platform")
@@ -70,6 +115,7 @@
       :local configuration ($manifest->"config")
       :set identity ($configuration->"digest")
     }
+{{- end}}
     :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
       :error ({{q .Source}} . " has no image for " . $wanted . $kind)
     }

@@ -14,6 +14,12 @@
   :local refuse do={ :error ($1 . "; nothing was changed") }
   :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
   :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
+{{- if .Image}}
+  :if ([/system/device-mode/get fetch] = false) do={ $refuse "downloads by scripts are switched off: /system/device-mode/update fetch=yes" }
+{{- end}}
+{{- if .Schedules}}
+  :if ([/system/device-mode/get scheduler] = false) do={ $refuse "the scheduler is switched off: /system/device-mode/update scheduler=yes" }
+{{- end}}
   :if (([:len [/container/find where comment~{{q .MarkPattern}}]] > 0) || ([:len [/interface/veth/find where comment=$container]] > 0) || ([:len [/disk/find where comment=$container]] > 0)) do={
     $refuse "it is installed already, or in part: {{.Name}}-remove.rsc removes it, {{.Name}}-update.rsc brings it up to date"
   }
@@ -48,6 +54,11 @@
 {{- end}}
 {{- if .UpdateAt}}
   :if ([:len [/file/find where name={{q .UpdateFile}}]] = 0) do={ $refuse ("there is no file " . {{q .UpdateFile}} . ", which is to run each day") }
+{{- end}}
+
+  {{template "trust" .}}
+{{- if .Verifies}}
+  :if ($distrusted) do={ $refuse $remedy }
 {{- end}}
 
   :onerror problem in={
@@ -157,6 +168,7 @@
 {{- end}}
 {{- end}}
   } do={
+    {{template "explain"}}
     :error ("{{.Name}} is not installed: " . $problem . ". What was added is removed by {{.Name}}-remove.rsc")
   }
 }

@@ -31,7 +31,10 @@
     }
   }
 
+  {{template "trust" .}}
+
   :onerror problem in={
+    :if ($distrusted) do={ :error $remedy }
     :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
 
     # What a run that was cut short has left. A new container without an old one beside it was found
@@ -112,6 +115,7 @@
       :put "{{.Name}} was brought up to date"
     }
   } do={
+    {{template "explain"}}
     :log error ("{{.Name}} was not brought up to date: " . $problem)
     :error ("{{.Name}} was not brought up to date: " . $problem)
   }

@@ -29,6 +29,7 @@
   :local refuse do={ :error ($1 . "; nothing was changed") }
   :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
   :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
+  :if ([/system/device-mode/get fetch] = false) do={ $refuse "downloads by scripts are switched off: /system/device-mode/update fetch=yes" }
   :if (([:len [/container/find where comment~"^mikrotik-tailscale:tailscale "]] > 0) || ([:len [/interface/veth/find where comment=$container]] > 0) || ([:len [/disk/find where comment=$container]] > 0)) do={
     $refuse "it is installed already, or in part: tailscale-remove.rsc removes it, tailscale-update.rsc brings it up to date"
   }
@@ -44,11 +45,29 @@
   # RouterOS starts no container without a name server.
   :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ $refuse "the router has no name server: /ip/dns/set servers=..." }
 
+  :local remedy ""
+  :local distrusted false
+  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
+  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  :local trust ""
+  :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
+    :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
+  }
+  :local known $trust
+  :foreach service in=[:toarray "fetch,container"] do={
+    :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
+  }
+  :if ($trust != $known) do={
+    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+    :set distrusted ([:len [/certificate/find where trusted]] = 0)
+  }
+  :if ($distrusted) do={ $refuse $remedy }
+
   :onerror problem in={
     # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
     # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
     :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
-    :local answer [/tool/fetch url="https://ghcr.io/token\3Fservice=ghcr.io&scope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
+    :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
     :set answer [:deserialize from=json value=($answer->"data")]
     :local token ($answer->"token")
     :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
@@ -114,6 +133,7 @@
     :put "tailscale is installed and started"
     :put "log in with: /container/shell tailscale, and there: tailscale up --netfilter-mode=off"
   } do={
+    :if (([:len $remedy] > 0) && ($problem ~ "certificate|fetched")) do={ :set problem ($problem . "; " . $remedy) }
     :error ("tailscale is not installed: " . $problem . ". What was added is removed by tailscale-remove.rsc")
   }
 }

@@ -42,7 +42,25 @@
     }
   }
 
+  :local remedy ""
+  :local distrusted false
+  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
+  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  :local trust ""
+  :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
+    :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
+  }
+  :local known $trust
+  :foreach service in=[:toarray "fetch,container"] do={
+    :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
+  }
+  :if ($trust != $known) do={
+    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+    :set distrusted ([:len [/certificate/find where trusted]] = 0)
+  }
+
   :onerror problem in={
+    :if ($distrusted) do={ :error $remedy }
     :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
 
     # What a run that was cut short has left. A new container without an old one beside it was found
@@ -61,7 +79,7 @@
     # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
     # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
     :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
-    :local answer [/tool/fetch url="https://ghcr.io/token\3Fservice=ghcr.io&scope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
+    :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
     :set answer [:deserialize from=json value=($answer->"data")]
     :local token ($answer->"token")
     :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
@@ -146,6 +164,7 @@
       :put "tailscale was brought up to date"
     }
   } do={
+    :if (([:len $remedy] > 0) && ($problem ~ "certificate|fetched")) do={ :set problem ($problem . "; " . $remedy) }
     :log error ("tailscale was not brought up to date: " . $problem)
     :error ("tailscale was not brought up to date: " . $problem)
   }
