@@ -2,9 +2,10 @@
 package testregistry
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
-	"net"
-	"net/http"
+	"io"
 	"os"
 	"os/exec"
 	"path"
@@ -12,16 +13,18 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/crypto/bcrypt"
+
+	"dagger/mikrotik-tailscale/driver"
 )
 
 // registryProgram is the registry that most people run, built from its source.
 const registryProgram = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0"
 
-// Start runs the registry on a free port of this machine until the test ends, and gives its host
-// and port. With a user it wants to know who calls; a read-only one refuses every push.
+// Start runs the registry on a port of this machine that it chooses, until the test ends, and gives its
+// host and port. With a user it wants to know who calls; a read-only one refuses every push.
 func Start(t testing.TB, user, password string, readOnly bool) (address string) {
 	t.Helper()
 	if user == "" {
@@ -49,24 +52,19 @@ func StartWithTokens(t testing.TB, realm, service, issuer string, certificate []
 func start(t testing.TB, auth string, readOnly bool) (address string) {
 	t.Helper()
 	dir := t.TempDir()
-	program := Program(t, registryProgram)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: %s/data}\n  maintenance: {readonly: {enabled: %v}}\nhttp: {addr: %q}\n",
-		dir, readOnly, address)
+	config := fmt.Sprintf("version: 0.1\nlog: {level: info, formatter: json}\nstorage:\n  filesystem: {rootdirectory: %s/data}\n  maintenance: {readonly: {enabled: %v}}\nhttp: {addr: \"127.0.0.1:0\"}\n",
+		dir, readOnly)
 	if auth != "" {
 		config += "auth:\n" + auth
 	}
 	write(t, dir+"/config.yml", config)
-	server := exec.CommandContext(t.Context(), program, "serve", dir+"/config.yml")
+	server := exec.CommandContext(t.Context(), Program(t, registryProgram), "serve", dir+"/config.yml")
 	server.Env = []string{"OTEL_TRACES_EXPORTER=none"}
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	log, err := server.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -74,29 +72,70 @@ func start(t testing.TB, auth string, readOnly bool) (address string) {
 		_ = server.Process.Kill()
 		_ = server.Wait()
 	})
-	for range 100 {
-		if response, err := http.Get("http://" + address + "/v2/"); err == nil {
-			_ = response.Body.Close()
-			return address
-		}
-		time.Sleep(100 * time.Millisecond)
+	address, printed := listening(log)
+	if address == "" {
+		t.Fatalf("the registry ended without listening:\n%s", printed)
 	}
-	t.Fatalf("the registry does not answer on %s", address)
-	return ""
+	go func() { _, _ = io.Copy(io.Discard, log) }() // or it would stop when the pipe is full
+	return address
 }
 
-// Program builds a Go program, named with its version, and gives its path.
+// listening reads the registry's log up to the line with the address that it has chosen. The address
+// is empty when the log ends before.
+func listening(log io.Reader) (address, printed string) {
+	lines := bufio.NewReader(log)
+	for {
+		line, err := lines.ReadString('\n')
+		printed += line
+		var entry struct{ Msg string }
+		if json.Unmarshal([]byte(line), &entry) == nil {
+			if address, found := strings.CutPrefix(entry.Msg, "listening on "); found {
+				return address, printed
+			}
+		}
+		if err != nil {
+			return "", printed
+		}
+	}
+}
+
+// Program builds a Go program, named with its version, and gives its path. The program is kept in the user's
+// cache, so each version is built once, whichever test asks first.
 func Program(t testing.TB, module string) string {
 	t.Helper()
-	dir := t.TempDir()
+	cache, err := driver.DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(cache+"-tests", strings.ReplaceAll(module, "/", "_"))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(dir + ".lock")
+	if err := lock.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	name, _, _ := strings.Cut(path.Base(module), "@")
+	program := filepath.Join(dir, name)
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	building, err := os.MkdirTemp(dir, "building-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(building) }()
 	install := exec.CommandContext(t.Context(), "go", "install", module)
-	install.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
-	install.Dir = dir
+	install.Env = append(os.Environ(), "GOBIN="+building, "GOFLAGS=")
+	install.Dir = building
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("building %s: %v\n%s", module, err, out)
 	}
-	name, _, _ := strings.Cut(path.Base(module), "@")
-	return filepath.Join(dir, name)
+	if err := os.Rename(filepath.Join(building, name), program); err != nil {
+		t.Fatal(err)
+	}
+	return program
 }
 
 func write(t testing.TB, path, text string) {
