@@ -16,8 +16,9 @@ import (
 // https://github.com/tikoci/restraml (docs/VERSION/extra/inspect.json).
 var commandTable = map[string]string{
 	"/container/add": "check-certificate cmd comment dns envlists file hostname ignore-remote-image-change@24 interface layer-dir logging" +
-		" memory-high mountlists name remote-image restart-interval@23 restart-max-count@23 restart-policy@23 root-dir start-on-boot",
-	"/container/set":             "comment dns envlists file hostname interface logging memory-high mountlists name remote-image root-dir start-on-boot",
+		" memory-high mountlists name remote-image root-dir start-on-boot" + upkeep,
+	"/container/set":             "comment dns envlists file hostname interface logging memory-high mountlists name remote-image root-dir start-on-boot" + upkeep,
+	"/container/shell":           "as-value cmd timeout",
 	"/container/config/set":      "layer-dir memory-high password registry-url tmpdir username",
 	"/container/envs/add":        "comment disabled key list value",
 	"/container/mounts/add":      "comment disabled dst list src",
@@ -41,6 +42,10 @@ var commandTable = map[string]string{
 	"/system/scheduler/add":      "comment disabled interval name on-event policy start-date start-time",
 	"/tool/fetch":                "as-value check-certificate http-data http-header-field http-method output password url user",
 }
+
+// upkeep has the arguments that say when RouterOS ends a container and starts it again.
+const upkeep = " healthcheck-cmd@22 healthcheck-interval@22 healthcheck-retries@22 healthcheck-start-period@22 healthcheck-timeout@22" +
+	" memory-max@23 restart-interval@23 restart-max-count@23 restart-policy@23 stop-on-unhealthy@23"
 
 // commandArguments are all names of arguments, which no variable may have.
 var commandArguments = func() map[string]bool {

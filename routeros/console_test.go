@@ -562,7 +562,24 @@ func (c *console) call(n node, s *scope) any {
 	for i, a := range n.plain() {
 		inner.vars[strconv.Itoa(i+1)] = c.eval(a, s, "")
 	}
-	c.block(body.body, inner)
+	return c.returned(body.body, inner)
+}
+
+// result is what :return ends a function with.
+type result struct{ value any }
+
+// returned runs the body of a function for its result.
+func (c *console) returned(body []node, s *scope) (value any) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case result:
+			value = r.value
+		default:
+			panic(r)
+		}
+	}()
+	c.block(body, s)
 	return nil
 }
 
@@ -620,6 +637,8 @@ func (c *console) language(n node, s *scope) any {
 		c.onError(n, s, args[0].text, body("in"), body("do"))
 	case ":error":
 		fail("%s", text(n, value(0)))
+	case ":return":
+		panic(result{value(0)})
 	case ":put":
 		c.router.said = append(c.router.said, text(n, value(0)))
 	case ":log":

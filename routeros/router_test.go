@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // router is as much of a router as the scripts have to do with: tables that commands change, and
@@ -35,6 +36,14 @@ type router struct {
 	// failAt is the change that fails, counted from 1, and cutAt the one before which power fails.
 	failAt, cutAt int
 	changes       int
+	// starts counts how often a container was started.
+	starts int
+	// states has what the daemon of an image says of itself once it is up, Running if nothing is said here,
+	// and late after how many seconds. Daemons in hangs never answer, and nobody can ask in a mute router.
+	states map[string]string
+	late   map[string]int
+	hangs  map[string]bool
+	mute   bool
 	// fights counts moments at which two containers ran with one state.
 	fights int
 	next   int
@@ -46,12 +55,16 @@ type entry struct {
 	flags  map[string]bool
 	state  string
 	left   int // seconds until the state changes
+	up     int // seconds since the start
+	failed int // health checks in a row
+	idle   int // seconds until RouterOS starts it again
 }
 
 func newRouter(minor int) *router {
 	r := &router{
 		minor: minor, release: fmt.Sprintf("7.%d.1 (stable)", minor),
 		tables: map[string][]*entry{}, crashes: map[string]bool{},
+		states: map[string]string{}, late: map[string]int{}, hangs: map[string]bool{},
 		singles: map[string]map[string]any{
 			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "free-hdd-space": int64(8 << 20)},
 			"/system/device-mode":   {"container": true, "fetch": true, "scheduler": true},
@@ -110,6 +123,7 @@ func (r *router) wait(seconds int) {
 					r.arrive(e)
 				}
 			}
+			r.watch(e)
 		}
 		running := 0
 		for _, e := range r.tables["/container"] {
@@ -142,8 +156,12 @@ func (r *router) arrive(e *entry) {
 		}
 		e.values["image-id"] = id
 		e.state = "stopped"
-	case "running", "stopping":
-		e.state = "stopped"
+	case "running":
+		r.end(e, true)
+	case "stopping":
+		r.end(e, true)
+		// Nobody has said whether the restart interval applies to a container that was told to stop.
+		e.idle = min(e.idle, 1)
 	case "deleting":
 		r.drop("/container", e)
 		r.dropFile(e.values["root-dir"].(string))
@@ -170,15 +188,97 @@ func (r *router) boot() {
 		case "running", "stopping":
 			e.state = "stopped"
 		}
-		e.left = 0
+		e.left, e.idle = 0, 0
 		if e.state == "stopped" && e.values["start-on-boot"] == true {
 			r.start(e)
 		}
 	}
 }
 
+// end stops a container. RouterOS may start it again: with "always" even one that was told to stop,
+// as far as is known.
+func (r *router) end(e *entry, failed bool) {
+	e.state = "stopped"
+	if policy := e.values["restart-policy"]; policy == "always" || policy == "on-failure" && failed {
+		e.idle = int(span(e.values["restart-interval"]).Seconds())
+	}
+}
+
+// span reads a time as the scripts write it.
+func span(v any) time.Duration {
+	d, err := time.ParseDuration(fmt.Sprint(v))
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// watch is what RouterOS does about a container each second.
+func (r *router) watch(e *entry) {
+	if e.state == "stopped" && e.idle > 0 {
+		e.idle--
+		if e.idle == 0 {
+			r.start(e)
+		}
+	}
+	if e.state != "running" {
+		return
+	}
+	e.up++
+	// The image has a health check of its own, which RouterOS calls unless it is told of another.
+	check, interval, retries, grace := any("/usr/local/bin/healthcheck"), time.Minute, int64(3), time.Minute
+	if own := e.values["healthcheck-cmd"]; own != nil {
+		check, interval, retries, grace = own, span(e.values["healthcheck-interval"]), e.values["healthcheck-retries"].(int64), span(e.values["healthcheck-start-period"])
+	}
+	if r.minor < 22 || e.up%int(interval.Seconds()) != 0 {
+		return
+	}
+	good := r.state(e) == "Running"
+	if check == "/usr/local/bin/healthcheck alive" {
+		good = r.state(e) != ""
+	}
+	e.failed++
+	if good || e.up <= int(grace.Seconds()) {
+		e.failed = 0
+	}
+	if e.failed >= int(retries) && e.values["stop-on-unhealthy"] == true {
+		// Nobody has said whether that counts as a failure.
+		r.end(e, false)
+	}
+}
+
+// state is what the daemon in a container says of itself, or nothing.
+func (r *router) state(e *entry) string {
+	id, _ := e.values["image-id"].(string)
+	switch late, ok := r.late[id]; {
+	case r.hangs[id]:
+		return ""
+	case ok && e.up < late || e.up < 8:
+		return "NoState"
+	}
+	if state, ok := r.states[id]; ok {
+		return state
+	}
+	return "Running"
+}
+
+// shell runs a command in a container.
+func (r *router) shell(e *entry, args map[string]any) any {
+	if args["cmd"] != "/usr/local/bin/healthcheck" {
+		panic(fmt.Sprintf("no command %v", args["cmd"]))
+	}
+	if e.state != "running" || r.mute {
+		fail("failure: container not running")
+	}
+	if r.hangs[e.values["image-id"].(string)] {
+		r.wait(int(args["timeout"].(int64)))
+	}
+	return map[string]any{"output": r.state(e) + "\n"}
+}
+
 func (r *router) start(e *entry) {
-	e.state = "running"
+	r.starts++
+	e.state, e.up, e.failed, e.idle = "running", 0, 0, 0
 	if r.crashes[e.values["image-id"].(string)] {
 		e.left = 4
 	}
@@ -213,6 +313,11 @@ func (r *router) do(c *console, n node, s *scope, menu, command string) any {
 	switch command {
 	case "find":
 		return r.find(c, n, s, menu)
+	case "shell":
+		if !slices.ContainsFunc(plain, func(n node) bool { return n.text == "as-value" }) {
+			broken(n, "the answer is printed")
+		}
+		return r.shell(r.one(menu, c.eval(plain[0], s, menu)), args)
 	case "get":
 		if single, ok := r.singles[menu]; ok {
 			v, ok := single[plain[0].text]
@@ -351,6 +456,9 @@ func (r *router) add(n node, menu string, args map[string]any) {
 	}
 	e.values = args
 	if menu == "/container" {
+		if _, ok := args["restart-policy"]; !ok && r.minor >= 23 {
+			args["restart-policy"] = "no"
+		}
 		e.state, e.left = "extracting", 20
 		args["image-id"] = ""
 		args["root-dir"] = "/" + args["root-dir"].(string)
@@ -381,6 +489,8 @@ func (r *router) act(menu, command string, e *entry) {
 		fail("failure: cannot start %s", e.state)
 	case command == "stop" && e.state == "running":
 		e.state, e.left = "stopping", 6
+	case command == "stop" && e.idle > 0:
+		e.idle = 0
 	case command == "stop":
 		fail("failure: not running")
 	case command == "remove" && (e.state == "running" || e.state == "stopping"):

@@ -129,6 +129,24 @@ func (d data) AtLeast(minor int) bool { return d.atLeast(minor) }
 // MemoryBytes is the soft limit of memory as RouterOS takes it without doubt.
 func (d data) MemoryBytes() int { return d.Memory << 20 }
 
+// MemoryMax is the hard limit of memory in bytes: a container that gets there is killed. RouterOS only
+// slows a container down that is above its soft limit.
+func (d data) MemoryMax() int { return d.MemoryBytes() / 2 * 3 }
+
+// Health is the command in the container that prints the daemon's state.
+func (d data) Health() string { return "/usr/local/bin/healthcheck" }
+
+// Alive is the command in the container that fails if the daemon does not answer.
+func (d data) Alive() string { return d.Health() + " alive" }
+
+// HealthInterval is the time between health checks. Before 7.24 each of them writes to the storage.
+func (d data) HealthInterval() string {
+	if d.atLeast(24) {
+		return "1m"
+	}
+	return "5m"
+}
+
 // Source names where the image comes from.
 func (d data) Source() string { return cmp.Or(d.Reference, d.Tarball) }
 

@@ -95,6 +95,7 @@ func variants(t *testing.T) map[string]Options {
 		o.UpdateAt, o.AuthKeyFile, o.RouterOS = "04:30", true, "7.24"
 		o.MagicDNS = []string{"ts.net", "tail.example"}
 	})
+	change("restarting", func(o *Options) { o.RouterOS = "7.23" })
 	change("bridge", func(o *Options) {
 		o.Bridge, o.Addresses, o.Gateways = "bridge", []string{"192.168.88.2/24"}, []string{"192.168.88.1"}
 		o.Tmpfs, o.MagicDNS, o.InPlace = 0, nil, true
@@ -389,11 +390,134 @@ func TestAFailedUpdateLeavesTheOldContainerRunning(t *testing.T) {
 	}
 }
 
+// logsIn has what the daemons of images say, and whether an update takes such an image.
+var logsIn = map[string]struct {
+	prepare func(*router)
+	taken   bool
+}{
+	"the new one logs in":             {func(*router) {}, true},
+	"the new one takes long":          {func(r *router) { r.late["2"] = 110 }, true},
+	"the new one takes too long":      {func(r *router) { r.late["2"] = 150 }, false},
+	"the new one does not":            {func(r *router) { r.states["2"] = "NeedsLogin" }, false},
+	"the new one hangs":               {func(r *router) { r.hangs["2"] = true }, false},
+	"neither does":                    {func(r *router) { r.states["1"], r.states["2"] = "NeedsLogin", "NeedsLogin" }, true},
+	"the old one hangs":               {func(r *router) { r.hangs["1"], r.states["2"] = true, "NeedsLogin" }, true},
+	"nobody can ask, and it stays up": {func(r *router) { r.mute, r.states["2"] = true, "NeedsLogin" }, true},
+}
+
+// Some releases start and do not work: an image takes the place of one that was logged in only if it
+// logs in, too.
+func TestAnUpdateNeedsALogin(t *testing.T) {
+	for name, c := range logsIn {
+		for _, release := range []string{"7.21", "7.24"} {
+			t.Run(name+" "+release, func(t *testing.T) {
+				shop := newShop(t)
+				o := shop.options()
+				o.RouterOS = release
+				r, s := newRouter(24), scripts(t, o)
+				shop.release(r, "1")
+				must(t, r, s["install"])
+				r.wait(60)
+				installed := r.snapshot()
+				shop.release(r, "2")
+				c.prepare(r)
+				err := run(t, r, s["update"])
+				r.wait(60)
+				if c.taken {
+					if err != nil {
+						t.Error(err)
+					}
+					r.expectRunning(t, "2")
+					return
+				}
+				const want = "tailscale was not brought up to date: the new image was not logged in after two minutes, and the old one was started again"
+				if err == nil || err.Error() != want || r.log[len(r.log)-1] != "error: "+want {
+					t.Errorf("error = %v, log %q; want both to be %q", err, r.log, want)
+				}
+				r.expectRunning(t, "1")
+				if after := r.snapshot(); after != installed {
+					t.Errorf("after:\n%s\nbefore:\n%s", after, installed)
+				}
+			})
+		}
+	}
+}
+
+// Without the old image there is no way back, but a line in the log.
+func TestAnUpdateInPlaceReportsALoginThatFails(t *testing.T) {
+	shop := newShop(t)
+	o := shop.options()
+	o.InPlace = true
+	r, s := newRouter(24), scripts(t, o)
+	shop.release(r, "1")
+	must(t, r, s["install"])
+	r.wait(60)
+	shop.release(r, "2")
+	r.states["2"] = "NeedsLogin"
+	must(t, r, s["update"])
+	r.expectRunning(t, "2")
+	if want := "warning: tailscale was brought up to date, but was not logged in after two minutes"; !slices.Contains(r.log, want) {
+		t.Errorf("log: %q", r.log)
+	}
+}
+
+// RouterOS restarts what its health check finds wrong. That has to be a daemon that hangs, and no
+// other: to restart a router that is logged out would not help it.
+func TestOnlyADaemonThatHangsIsRestarted(t *testing.T) {
+	for _, release := range []string{"7.21", "7.22", "7.23", "7.24"} {
+		t.Run(release, func(t *testing.T) {
+			o := newShop(t).options()
+			o.RouterOS = release
+			restarted := func(spoil func(*router)) int {
+				r := newRouter(24)
+				must(t, r, scripts(t, o)["install"])
+				r.wait(3600)
+				spoil(r)
+				r.starts = 0
+				r.wait(3600)
+				return r.starts
+			}
+			for _, state := range []string{"NeedsLogin", "NoState", "Stopped", "Starting", "NeedsMachineAuth"} {
+				if n := restarted(func(r *router) { r.states["image"] = state }); n > 0 {
+					t.Errorf("a daemon in the state %s was restarted %d times in an hour", state, n)
+				}
+			}
+			want := release >= "7.23"
+			if n := restarted(func(r *router) { r.hangs["image"] = true }); (n > 0) != want {
+				t.Errorf("a daemon that hangs was restarted %d times in an hour", n)
+			}
+		})
+	}
+}
+
+// A hard limit of memory ends a container that only gets slower above the soft one.
+func TestTheHardLimitOfMemoryIsAboveTheSoftOne(t *testing.T) {
+	o := newShop(t).options()
+	o.Memory = 64
+	for _, release := range []string{"7.22", "7.23"} {
+		o.RouterOS = release
+		r := newRouter(24)
+		must(t, r, scripts(t, o)["install"])
+		c := r.tables["/container"][0].values
+		if c["memory-high"] != int64(64<<20) || (release == "7.23") != (c["memory-max"] == int64(96<<20)) {
+			t.Errorf("%s: memory-high %v, memory-max %v", release, c["memory-high"], c["memory-max"])
+		}
+	}
+}
+
 // Wherever power fails, the router comes up with one image running, but for the moment in which it
 // changes over, and the next run ends the update.
 func TestAnUpdateSurvivesPowerFailures(t *testing.T) {
+	for _, release := range []string{"7.21", "7.24"} {
+		t.Run(release, func(t *testing.T) { survivesPowerFailures(t, release) })
+	}
+}
+
+func survivesPowerFailures(t *testing.T, release string) {
 	shop := newShop(t)
-	s := scripts(t, shop.options())
+	o := shop.options()
+	o.RouterOS = release
+	s := scripts(t, o)
 	down := 0
 	for step := 1; ; step++ {
 		r := newRouter(24)
@@ -416,10 +540,13 @@ func TestAnUpdateSurvivesPowerFailures(t *testing.T) {
 			down++
 		}
 		must(t, r, s["update"])
-		r.wait(10)
+		r.wait(30)
 		r.expectRunning(t, "2")
 		if n := len(r.tables["/container"]); n != 1 {
-			t.Errorf("step %d: %d containers", step, n)
+			t.Fatalf("step %d: %d containers", step, n)
+		}
+		if policy := r.tables["/container"][0].values["restart-policy"]; release >= "7.23" && policy != "always" {
+			t.Errorf("step %d: the restart policy is %v", step, policy)
 		}
 	}
 	if down > 1 {
@@ -427,11 +554,47 @@ func TestAnUpdateSurvivesPowerFailures(t *testing.T) {
 	}
 }
 
+// The same while the new image is on trial and does not log in. The router comes up with the old one,
+// which RouterOS restarts as before, if not at once, then after the next run.
+func TestARollbackSurvivesPowerFailures(t *testing.T) {
+	shop := newShop(t)
+	o := shop.options()
+	o.RouterOS = "7.24"
+	s := scripts(t, o)
+	for step := 1; ; step++ {
+		r := newRouter(24)
+		shop.release(r, "1")
+		must(t, r, s["install"])
+		r.wait(60)
+		shop.release(r, "2")
+		r.states["2"] = "NeedsLogin"
+		r.changes, r.cutAt = 0, step
+		err := run(t, r, s["update"])
+		if r.changes < step {
+			if err == nil || step < 6 {
+				t.Errorf("the update has %d steps (%v)", r.changes, err)
+			}
+			return
+		}
+		r.boot()
+		r.wait(60)
+		r.expectRunning(t, "1")
+		// The release is withdrawn.
+		shop.release(r, "1")
+		must(t, r, s["update"])
+		r.wait(60)
+		r.expectRunning(t, "1")
+		if n, policy := len(r.tables["/container"]), r.tables["/container"][0].values["restart-policy"]; n != 1 || policy != "always" {
+			t.Errorf("step %d: %d containers, the restart policy is %v", step, n, policy)
+		}
+	}
+}
+
 // Without room for two, the container is gone for a while. A later run brings it back.
 func TestAnUpdateInPlaceCanBeRepeated(t *testing.T) {
 	shop := newShop(t)
 	o := shop.options()
-	o.InPlace = true
+	o.InPlace, o.RouterOS = true, "7.24"
 	s := scripts(t, o)
 	for step := 1; ; step++ {
 		r := newRouter(24)

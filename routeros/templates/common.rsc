@@ -126,15 +126,29 @@ interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-imag
       {{- if .Layers}} layer-dir={{q .Layers}}{{end}}
       {{- if .Hostname}} hostname={{q .Hostname}}{{end}}
       {{- if .DNS}} dns={{range $i, $a := .DNS}}{{if $i}},{{end}}{{$a}}{{end}}{{end}}
-      {{- if .Memory}} memory-high={{.MemoryBytes}}{{end}}
-      {{- if .AtLeast 23}} restart-policy=on-failure restart-interval=10s restart-max-count=10{{end}}
+      {{- if .Memory}} memory-high={{.MemoryBytes}}{{if .AtLeast 23}} memory-max={{.MemoryMax}}{{end}}{{end}}
+      {{- if .AtLeast 22}} healthcheck-cmd={{q .Alive}} healthcheck-interval={{.HealthInterval}} healthcheck-timeout=1m healthcheck-retries=3 healthcheck-start-period=10m{{end}}
       {{- if .AtLeast 24}} ignore-remote-image-change=yes{{end}} logging=yes
+{{- end}}
+
+{{define "lasting" -}}
+{{if .AtLeast 23}} restart-policy=always restart-interval=10s restart-max-count=10 stop-on-unhealthy=yes{{end}}
 {{- end}}
 
 {{define "releases" -}}
 # envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
-    # since 7.21
-    {{- if .AtLeast 23}}, restart-policy since 7.23{{end}}
-    {{- if .AtLeast 24}}, ignore-remote-image-change since 7.24: without it
-    # RouterOS fetches by itself when it finds the image changed, whether that works or not{{end}}.
+    # since 7.21.
+{{- if .AtLeast 22}}
+    # healthcheck-cmd is there since 7.22. It takes the place of the image's own health check, which asks
+    # whether the router is logged in. "alive" asks whether the daemon answers: restarting a router that is
+    # logged out, or whose control server is away, would not help it.
+{{- end}}
+{{- if .AtLeast 23}}
+    # restart-policy, stop-on-unhealthy and memory-max are there since 7.23. Only with "always" does
+    # RouterOS start a container again whose health check failed, whatever its exit code.
+{{- end}}
+{{- if .AtLeast 24}}
+    # ignore-remote-image-change is there since 7.24. Without it RouterOS fetches by itself when it finds
+    # that the image has changed, whether that works or not.
+{{- end}}
 {{- end}}

@@ -145,7 +145,7 @@
 
     {{template "releases" .}}
     :put "fetching and unpacking the image, which takes minutes on a small router"
-    /container/add name={{q .Name}} root-dir={{.Root "a" | q}} {{template "arguments" .}} start-on-boot=yes comment=$identity
+    /container/add name={{q .Name}} root-dir={{.Root "a" | q}} {{template "arguments" .}} start-on-boot=yes{{template "lasting" .}} comment=$identity
     :local seconds 0
     :while (([:len [/container/find where comment=$identity and stopped]] = 0) && ($seconds < 900)) do={
       :delay 2s

@@ -5,7 +5,8 @@
 {{- if .InPlace}} The old container is removed
 # before the new image is fetched, as the storage does not hold two: when that fails, run this again.
 {{- else}} The new image is fetched
-# while the old container runs, which is started again when the new one does not stay up.
+# while the old container runs. The old one is started again if the new one does not stay up, or if the
+# old one was logged in and the new one is not within two minutes.
 {{- end}}
 # State, variables and network stay as they are.
 # Written for RouterOS 7.{{.Minor}} and later.
@@ -22,6 +23,10 @@
   :local discard do={
     :local pattern $1
     :foreach one in=[/container/find where comment~$pattern] do={
+{{- if .AtLeast 23}}
+      # Otherwise RouterOS may start it again.
+      :onerror ignored in={ /container/set $one restart-policy=no } do={}
+{{- end}}
       :onerror ignored in={ /container/stop $one } do={}
       :local seconds 0
       :while (([:len [/container/find where comment~$pattern and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
@@ -29,6 +34,14 @@
       :set seconds 0
       :while (([:len [/container/find where comment~$pattern]] > 0) && ($seconds < 120)) do={ :delay 1s; :set seconds ($seconds + 1) }
     }
+  }
+
+  # What the daemon says of itself: Running if the router is logged in. Nothing if it can't be asked.
+  :local stateOf do={
+    :local asked $1
+    :local answer ""
+    :onerror ignored in={ :set answer [:tostr [/container/shell $asked cmd={{q .Health}} timeout=20 as-value]] } do={}
+    :return $answer
   }
 
   {{template "trust" .}}
@@ -43,7 +56,7 @@
     :if ([:len $fresh] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
         :local known [/container/get ($fresh->0) comment]
-        /container/set ($fresh->0) start-on-boot=yes comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
+        /container/set ($fresh->0) start-on-boot=yes{{template "lasting" .}} comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
       } else={
         $discard $next
       }
@@ -53,6 +66,12 @@
     {{template "identity" .}}
 
     :local old [/container/find where comment~$current]
+{{- if .AtLeast 23}}
+    # So it is after a run that was cut short while the new image was on trial.
+    :if ([:len $old] > 0) do={
+      :if ([:tostr [/container/get ($old->0) restart-policy]] != "always") do={ /container/set ($old->0) restart-policy=always }
+    }
+{{- end}}
     :local same false
     :if ([:len $old] > 0) do={ :set same ([/container/get ($old->0) comment] = ($container . " " . $identity)) }
     :if ($same) do={
@@ -60,7 +79,9 @@
       :put "{{.Name}} is up to date"
     } else={
       :local root {{.Root "a" | q}}
+      :local loggedIn false
       :if ([:len $old] > 0) do={
+        :set loggedIn ([$stateOf ($old->0)] ~ "Running")
 {{- if .InPlace}}
         $discard $current
         :set old [:toarray ""]
@@ -94,25 +115,47 @@
 
       # Both have the same interface and state, so one has to stop before the other starts.
       :if ([:len $old] > 0) do={
+{{- if .AtLeast 23}}
+        /container/set ($old->0) restart-policy=no
+{{- end}}
         :onerror ignored in={ /container/stop ($old->0) } do={}
         :set seconds 0
         :while (([:len [/container/find where comment~$current and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
       }
       :onerror ignored in={ /container/start ($fresh->0) } do={}
       :delay 15s
-      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={
-        :if ([:len $old] = 0) do={ :error "the new image does not stay up" }
+      :local failure ""
+      :local doubt ""
+      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "did not stay up" }
+      # A release can start and still not work. Whether it does is known only if the old one did.
+      :if ($loggedIn && ([:len $failure] = 0)) do={
+        :local condition [$stateOf ($fresh->0)]
+        :set seconds 15
+        :while ((!($condition ~ "Running")) && ($seconds < 120)) do={
+          :delay 5s
+          :set seconds ($seconds + 5)
+          :set condition [$stateOf ($fresh->0)]
+        }
+        :if (!($condition ~ "Running")) do={
+          :if ([:len $old] > 0) do={ :set failure "was not logged in after two minutes" } else={ :set doubt ", but was not logged in after two minutes" }
+        }
+      }
+      :if ([:len $failure] > 0) do={
+        :if ([:len $old] = 0) do={ :error ("the new image " . $failure) }
         $discard $next
+{{- if .AtLeast 23}}
+        /container/set ($old->0) restart-policy=always
+{{- end}}
         /container/start ($old->0)
-        :error "the new image did not stay up, and the old one was started again"
+        :error ("the new image " . $failure . ", and the old one was started again")
       }
       # From here on a router that restarts comes up with the new one.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
-      /container/set ($fresh->0) start-on-boot=yes comment=($container . " " . $identity)
+      /container/set ($fresh->0) start-on-boot=yes{{template "lasting" .}} comment=($container . " " . $identity)
       $discard ("^" . $last)
       :onerror ignored in={ /container/set ($fresh->0) name={{q .Name}} } do={}
-      :log info ("{{.Name}} was brought up to date: " . $identity)
-      :put "{{.Name}} was brought up to date"
+      :if ([:len $doubt] > 0) do={ :log warning ("{{.Name}} was brought up to date" . $doubt) } else={ :log info ("{{.Name}} was brought up to date: " . $identity) }
+      :put ("{{.Name}} was brought up to date" . $doubt)
     }
   } do={
     {{template "explain"}}

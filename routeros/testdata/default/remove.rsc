@@ -32,7 +32,9 @@
   :local present [/container/find where comment~$all]
   :if ([:len $present] > 0) do={
     # A stopped container can't be stopped again, and a running one can't be removed.
-    :foreach one in=$present do={ :onerror ignored in={ /container/stop $one } do={} }
+    :foreach one in=$present do={
+      :onerror ignored in={ /container/stop $one } do={}
+    }
     :local seconds 0
     :while (([:len [/container/find where comment~$all and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
     :foreach one in=$present do={ :onerror problem in={ /container/remove $one } do={ :set problems ($problems . "; " . $problem) } }

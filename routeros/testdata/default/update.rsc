@@ -2,7 +2,8 @@
 #
 # Copy this file to the router and run there: /import tailscale-update.rsc
 # Nothing happens unless the image is another than the one that runs. The new image is fetched
-# while the old container runs, which is started again when the new one does not stay up.
+# while the old container runs. The old one is started again if the new one does not stay up, or if the
+# old one was logged in and the new one is not within two minutes.
 # State, variables and network stay as they are.
 # Written for RouterOS 7.21 and later.
 
@@ -40,6 +41,14 @@
       :set seconds 0
       :while (([:len [/container/find where comment~$pattern]] > 0) && ($seconds < 120)) do={ :delay 1s; :set seconds ($seconds + 1) }
     }
+  }
+
+  # What the daemon says of itself: Running if the router is logged in. Nothing if it can't be asked.
+  :local stateOf do={
+    :local asked $1
+    :local answer ""
+    :onerror ignored in={ :set answer [:tostr [/container/shell $asked cmd="/usr/local/bin/healthcheck" timeout=20 as-value]] } do={}
+    :return $answer
   }
 
   :local remedy ""
@@ -116,7 +125,9 @@
       :put "tailscale is up to date"
     } else={
       :local root "tailscale-root-a"
+      :local loggedIn false
       :if ([:len $old] > 0) do={
+        :set loggedIn ([$stateOf ($old->0)] ~ "Running")
         # RouterOS puts a slash before some paths.
         :if ([/container/get ($old->0) root-dir] ~ "tailscale-root-a\$") do={ :set root "tailscale-root-b" }
         :if ([/system/resource/get free-hdd-space] < 6291456) do={
@@ -149,19 +160,35 @@
       }
       :onerror ignored in={ /container/start ($fresh->0) } do={}
       :delay 15s
-      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={
-        :if ([:len $old] = 0) do={ :error "the new image does not stay up" }
+      :local failure ""
+      :local doubt ""
+      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "did not stay up" }
+      # A release can start and still not work. Whether it does is known only if the old one did.
+      :if ($loggedIn && ([:len $failure] = 0)) do={
+        :local condition [$stateOf ($fresh->0)]
+        :set seconds 15
+        :while ((!($condition ~ "Running")) && ($seconds < 120)) do={
+          :delay 5s
+          :set seconds ($seconds + 5)
+          :set condition [$stateOf ($fresh->0)]
+        }
+        :if (!($condition ~ "Running")) do={
+          :if ([:len $old] > 0) do={ :set failure "was not logged in after two minutes" } else={ :set doubt ", but was not logged in after two minutes" }
+        }
+      }
+      :if ([:len $failure] > 0) do={
+        :if ([:len $old] = 0) do={ :error ("the new image " . $failure) }
         $discard $next
         /container/start ($old->0)
-        :error "the new image did not stay up, and the old one was started again"
+        :error ("the new image " . $failure . ", and the old one was started again")
       }
       # From here on a router that restarts comes up with the new one.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
       /container/set ($fresh->0) start-on-boot=yes comment=($container . " " . $identity)
       $discard ("^" . $last)
       :onerror ignored in={ /container/set ($fresh->0) name="tailscale" } do={}
-      :log info ("tailscale was brought up to date: " . $identity)
-      :put "tailscale was brought up to date"
+      :if ([:len $doubt] > 0) do={ :log warning ("tailscale was brought up to date" . $doubt) } else={ :log info ("tailscale was brought up to date: " . $identity) }
+      :put ("tailscale was brought up to date" . $doubt)
     }
   } do={
     :if (([:len $remedy] > 0) && ($problem ~ "certificate|fetched")) do={ :set problem ($problem . "; " . $remedy) }
