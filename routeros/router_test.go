@@ -44,6 +44,9 @@ type router struct {
 	late   map[string]int
 	hangs  map[string]bool
 	mute   bool
+	// away is how many seconds a disk needs to appear, and unplugged has its files until then.
+	away      int
+	unplugged []*entry
 	// fights counts moments at which two containers ran with one state.
 	fights int
 	next   int
@@ -116,6 +119,12 @@ func (r *router) snapshot() string {
 // wait lets seconds pass.
 func (r *router) wait(seconds int) {
 	for range seconds {
+		if r.away > 0 {
+			r.away--
+			if r.away == 0 {
+				r.tables["/file"] = append(r.tables["/file"], r.unplugged...)
+			}
+		}
 		for _, e := range slices.Clone(r.tables["/container"]) {
 			if e.left > 0 {
 				e.left--
@@ -176,6 +185,24 @@ func (r *router) dropFile(path string) {
 	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(o *entry) bool { return "/"+o.values["name"].(string) == path })
 }
 
+// unplug takes a disk away for a while.
+func (r *router) unplug(disk string, seconds int) {
+	r.away, r.unplugged = seconds, nil
+	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(e *entry) bool {
+		name := e.values["name"].(string)
+		gone := name == disk || strings.HasPrefix(name, disk+"/")
+		if gone {
+			r.unplugged = append(r.unplugged, e)
+		}
+		return gone
+	})
+}
+
+// misses says whether a container's root directory is on a disk that is not there.
+func (r *router) misses(e *entry) bool {
+	return !r.has("/file", "name", strings.TrimPrefix(e.values["root-dir"].(string), "/"))
+}
+
 // boot is what a power failure does.
 func (r *router) boot() {
 	r.cutAt = 0
@@ -189,7 +216,7 @@ func (r *router) boot() {
 			e.state = "stopped"
 		}
 		e.left, e.idle = 0, 0
-		if e.state == "stopped" && e.values["start-on-boot"] == true {
+		if e.state == "stopped" && e.values["start-on-boot"] == true && !r.misses(e) {
 			r.start(e)
 		}
 	}
@@ -483,6 +510,8 @@ func (r *router) act(menu, command string, e *entry) {
 		return
 	}
 	switch {
+	case command == "start" && r.misses(e):
+		fail("failure: no root directory")
 	case command == "start" && e.state == "stopped":
 		r.start(e)
 	case command == "start":

@@ -163,7 +163,26 @@ func (d data) Fetch() string {
 func (d data) Verifies() bool { return d.Image != "" && !d.Insecure }
 
 // Schedules says whether the install script adds an entry to the scheduler.
-func (d data) Schedules() bool { return d.UpdateAt != "" }
+func (d data) Schedules() bool { return d.UpdateAt != "" || d.WaitsForDisk() }
+
+// WaitsForDisk says whether the container needs help at boot: its disk can appear after RouterOS has
+// tried to start it, and a release without a restart policy does not try again.
+func (d data) WaitsForDisk() bool {
+	return !d.Internal() && !strings.HasPrefix(d.Disk, "flash/") && !d.atLeast(23)
+}
+
+// StartEvent is what the scheduler runs at boot: it waits for the disk, however long that takes, and
+// starts the container unless it runs already.
+func (d data) StartEvent() string {
+	current := "comment~" + Quote(d.Current())
+	return ":while ([:len [/file/find where name=" + Quote(d.Disk) + "]] = 0) do={ :delay 5s }; :local seconds 0; " +
+		":while (([:len [/container/find where " + current + " and !stopped]] = 0) && ($seconds < 300)) do={ " +
+		":foreach one in=[/container/find where " + current + " and stopped] do={ :onerror ignored in={ /container/start $one } do={} }; " +
+		":delay 10s; :set seconds ($seconds + 10) }"
+}
+
+// Current finds the comment of the container that is in use, unlike that of one on trial.
+func (d data) Current() string { return "^" + d.Mark + " (sha256|file):" }
 
 // Ask are the arguments of the request for a token.
 func (d data) Ask() string {

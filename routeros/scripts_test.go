@@ -150,6 +150,60 @@ func TestTheStateIsRemovedOnlyWhenAskedFor(t *testing.T) {
 	}
 }
 
+// RouterOS starts a container once at boot, and a disk at USB can need longer than that.
+func TestTheContainerWaitsForItsDisk(t *testing.T) {
+	for name, c := range map[string]struct {
+		disk, release string
+		away          int
+		entry         bool
+	}{
+		"an hour":           {"disk1", "7.21", 3600, true},
+		"a minute":          {"disk1", "7.22.3", 60, true},
+		"no time":           {"disk1", "7.22.3", 0, true},
+		"a folder on it":    {"disk1/apps", "7.21", 100, true},
+		"a restart policy":  {"disk1", "7.23", 0, false},
+		"the flash":         {"flash", "7.21", 0, false},
+		"a folder in flash": {"flash/apps", "7.21", 0, false},
+		"no disk":           {"", "7.21", 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := newShop(t).options()
+			o.Disk, o.RouterOS = c.disk, c.release
+			r, s := newRouter(24), scripts(t, o)
+			if c.disk != "" && c.disk != "disk1" {
+				r.put("/file", "name", c.disk)
+			}
+			before := r.snapshot()
+			must(t, r, s["install"])
+			if got := r.has("/system/scheduler", "name", "tailscale-start"); got != c.entry {
+				t.Fatalf("there is an entry in the scheduler: %v; want %v", got, c.entry)
+			}
+			if c.away > 0 {
+				r.unplug("disk1", c.away)
+			}
+			r.boot()
+			r.wait(10)
+			if c.away > 0 {
+				r.expectRunning(t)
+			}
+			for _, e := range r.tables["/system/scheduler"] {
+				if e.values["start-time"] != "startup" {
+					t.Errorf("it runs at %v", e.values["start-time"])
+				}
+				must(t, r, e.values["on-event"].(string))
+			}
+			r.expectRunning(t, "image")
+			if c.away == 0 && c.entry && r.starts != 2 {
+				t.Errorf("the container was started %d times", r.starts)
+			}
+			must(t, r, strings.Replace(s["remove"], "keepState true", "keepState false", 1))
+			if after := r.snapshot(); after != before {
+				t.Errorf("after the removal:\n%s\nbefore:\n%s", after, before)
+			}
+		})
+	}
+}
+
 // Whichever command of an installation fails, the removal gets the router back to what it was.
 func TestAFailedInstallationCanBeRemoved(t *testing.T) {
 	for name, o := range variants(t) {

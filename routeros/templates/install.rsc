@@ -155,6 +155,11 @@
     :if ([:len $added] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
     :if ([:len [/container/get ($added->0) image-id]] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
     /container/start $added
+{{- if .WaitsForDisk}}
+
+    # At boot the disk can appear after RouterOS has tried to start the container.
+    /system/scheduler/add name={{printf "%s-start" .Name | q}} start-time=startup on-event={{q .StartEvent}} policy=read,write,policy,test comment=$container
+{{- end}}
 {{- if .UpdateAt}}
 
     /system/scheduler/add name={{printf "%s-update" .Name | q}} start-time={{.UpdateAt}}:00 interval=1d on-event={{printf "/import file-name=%s" (q .UpdateFile) | q}} policy=ftp,read,write,policy,test,sensitive comment=$container

@@ -15,7 +15,7 @@
 
 {
   :local container {{q .Mark}}
-  :local current {{printf "^%s (sha256|file):" .Mark | q}}
+  :local current {{q .Current}}
   :local next {{printf "^%s next " .Mark | q}}
   :local last {{printf "%s last" .Mark | q}}
 
