@@ -72,7 +72,22 @@ func TestBuiltInRoots(t *testing.T) {
 		{"tailscaled", "stranger.pem", unknown}, // what the user mounts takes the place of what is built in
 		{"tailscale netcheck", "", trusted},
 		{"tailscale debug derp 1", "", trusted},
-		{"tailscale status", "", unknown}, // it opens no TLS connections, and is quick without them
+		// Features add connections to commands that open none otherwise.
+		{"tailscale --socket=/s up --reset --advertise-tags=tag:router --auth-key=file:/proc/self/fd/0", "", trusted},
+		{"tailscale --socket /s up --hostname status", "", trusted},
+		{"tailscale -socket status up", "", trusted},
+		{"tailscale login --client-id=x --id-token=y", "", trusted},
+		{"tailscale update --yes", "", trusted},
+		{"tailscale version --upstream", "", trusted},
+		{"tailscale --version", "", trusted},
+		{"tailscale a-later-command status", "", trusted},
+		{"tailscale", "", trusted},
+		{"tailscale up", "stranger.pem", unknown},
+		// These open no TLS connections, and are quick without the certificates.
+		{"tailscale status", "", unknown},
+		{"tailscale --socket=/s status --json", "", unknown},
+		{"tailscale --socket /s set --hostname=up", "", unknown},
+		{"tailscale ip up", "", unknown},
 		{"tailscale status", "authority.pem", trusted},
 	} {
 		t.Run(c.command+" "+c.certificates, func(t *testing.T) {
@@ -85,7 +100,7 @@ func TestBuiltInRoots(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			if got := strings.TrimSpace(string(out)); !strings.HasSuffix(got, c.want) {
-				t.Errorf("it says %q, wanted was %q", got, c.want)
+				t.Errorf("it says %q, want %q", got, c.want)
 			}
 		})
 	}

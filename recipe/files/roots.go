@@ -15,17 +15,36 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 )
 
 //go:embed roots.der
 var packedRoots []byte
 
-// usesTLS are the commands of the command line tool that open TLS connections. All others only speak
-// with the daemon, and reading the certificates would take most of their time.
-var usesTLS = []string{"debug", "netcheck"}
+// commandsWithoutTLS are the commands of the command line tool that open no TLS connection, whichever features are
+// built in: they only speak with the daemon. They start several times faster without the certificates. All
+// other commands get them, since a command that lacks them can't log in: with the feature oauthkey it is
+// "up" that opens a connection, with identityfederation "login", with clientupdate "update" and "version".
+var commandsWithoutTLS = []string{
+	"dns", "down", "exit-node", "get", "ip", "licenses", "logout", "metrics", "nc", "ping", "set", "status", "switch",
+	"wait", "whoami", "whois",
+}
+
+// cliCommand returns the first of the command line tool's arguments that is neither a flag nor a flag's value.
+func cliCommand(args []string) string {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "-socket" || a == "--socket": // the only global flag that takes a value
+			i++
+		case !strings.HasPrefix(a, "-"):
+			return a
+		}
+	}
+	return ""
+}
 
 func init() {
-	if filepath.Base(os.Args[0]) == "tailscale" && !slices.ContainsFunc(os.Args, func(a string) bool { return slices.Contains(usesTLS, a) }) {
+	if filepath.Base(os.Args[0]) == "tailscale" && slices.Contains(commandsWithoutTLS, cliCommand(os.Args[1:])) {
 		return
 	}
 	// Reading them takes ten times the memory that they stay in, more than all else until here.
