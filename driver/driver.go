@@ -63,9 +63,13 @@ type Event struct {
 // State is what became of a stage.
 type State string
 
-// The states of a stage. All but Started are final. A stage is stopped when another one has failed, or
-// somebody interrupts the build.
+// Final reports whether nothing more happens to a stage.
+func (s State) Final() bool { return s != Waiting && s != Started }
+
+// The states of a stage. All but Waiting and Started are final. A stage waits while another build makes it
+// or replaces its Debian root. It is stopped when another stage has failed, or somebody interrupts the build.
 const (
+	Waiting State = "waiting"
 	Started State = "started"
 	Cached  State = "cached"
 	Done    State = "done"
@@ -161,9 +165,9 @@ func (d *Driver) Output(ctx context.Context, s recipe.Stage) (string, error) {
 }
 
 func (d *Driver) output(ctx context.Context, s recipe.Stage, key string) (_ string, err error) {
-	unlock, err := d.lock(ctx, key, true)
+	unlock, err := d.lock(ctx, key, s.Title(), true)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", s.Title(), err)
+		return "", err
 	}
 	defer unlock()
 	if d.usable(key) {
@@ -247,15 +251,21 @@ func (d *Driver) markMade(key string) {
 	d.made[key] = true
 }
 
-// lock takes the lock of a stage or root against other runs that share the cache folder.
-func (d *Driver) lock(ctx context.Context, key string, exclusive bool) (unlock func(), err error) {
+// lock takes the lock of a stage or root against other runs that share the cache folder. If somebody else
+// has it, the title is shown as waiting.
+func (d *Driver) lock(ctx context.Context, key, title string, exclusive bool) (unlock func(), err error) {
 	l := flock.New(filepath.Join(d.Cache, "locks", key))
-	try := l.TryRLockContext
+	try, wait := l.TryRLock, l.TryRLockContext
 	if exclusive {
-		try = l.TryLockContext
+		try, wait = l.TryLock, l.TryLockContext
 	}
-	if _, err := try(ctx, 100*time.Millisecond); err != nil {
-		return nil, fmt.Errorf("waiting for another run: %w", err)
+	taken, err := try()
+	if err == nil && !taken {
+		d.Observe(Event{Title: title, State: Waiting})
+		_, err = wait(ctx, 100*time.Millisecond)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: waiting for another stage or build: %w", title, err)
 	}
 	return func() { _ = l.Unlock() }, nil
 }

@@ -270,7 +270,6 @@ func TestFreshRunsEveryStageOnceMore(t *testing.T) {
 	}
 	fresh, seen := open(t, Options{Cache: cache})
 	fresh.Fresh = true
-	fresh.Fresh = true
 	root, err := keyOf(debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages})
 	if err != nil {
 		t.Fatal(err)
@@ -283,6 +282,62 @@ func TestFreshRunsEveryStageOnceMore(t *testing.T) {
 	}
 	if done, cached := seen.ended(Done), seen.ended(Cached); len(done) != 1 || len(cached) != 1 {
 		t.Errorf("run: %v, taken from the cache: %v; want one of each", done, cached)
+	}
+}
+
+// Looking for a root must not wait for the stages that run on it.
+func TestStagesOnOneRootRunAtTheSameTime(t *testing.T) {
+	d, seen := open(t, Options{})
+	if _, err := d.Output(t.Context(), stage("first", "echo >/out/out")); err != nil {
+		t.Fatal(err) // the root is there from here on
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var long sync.WaitGroup
+	defer long.Wait()
+	defer cancel()
+	long.Go(func() { _, _ = d.Output(ctx, stage("endless", "sleep 600; echo >/out/out")) })
+	for !slices.Contains(seen.ended(Started), "endless") {
+		time.Sleep(10 * time.Millisecond)
+	}
+	short, cancelShort := context.WithTimeout(t.Context(), time.Minute)
+	defer cancelShort()
+	if _, err := d.Output(short, stage("second", "echo >/out/out")); err != nil {
+		t.Errorf("a stage waits for another one that runs on the same root: %v", err)
+	}
+	if waited := seen.ended(Waiting); len(waited) > 0 {
+		t.Errorf("told as waiting: %v", waited)
+	}
+}
+
+func TestAStageThatWaitsForAnotherBuildIsShown(t *testing.T) {
+	cache := newCache(t)
+	d, seen := open(t, Options{Cache: cache})
+	s := stage("shared", "echo >/out/out")
+	key, err := keyOf(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := open(t, Options{Cache: cache})
+	unlock, err := other.lock(t.Context(), key, s.Title(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run sync.WaitGroup
+	run.Go(func() {
+		if _, err := d.Output(t.Context(), s); err != nil {
+			t.Error(err)
+		}
+	})
+	for end := time.Now().Add(time.Minute); !slices.Contains(seen.ended(Waiting), "shared"); {
+		if time.Sleep(10 * time.Millisecond); time.Now().After(end) {
+			t.Error("nothing is told while the stage waits")
+			break
+		}
+	}
+	unlock()
+	run.Wait()
+	if done := seen.ended(Done); !slices.Equal(done, []string{"shared"}) {
+		t.Errorf("told as done: %v", done)
 	}
 }
 

@@ -35,10 +35,20 @@ func (d *Driver) root(ctx context.Context, s recipe.Stage) (dir string, unlock f
 	}
 	dir = filepath.Join(d.Cache, "roots", key)
 	title := strings.TrimSpace("debian " + s.Platform)
+	// Running stages share the lock, so a stage that only looks must not ask for more.
+	if d.usable(key) {
+		if unlock, err = d.lock(ctx, key, title, false); err != nil {
+			return "", nil, err
+		}
+		if _, err := os.Stat(dir); err == nil {
+			return dir, unlock, nil
+		}
+		unlock()
+	}
 	_, err, _ = d.flights.Do(key, func() (any, error) {
-		unlock, err := d.lock(ctx, key, true)
+		unlock, err := d.lock(ctx, key, title, true)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", title, err)
+			return nil, err
 		}
 		defer unlock()
 		if _, err := os.Stat(dir); err == nil && d.usable(key) {
@@ -53,7 +63,7 @@ func (d *Driver) root(ctx context.Context, s recipe.Stage) (dir string, unlock f
 	if err != nil {
 		return "", nil, err
 	}
-	unlock, err = d.lock(ctx, key, false)
+	unlock, err = d.lock(ctx, key, title, false)
 	return dir, unlock, err
 }
 

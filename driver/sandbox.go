@@ -72,14 +72,18 @@ func (d *Driver) run(ctx context.Context, s recipe.Stage, key, root string, inpu
 // sandbox is a bubblewrap command in the making.
 type sandbox struct{ args []string }
 
+// confined is how every sandbox begins. Steps run as root of a user namespace of their own, without any
+// capability, also where the build itself runs as root: the root and the inputs belong to the cache, and a
+// step that could mount would make them writable.
+var confined = []string{"bwrap", "--unshare-user", "--uid", "0", "--gid", "0", "--cap-drop", "ALL",
+	"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session", "--clearenv"}
+
 func newSandbox(root string) *sandbox {
-	s := &sandbox{args: []string{"bwrap", "--die-with-parent", "--new-session",
-		"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--clearenv"}}
-	if os.Geteuid() != 0 {
-		s.args = append(s.args, "--unshare-user", "--uid", "0", "--gid", "0")
-	}
+	s := &sandbox{args: slices.Clone(confined)}
 	s.mount("--ro-bind", root, "/")
-	s.args = append(s.args, "--dev", "/dev", "--proc", "/proc", "--chdir", recipe.BuildDir)
+	// Root of the user namespace may be root outside, who may change the kernel's settings below /proc without
+	// any capability.
+	s.args = append(s.args, "--dev", "/dev", "--proc", "/proc", "--remount-ro", "/proc", "--chdir", recipe.BuildDir)
 	s.setenv("PATH", goRoot+"/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	s.setenv("HOME", "/tmp")
 	s.setenv("LC_ALL", "C.UTF-8")
@@ -163,12 +167,8 @@ func (s *sandbox) goToolchain(ctx context.Context, d *Driver, stage recipe.Stage
 
 // checkSandbox makes the smallest sandbox there is.
 func checkSandbox(ctx context.Context) error {
-	argv := []string{"bwrap", "--unshare-pid", "--ro-bind", "/", "/"}
-	if os.Geteuid() != 0 {
-		argv = append(argv, "--unshare-user", "--uid", "0", "--gid", "0")
-	}
-	if _, err := runCommand(ctx, nil, append(argv, "--", "true")...); err != nil {
-		return fmt.Errorf("this machine lets no sandbox be made, which needs root or user namespaces: %w", err)
+	if _, err := runCommand(ctx, nil, slices.Concat(confined, []string{"--ro-bind", "/", "/", "--", "/bin/true"})...); err != nil {
+		return fmt.Errorf("can't make a sandbox on this machine: user namespaces are needed, also for root: %w", err)
 	}
 	return nil
 }

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Short: "Build the smallest useful Tailscale image for a MikroTik router",
 		Long: "Builds, from source, a container image of about 3 MB that holds Tailscale and a small\n" +
 			"shell, and writes it as a tarball that RouterOS takes with /container/add file=...\n" +
-			"It needs neither Docker nor Dagger: Debian or Ubuntu, Go, and root or user namespaces do.",
+			"It needs neither Docker nor Dagger: Debian or Ubuntu, Go and user namespaces do.",
 		Example: "  mikrotik-tailscale build --arch arm64\n" +
 			"  mikrotik-tailscale build --arch all --output dist/",
 		SilenceUsage: true, SilenceErrors: true,

@@ -34,7 +34,7 @@ func newProgress(w io.Writer) *progress {
 func (p *progress) observe(e driver.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.State != driver.Started {
+	if e.State.Final() {
 		p.ended = append(p.ended, e)
 	}
 	if p.screen == nil {
@@ -43,6 +43,8 @@ func (p *progress) observe(e driver.Event) {
 	}
 	bar := p.bars[e.Title]
 	switch e.State {
+	case driver.Waiting:
+		p.say(e.Title + ": " + string(e.State) + waitsFor)
 	case driver.Started:
 		p.bars[e.Title] = p.spin(e.Title)
 	case driver.Failed, driver.Stopped:
@@ -66,12 +68,18 @@ func (p *progress) spin(title string) *mpb.Bar {
 }
 
 func (p *progress) print(e driver.Event) {
-	took := ""
-	if e.State != driver.Started && e.State != driver.Cached {
-		took = " after " + e.Took.Round(100*time.Millisecond).String()
+	more := ""
+	switch {
+	case e.State == driver.Waiting:
+		more = waitsFor
+	case e.State.Final() && e.State != driver.Cached:
+		more = " after " + e.Took.Round(100*time.Millisecond).String()
 	}
-	_, _ = fmt.Fprintf(p.w, "%s: %s%s\n", e.Title, e.State, took)
+	_, _ = fmt.Fprintf(p.w, "%s: %s%s\n", e.Title, e.State, more)
 }
+
+// waitsFor says what a stage waits for.
+const waitsFor = " for another build that uses the same cache"
 
 // say prints a line between those of the stages.
 func (p *progress) say(line string) {
