@@ -55,6 +55,10 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	subnet []string,
+	// Networks behind other subnet routers, to reach from the router's own networks.
+	//
+	// +optional
+	remoteSubnet []string,
 	// Offer the router as an exit node.
 	//
 	// +optional
@@ -114,6 +118,10 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	firewall bool,
+	// UDP port for direct connections, forwarded to the container, as in 41641. None when 0.
+	//
+	// +optional
+	port int,
 	// Lower the segment size of forwarded TCP connections to what fits into the tunnel.
 	//
 	// +optional
@@ -147,10 +155,10 @@ func (m *MikrotikTailscale) Routeros(
 	scripts, err := routeros.New(routeros.Options{
 		Name: name, Image: image, Tarball: tarball, Disk: disk, Arch: arch, RouterOS: routerosVersion,
 		Addresses: address, Gateways: gateway, Bridge: bridge,
-		Subnets: subnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
+		Subnets: subnet, RemoteSubnets: remoteSubnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
 		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: env, Memory: memory, Tmpfs: tmpfs,
 		DNS: dns, MagicDNS: magicDns, WANList: wanList, Masquerade: masquerade,
-		InterfaceList: interfaceList, Firewall: firewall, ClampMSS: clampMss,
+		InterfaceList: interfaceList, Firewall: firewall, Port: port, ClampMSS: clampMss,
 		Registry: registry, TokenURL: tokenUrl, Username: username, Insecure: insecure,
 		InPlace: inPlace, UpdateAt: updateAt,
 	})

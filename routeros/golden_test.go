@@ -30,7 +30,11 @@ var examples = map[string]func(*Options){
 	"Bridge": func(o *Options) {
 		o.Bridge, o.Addresses, o.Gateways = "bridge", []string{"192.168.88.2/24"}, []string{"192.168.88.1"}
 	},
-	"Subnets":       func(o *Options) { o.Subnets = []string{"192.168.88.0/24", "fd00:88::/64"} },
+	"Subnets": func(o *Options) { o.Subnets = []string{"192.168.88.0/24", "fd00:88::/64"} },
+	"RemoteSubnets": func(o *Options) {
+		o.RemoteSubnets, o.Addresses, o.Gateways = []string{"192.168.89.0/24", "fd89::/64", "fd7a:115c:a1e0:b1a:0:7:c0a8:5800/120"}, append(o.Addresses, "fd00:1:2::2/64"), append(o.Gateways, "fd00:1:2::1")
+	},
+	"Port":          func(o *Options) { o.Port = 41641 },
 	"ExitNode":      func(o *Options) { o.ExitNode = true },
 	"Hostname":      func(o *Options) { o.Hostname = "home-router" },
 	"LoginServer":   func(o *Options) { o.LoginServer = "https://headscale.example:8443" },

@@ -45,6 +45,8 @@ type Options struct {
 	Bridge string
 	// Subnets are advertised to the tailnet.
 	Subnets []string
+	// RemoteSubnets are networks behind other subnet routers, which the router's own networks reach.
+	RemoteSubnets []string
 	// ExitNode offers the router as an exit node.
 	ExitNode bool
 	// Hostname is the name in the tailnet. That of the container when empty.
@@ -74,6 +76,9 @@ type Options struct {
 	InterfaceList string
 	// Firewall accepts what is forwarded from and to the container.
 	Firewall bool
+	// Port is the UDP port at which other nodes find the container directly. Any port, and no rule that
+	// forwards it, if 0.
+	Port int
 	// ClampMSS lowers the segment size of forwarded TCP connections to what fits into the tunnel.
 	ClampMSS bool
 	// Registry is how the image's registry lets people in. Known from its host when it is auto.
@@ -131,6 +136,8 @@ var (
 		"TS_HOSTNAME": "the hostname", "TS_EXTRA_ARGS": "the extra arguments", "TS_STATE_DIR": "the mount",
 	}
 	secretArgument = regexp.MustCompile(`(^|\s)--?auth-?key`)
+	acceptArgument = regexp.MustCompile(`^--?accept-routes(=.*)?$`)
+	portArgument   = regexp.MustCompile(`(^|\s)--?port\b`)
 	ownArgument    = regexp.MustCompile(`(^|\s)--?(advertise-routes|advertise-exit-node|hostname|login-server)\b`)
 )
 
@@ -146,6 +153,8 @@ func (o *Options) check() error {
 	o.checkImage(&p)
 	o.checkAddresses(&p)
 	o.checkTailscale(&p)
+	o.checkRemotes(&p)
+	o.checkPort(&p)
 	if o.Memory != 0 && o.Memory < 32 {
 		p.add("memory limit of %d MiB: give 32 or more, or 0 for none", o.Memory)
 	}
@@ -309,6 +318,53 @@ func (o *Options) checkTailscale(p *problems) {
 	}
 }
 
+// checkRemotes looks for networks that can't be behind another router.
+func (o *Options) checkRemotes(p *problems) {
+	for _, text := range o.RemoteSubnets {
+		remote, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil:
+			p.add("malformed remote subnet %q: want a network such as 192.168.89.0/24", text)
+			continue
+		case remote != remote.Masked():
+			p.add("remote subnet %q is an address: want a network such as %s", text, remote.Masked())
+		case remote.Bits() == 0:
+			p.add("remote subnet %q is everything: want a network such as 192.168.89.0/24", text)
+		case isVia(remote):
+		case remote.Overlaps(tailnet) || remote.Overlaps(tailnetSix):
+			p.add("remote subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
+		}
+		if remote.Addr().Is6() && !slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, ":") }) {
+			p.add("remote subnet %q: the container has no IPv6 address to reach it through: want one among the addresses", text)
+		}
+		for _, own := range slices.Concat(o.Subnets, o.Addresses) {
+			if network, err := netip.ParsePrefix(own); err == nil && network.Overlaps(remote) {
+				p.add("remote subnet %q overlaps this router's own %q: want a network that is only elsewhere", text, own)
+			}
+		}
+	}
+	for argument := range strings.FieldsSeq(o.ExtraArgs) {
+		if _, value, _ := strings.Cut(argument, "="); len(o.RemoteSubnets) > 0 && acceptArgument.MatchString(argument) && value != "" && value != "true" {
+			p.add("the extra argument %q keeps the remote subnets %q out of reach: leave one of them out", argument, o.RemoteSubnets)
+		}
+	}
+}
+
+func (o *Options) checkPort(p *problems) {
+	switch {
+	case o.Port == 0:
+	case o.Port < 1 || o.Port > 65535:
+		p.add("port %d: want 1 to 65535, or 0 for none", o.Port)
+	case o.WANList == "":
+		p.add("port %d: want the interface list that it is forwarded from, too", o.Port)
+	}
+	for _, variable := range o.Env {
+		if value, ok := strings.CutPrefix(variable, "TS_TAILSCALED_EXTRA_ARGS="); ok && o.Port != 0 && portArgument.MatchString(value) {
+			p.add("both port %d and a port in the variable %q: want one of them", o.Port, variable)
+		}
+	}
+}
+
 // isVia says whether a network is a 4via6 one: an IPv4 network in IPv6 clothes, which subnet routers
 // advertise although it is in the tailnet's own range.
 func isVia(network netip.Prefix) bool {
@@ -362,7 +418,20 @@ func (o Options) variables() []string {
 	if o.ExitNode {
 		arguments = append(arguments, "--advertise-exit-node")
 	}
-	put("TS_EXTRA_ARGS", strings.Join(append(arguments, strings.Fields(o.ExtraArgs)...), " "))
+	arguments = append(arguments, strings.Fields(o.ExtraArgs)...)
+	if len(o.RemoteSubnets) > 0 && !slices.ContainsFunc(arguments, acceptArgument.MatchString) {
+		arguments = append(arguments, "--accept-routes")
+	}
+	put("TS_EXTRA_ARGS", strings.Join(arguments, " "))
+	if o.Port != 0 {
+		const name = "TS_TAILSCALED_EXTRA_ARGS="
+		port := fmt.Sprintf("--port=%d", o.Port)
+		if i := slices.IndexFunc(all, func(v string) bool { return strings.HasPrefix(v, name) }); i >= 0 {
+			all[i] += " " + port
+		} else {
+			all = append(all, name+port)
+		}
+	}
 	if o.AuthKeyFile {
 		put("TS_AUTHKEY", "file:"+StateDir+"/"+authKeyName)
 	}

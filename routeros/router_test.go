@@ -448,6 +448,7 @@ var references = map[string][2]string{
 	"/interface/list/member/add interface":      {"/interface/veth", "name"},
 	"/ip/address/add interface":                 {"/interface/veth", "name"},
 	"/ipv6/address/add interface":               {"/interface/veth", "name"},
+	"/ip/firewall/nat/add in-interface-list":    {"/interface/list", "name"},
 	"/ip/firewall/nat/add out-interface-list":   {"/interface/list", "name"},
 	"/ip/firewall/filter/add in-interface":      {"/interface/veth", "name"},
 	"/ip/firewall/filter/add out-interface":     {"/interface/veth", "name"},

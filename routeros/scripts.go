@@ -221,8 +221,29 @@ func (d data) Room() int { return 6 << 20 }
 // VethAddress is the address of the container, or both of them.
 func (d data) VethAddress() string { return strings.Join(d.Addresses, ",") }
 
+// remoteRoute is the route to a network behind another router.
+type remoteRoute struct{ Menu, Network, Gateway string }
+
+// Remotes are the routes that remote networks need. Those of 4via6 are in the tailnet's own route.
+func (d data) Remotes() []remoteRoute {
+	var all []remoteRoute
+	for _, text := range d.RemoteSubnets {
+		network := netip.MustParsePrefix(text)
+		switch {
+		case isVia(network):
+		case network.Addr().Is6():
+			all = append(all, remoteRoute{"/ipv6/route", text, d.AddressSix.String()})
+		default:
+			all = append(all, remoteRoute{"/ip/route", text, d.Address.String()})
+		}
+	}
+	return all
+}
+
 // Translates says whether addresses are translated on the way to the internet.
-func (d data) Translates() bool { return d.WANList != "" && (d.Bridge == "" || d.ExitNode) }
+func (d data) Translates() bool {
+	return d.WANList != "" && (d.Bridge == "" || d.ExitNode || d.Port != 0)
+}
 
 // LogsIn says whether the variables make the container log in by itself, and so log an address where
 // that is finished.

@@ -93,6 +93,7 @@ func variants(t *testing.T) map[string]Options {
 		o.Addresses, o.Gateways = []string{"10.9.8.2/30", "fd00:9::2/64"}, []string{"10.9.8.1", "fd00:9::1"}
 		o.Subnets, o.Hostname, o.DNS, o.Memory = []string{"192.168.88.0/24"}, "home", []string{"9.9.9.9"}, 128
 		o.UpdateAt, o.AuthKeyFile, o.RouterOS = "04:30", true, "7.24"
+		o.RemoteSubnets, o.Port = []string{"192.168.89.0/24", "10.0.0.0/16", "fd89::/64"}, 41641
 		o.MagicDNS = []string{"ts.net", "tail.example"}
 	})
 	change("restarting", func(o *Options) { o.RouterOS = "7.23" })
@@ -710,6 +711,47 @@ func TestAnExitNodeTranslatesBothFamilies(t *testing.T) {
 		}) {
 			t.Errorf("%s has no rule for packets from %s to the internet", menu, want)
 		}
+	}
+}
+
+// Hosts reach networks behind other routers if the router has a route and the container takes one.
+func TestRemoteNetworksAreReached(t *testing.T) {
+	o := variants(t)["everything"]
+	o.ExtraArgs, o.Env = "--advertise-tags=tag:router", []string{"TS_TAILSCALED_EXTRA_ARGS=--verbose=1"}
+	r := ready(o)
+	must(t, r, scripts(t, o)["install"])
+	for menu, routes := range map[string][]string{
+		"/ip/route":   {"192.168.89.0/24 10.9.8.2", "10.0.0.0/16 10.9.8.2"},
+		"/ipv6/route": {"fd89::/64 fd00:9::2"},
+	} {
+		for _, want := range routes {
+			if !slices.ContainsFunc(r.tables[menu], func(e *entry) bool { return fmt.Sprint(e.values["dst-address"], " ", e.values["gateway"]) == want }) {
+				t.Errorf("%s has no %s", menu, want)
+			}
+		}
+	}
+	for _, want := range []string{"--advertise-exit-node --advertise-tags=tag:router --accept-routes", "--verbose=1 --port=41641"} {
+		if !r.has("/container/envs", "value", want) {
+			t.Errorf("no variable has the value %q", want)
+		}
+	}
+	if !slices.ContainsFunc(r.tables["/ip/firewall/nat"], func(e *entry) bool {
+		return e.values["chain"] == "dstnat" && e.values["protocol"] == "udp" && e.values["dst-port"] == int64(41641) &&
+			e.values["in-interface-list"] == "WAN" && e.values["to-addresses"] == "10.9.8.2"
+	}) {
+		t.Error("the port is not forwarded")
+	}
+	again := o
+	again.ExtraArgs = "--accept-routes"
+	r = ready(again)
+	r.put("/ip/route", "dst-address", "192.168.89.0/24")
+	if err := run(t, r, scripts(t, again)["install"]); err == nil || !strings.Contains(err.Error(), "there is a route to 192.168.89.0/24; nothing was changed") {
+		t.Errorf("error = %v", err)
+	}
+	r = ready(again)
+	must(t, r, scripts(t, again)["install"])
+	if want := "--advertise-exit-node --accept-routes"; !r.has("/container/envs", "value", want) {
+		t.Errorf("no variable has the value %q", want)
 	}
 }
 

@@ -28,6 +28,9 @@
   :if ([:len [/container/envs/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of variables {{.Name}}" }
   :if ([:len [/container/mounts/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of mounts {{.Name}}" }
   :if ([:len [/ip/route/find where dst-address="{{.Tailnet}}"]] > 0) do={ $refuse "there is a route to {{.Tailnet}}" }
+{{- range .Remotes}}
+  :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}"]] > 0) do={ $refuse "there is a route to {{.Network}}" }
+{{- end}}
 {{- if .Disk}}
   :if ([:len [/file/find where name={{q .Disk}}]] = 0) do={ $refuse ("there is no disk or folder " . {{q .Disk}}) }
 {{- else}}
@@ -92,6 +95,17 @@
     /ip/route/add dst-address={{.Tailnet}} gateway={{.Address}} comment=$container
 {{- if .LengthSix}}
     /ipv6/route/add dst-address={{.TailnetSix}} gateway={{.AddressSix}} comment=$container
+{{- end}}
+{{- with .Remotes}}
+
+    # Networks behind other routers of the tailnet.
+{{- range .}}
+    {{.Menu}}/add dst-address={{.Network}} gateway={{.Gateway}} comment=$container
+{{- end}}
+{{- end}}
+{{- if .Port}}
+    # Other nodes find the container directly at this port.
+    /ip/firewall/nat/add chain=dstnat action=dst-nat protocol=udp dst-port={{.Port}} in-interface-list={{q .WANList}} to-addresses={{.Address}} comment=$container
 {{- end}}
 {{- if and .WANList (not .Bridge)}}
     /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Address}} out-interface-list={{q .WANList}} comment=$container
