@@ -5,8 +5,11 @@ import (
 	"dagger/mikrotik-tailscale/routeros"
 )
 
-// Gives scripts for a router's /import: one that installs the container, one that brings it up to
-// date when the registry has another image, and one that removes everything again.
+// Write scripts that install, update, remove and diagnose the container.
+//
+// Run them on the router with /import. The update script changes something only if the registry has
+// another image, the remove script removes everything that the install script added, and the diagnose
+// script prints what is wrong.
 //
 // No script has a key or password in it: docs/routeros.md says where they go.
 func (m *MikrotikTailscale) Routeros(

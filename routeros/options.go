@@ -1,5 +1,5 @@
-// Package routeros writes scripts for the router: one that installs the container with all that
-// belongs to it, one that brings it up to date, and one that removes everything again.
+// Package routeros writes scripts for the router that install the container with all that belongs to
+// it, bring it up to date, remove everything again, and diagnose what is wrong.
 //
 // Which arguments a command has, and since which release, is what RouterOS tells of itself through
 // /console/inspect. Everything that the install script adds carries a comment, by which the others

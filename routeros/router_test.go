@@ -70,6 +70,7 @@ func newRouter(minor int) *router {
 		states: map[string]string{}, late: map[string]int{}, hangs: map[string]bool{},
 		singles: map[string]map[string]any{
 			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "free-hdd-space": int64(8 << 20)},
+			"/system/clock":         {"date": "2026-11-25"},
 			"/system/device-mode":   {"container": true, "fetch": true, "scheduler": true},
 			"/container/config":     {"tmpdir": "", "username": "", "password": ""},
 			"/certificate/settings": {"builtin-trust-store": []any{"fetch", "mqtt", "email", "netwatch", "container", "lora", "dns"}},
@@ -483,6 +484,9 @@ func (r *router) add(n node, menu string, args map[string]any) {
 		r.tables[menu] = slices.Insert(slices.DeleteFunc(r.tables[menu], func(o *entry) bool { return o == e }), at, e)
 	}
 	e.values = args
+	if strings.HasSuffix(menu, "/route") {
+		e.flags["active"] = true
+	}
 	if menu == "/container" {
 		if _, ok := args["restart-policy"]; !ok && r.minor >= 23 {
 			args["restart-policy"] = "no"

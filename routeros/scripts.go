@@ -19,7 +19,7 @@ const StateDir = "/var/lib/tailscale"
 const authKeyName = "authkey"
 
 // Kinds are the scripts, in the order in which they are used.
-var Kinds = []string{"install", "update", "remove"}
+var Kinds = []string{"install", "update", "remove", "diagnose"}
 
 // Script is one file for the router.
 type Script struct {
@@ -238,6 +238,15 @@ func (d data) Remotes() []remoteRoute {
 		}
 	}
 	return all
+}
+
+// Routes are all routes that the install script adds.
+func (d data) Routes() []remoteRoute {
+	all := []remoteRoute{{"/ip/route", d.Tailnet.String(), d.Address.String()}}
+	if d.LengthSix > 0 {
+		all = append(all, remoteRoute{"/ipv6/route", d.TailnetSix.String(), d.AddressSix.String()})
+	}
+	return append(all, d.Remotes()...)
 }
 
 // Translates says whether addresses are translated on the way to the internet.

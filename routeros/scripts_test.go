@@ -787,3 +787,70 @@ func mustTarget(t *testing.T) platform.Target {
 	}
 	return target
 }
+
+// The script says what is wrong, in one line for each problem, and changes nothing.
+func TestTheDiagnosisNamesTheProblem(t *testing.T) {
+	o := variants(t)["everything"]
+	first := func(r *router, menu, key string, value any) *entry {
+		return r.tables[menu][slices.IndexFunc(r.tables[menu], func(e *entry) bool { return e.values[key] == value })]
+	}
+	for name, c := range map[string]struct {
+		spoil func(*router)
+		want  string
+	}{
+		"nothing":              {func(*router) {}, ""},
+		"no package":           {func(r *router) { r.tables["/system/package"] = nil }, "the container package is not installed"},
+		"containers are off":   {func(r *router) { r.singles["/system/device-mode"]["container"] = false }, "containers are switched off"},
+		"the scheduler is off": {func(r *router) { r.singles["/system/device-mode"]["scheduler"] = false }, "the scheduler is switched off"},
+		"1970":                 {func(r *router) { r.singles["/system/clock"]["date"] = "1970-01-02" }, "the clock says 1970-01-02"},
+		"no interface":         {func(r *router) { r.tables["/interface/veth"] = nil }, "there is no interface veth-tailscale"},
+		"no gateway":           {func(r *router) { first(r, "/ip/address", "address", "10.9.8.1/30").flags["disabled"] = true }, "does not have the address 10.9.8.1"},
+		"no route":             {func(r *router) { first(r, "/ip/route", "dst-address", "100.64.0.0/10").flags["active"] = false }, "no active route to 100.64.0.0/10"},
+		"no remote route":      {func(r *router) { r.drop("/ipv6/route", first(r, "/ipv6/route", "dst-address", "fd89::/64")) }, "no active route to fd89::/64"},
+		"no NAT":               {func(r *router) { r.tables["/ip/firewall/nat"] = nil }, "no NAT rule"},
+		"a rule before": {func(r *router) {
+			rules := r.tables["/ip/firewall/filter"]
+			i := slices.IndexFunc(rules, func(e *entry) bool { return e.values["comment"] == "defconf" })
+			r.tables["/ip/firewall/filter"] = slices.Concat(rules[i:i+1], rules[:i], rules[i+1:])
+		}, "another rule stands before those of the container"},
+		"no container": {func(r *router) { r.tables["/container"] = nil }, "there is no container tailscale"},
+		"stopped":      {func(r *router) { r.tables["/container"][0].state = "stopped" }, "the container is stopped"},
+		"no image":     {func(r *router) { r.tables["/container"][0].values["image-id"] = "" }, "could not be fetched"},
+		"logged out":   {func(r *router) { r.states["image"] = "NeedsLogin" }, "not logged in, the daemon says: map[output:NeedsLogin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, s := ready(o), scripts(t, o)
+			must(t, r, s["install"])
+			r.wait(60)
+			for i := range 12 {
+				r.put("/log", "topics", "container,info", "message", fmt.Sprint("line ", i))
+			}
+			c.spoil(r)
+			before := r.snapshot()
+			r.changes, r.said = 0, nil
+			must(t, r, s["diagnose"])
+			var found []string
+			for _, line := range r.said {
+				if strings.HasPrefix(line, "PROBLEM: ") {
+					found = append(found, line)
+				}
+				if strings.HasPrefix(line, "could not") {
+					t.Error(line)
+				}
+			}
+			switch {
+			case c.want == "" && len(found) > 0, c.want != "" && (len(found) != 1 || !strings.Contains(found[0], c.want)):
+				t.Errorf("found %q; want %q", found, c.want)
+			}
+			if want := fmt.Sprint("problems found: ", len(found)); r.said[len(r.said)-1] != want {
+				t.Errorf("the last line is %q; want %q", r.said[len(r.said)-1], want)
+			}
+			if !slices.Contains(r.said, "  line 11") || slices.Contains(r.said, "  line 1") {
+				t.Errorf("said %q; want the last ten lines of the log", r.said)
+			}
+			if r.changes > 0 || r.snapshot() != before {
+				t.Error("the router was changed")
+			}
+		})
+	}
+}

@@ -23,10 +23,10 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "routeros --image ghcr.io/me/tailscale:stable [--output scripts/]",
 		Short: "Write scripts that install, update and remove the container on a router",
-		Long: "Writes three scripts for the router's /import: one installs the container with its interface,\n" +
+		Long: "Writes four scripts for the router's /import: one installs the container with its interface,\n" +
 			"addresses, routes, rules, mount and variables, one brings it up to date when the registry has\n" +
-			"another image, and one removes everything that the first one added. Without --output, one of\n" +
-			"them is printed. No script has a key or password in it: see docs/routeros.md.",
+			"another image, one removes everything that the first one added, and one looks for what is wrong.\n" +
+			"Without --output, one of them is printed. No script has a key or password in it: see docs/routeros.md.",
 		Example: "  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --subnet 192.168.88.0/24 --output scripts/\n" +
 			"  mikrotik-tailscale routeros --tarball usb1/tailscale-arm64.tar --disk usb1 --exit-node --script install",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,7 +51,7 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	flags.SortFlags = false
 	routerosFlags(flags, &o)
 	flags.StringVar(&kind, "script", "install", "script to print: "+strings.Join(routeros.Kinds, ", "))
-	flags.StringVarP(&output, "output", "o", "", "folder to write all three scripts to")
+	flags.StringVarP(&output, "output", "o", "", "folder to write all scripts to")
 	return c
 }
 

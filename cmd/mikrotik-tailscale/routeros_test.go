@@ -17,10 +17,10 @@ func TestScriptsForARouter(t *testing.T) {
 		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 3 {
+	if err != nil || len(entries) != 4 {
 		t.Fatalf("written: %v (%v)", entries, err)
 	}
-	for _, kind := range []string{"install", "update", "remove"} {
+	for _, kind := range []string{"install", "update", "remove", "diagnose"} {
 		text, err := os.ReadFile(filepath.Join(dir, "ts-"+kind+".rsc"))
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +37,7 @@ func TestScriptsForARouter(t *testing.T) {
 	var report struct {
 		Scripts []struct{ Script, Name, Path string }
 	}
-	if err := json.Unmarshal([]byte(again), &report); err != nil || len(report.Scripts) != 3 || report.Scripts[1].Path != filepath.Join(dir, "ts-update.rsc") {
+	if err := json.Unmarshal([]byte(again), &report); err != nil || len(report.Scripts) != 4 || report.Scripts[1].Path != filepath.Join(dir, "ts-update.rsc") {
 		t.Errorf("--json prints %s (%v)", again, err)
 	}
 }

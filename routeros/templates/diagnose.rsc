@@ -1,0 +1,89 @@
+# Looks for what keeps the container {{.Name}} from working, and prints it. It changes nothing.
+#
+# Copy this file to the router and run there: /import {{.Name}}-diagnose.rsc
+# The words are those of the table "Troubleshooting" in docs/usage.md, which says more.
+# Written for RouterOS 7.{{.Minor}} and later.
+
+{{template "version" .}}
+
+{
+  :local container {{q .Mark}}
+  :local current {{q .Current}}
+  :local problems 0
+
+  :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage free")
+
+  # Each group of checks catches its own errors, so that one of them does not end the others.
+  :onerror problem in={
+    :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container package is not installed" }
+    :if ([/system/device-mode/get container] = false) do={ :set problems ($problems + 1); :put "PROBLEM: containers are switched off: /system/device-mode/update container=yes" }
+{{- if .Image}}
+    :if ([/system/device-mode/get fetch] = false) do={ :set problems ($problems + 1); :put "PROBLEM: downloads by scripts are switched off: /system/device-mode/update fetch=yes" }
+{{- end}}
+{{- if .Schedules}}
+    :if ([/system/device-mode/get scheduler] = false) do={ :set problems ($problems + 1); :put "PROBLEM: the scheduler is switched off: /system/device-mode/update scheduler=yes" }
+{{- end}}
+  } do={ :put ("could not check the container package and device-mode: " . $problem) }
+
+  :onerror problem in={
+{{- if not .DNS}}
+    :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :set problems ($problems + 1); :put "PROBLEM: the router has no name server, so no container starts: /ip/dns/set servers=..." }
+{{- end}}
+    :local today [/system/clock/get date]
+    :if ([:tonum [:pick $today 0 4]] < 2025) do={ :set problems ($problems + 1); :put ("PROBLEM: the clock says " . $today . ", so no certificate is valid: /system/ntp/client/set enabled=yes") }
+  } do={ :put ("could not check the name server and the clock: " . $problem) }
+
+  :onerror problem in={
+    {{template "trust" .}}
+    :if ($distrusted) do={ :set problems ($problems + 1); :put ("PROBLEM: " . $remedy) }
+  } do={ :put ("could not check the certificate authorities: " . $problem) }
+
+  :onerror problem in={
+    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: there is no interface {{.Interface}}: it is not installed, or {{.Name}}-remove.rsc has removed it" }
+{{- if not .Bridge}}
+    :if ([:len [/ip/address/find where address={{printf "%s/%d" .Gateway .Length | q}} and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the router does not have the address {{.Gateway}}, which is the container's gateway" }
+{{- end}}
+{{- range .Routes}}
+    :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: no active route to {{.Network}}: {{.Menu}}/print where dst-address={{.Network}}" }
+{{- end}}
+{{- if and .WANList (not .Bridge)}}
+    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: no NAT rule for the container, so it may have no way out: /ip/firewall/nat/print" }
+{{- end}}
+{{- if .Firewall}}
+{{- range .Forward}}
+    :local {{.Rules}} [{{.Menu}}/find where chain="forward" and !dynamic and !disabled]
+    :if ([:len ${{.Rules}}] > 0) do={
+      :if ([:tostr [{{.Menu}}/get (${{.Rules}}->0) comment]] != $container) do={ :set problems ($problems + 1); :put "PROBLEM: another rule stands before those of the container: {{.Menu}}/print where chain=forward" }
+    }
+{{- end}}
+{{- end}}
+  } do={ :put ("could not check interface, addresses, routes and rules: " . $problem) }
+
+  :onerror problem in={
+    :local present [/container/find where comment~$current]
+    :if ([:len $present] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: there is no container {{.Name}}" }
+    :if ([:len $present] > 1) do={ :set problems ($problems + 1); :put "PROBLEM: there are several containers {{.Name}}, and only one of them can use the state" }
+    :foreach one in=$present do={
+      :put ("container: " . [:tostr [/container/get $one comment]])
+      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: its image could not be fetched or unpacked" }
+    }
+    :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container is stopped: /container/start [find where name={{.Name}}]" } else={
+      :foreach one in=$present do={
+        :local answer [:tostr [/container/shell $one cmd={{q .Health}} timeout=20 as-value]]
+        :if (!($answer ~ "Running")) do={ :set problems ($problems + 1); :put ("PROBLEM: not logged in, the daemon says: " . $answer) }
+      }
+    }
+  } do={ :put ("could not check the container: " . $problem) }
+
+  :onerror problem in={
+    :put "the last lines of its log:"
+    :local lines [/log/find where topics~"container"]
+    :local position 0
+    :foreach line in=$lines do={
+      :if ($position >= ([:len $lines] - 10)) do={ :put ("  " . [:tostr [/log/get $line message]]) }
+      :set position ($position + 1)
+    }
+  } do={ :put ("could not read the log: " . $problem) }
+
+  :put ("problems found: " . $problems)
+}

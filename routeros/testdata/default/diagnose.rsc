@@ -1,0 +1,98 @@
+# Looks for what keeps the container tailscale from working, and prints it. It changes nothing.
+#
+# Copy this file to the router and run there: /import tailscale-diagnose.rsc
+# The words are those of the table "Troubleshooting" in docs/usage.md, which says more.
+# Written for RouterOS 7.21 and later.
+
+# An older release would not even read what follows, so this stands on its own.
+{
+  :local release [/system/resource/get version]
+  :local dot [:find $release "."]
+  :local major [:tonum [:pick $release 0 $dot]]
+  :local digits ""
+  :local position ($dot + 1)
+  :while ([:pick $release $position ($position + 1)] ~ "^[0-9]\$") do={
+    :set digits ($digits . [:pick $release $position ($position + 1)])
+    :set position ($position + 1)
+  }
+  :local minor [:tonum $digits]
+  :if (($major < 7) || (($major = 7) && ($minor < 21))) do={
+    :error ("this script needs RouterOS 7.21 or later, and this router has " . $release)
+  }
+}
+
+{
+  :local container "mikrotik-tailscale:tailscale"
+  :local current "^mikrotik-tailscale:tailscale (sha256|file):"
+  :local problems 0
+  # Each check stands alone, so that one that RouterOS does not know does not end the others.
+
+  :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage free")
+
+  :onerror problem in={
+    :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container package is not installed" }
+    :if ([/system/device-mode/get container] = false) do={ :set problems ($problems + 1); :put "PROBLEM: containers are switched off: /system/device-mode/update container=yes" }
+    :if ([/system/device-mode/get fetch] = false) do={ :set problems ($problems + 1); :put "PROBLEM: downloads by scripts are switched off: /system/device-mode/update fetch=yes" }
+  } do={ :put ("could not check the container package and device-mode: " . $problem) }
+
+  :onerror problem in={
+    :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :set problems ($problems + 1); :put "PROBLEM: the router has no name server, so no container starts: /ip/dns/set servers=..." }
+    :local today [/system/clock/get date]
+    :if ([:tonum [:pick $today 0 4]] < 2025) do={ :set problems ($problems + 1); :put ("PROBLEM: the clock says " . $today . ", so no certificate is valid: /system/ntp/client/set enabled=yes") }
+  } do={ :put ("could not check the name server and the clock: " . $problem) }
+
+  :onerror problem in={
+    :local remedy ""
+  :local distrusted false
+  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
+  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  :local trust ""
+  :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
+    :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
+  }
+  :local known $trust
+  :foreach service in=[:toarray "fetch,container"] do={
+    :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
+  }
+  :if ($trust != $known) do={
+    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+    :set distrusted ([:len [/certificate/find where trusted]] = 0)
+  }
+    :if ($distrusted) do={ :set problems ($problems + 1); :put ("PROBLEM: " . $remedy) }
+  } do={ :put ("could not check the certificate authorities: " . $problem) }
+
+  :onerror problem in={
+    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: there is no interface veth-tailscale: it is not installed, or tailscale-remove.rsc has removed it" }
+    :if ([:len [/ip/address/find where address="172.31.255.253/30" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the router does not have the address 172.31.255.253, which is the container's gateway" }
+    :if ([:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: no active route to 100.64.0.0/10: /ip/route/print where dst-address=100.64.0.0/10" }
+    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: no NAT rule for the container, so it may have no way out: /ip/firewall/nat/print" }
+  } do={ :put ("could not check interface, addresses, routes and rules: " . $problem) }
+
+  :onerror problem in={
+    :local present [/container/find where comment~$current]
+    :if ([:len $present] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: there is no container tailscale" }
+    :if ([:len $present] > 1) do={ :set problems ($problems + 1); :put "PROBLEM: there are several containers tailscale, and only one of them can use the state" }
+    :foreach one in=$present do={
+      :put ("container: " . [:tostr [/container/get $one comment]])
+      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: its image could not be fetched or unpacked" }
+    }
+    :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container is stopped: /container/start [find where name=tailscale]" } else={
+      :foreach one in=$present do={
+        :local answer [:tostr [/container/shell $one cmd="/usr/local/bin/healthcheck" timeout=20 as-value]]
+        :if (!($answer ~ "Running")) do={ :set problems ($problems + 1); :put ("PROBLEM: not logged in, the daemon says: " . $answer) }
+      }
+    }
+  } do={ :put ("could not check the container: " . $problem) }
+
+  :onerror problem in={
+    :put "the last lines of its log:"
+    :local lines [/log/find where topics~"container"]
+    :local position 0
+    :foreach line in=$lines do={
+      :if ($position >= ([:len $lines] - 10)) do={ :put ("  " . [:tostr [/log/get $line message]]) }
+      :set position ($position + 1)
+    }
+  } do={ :put ("could not read the log: " . $problem) }
+
+  :put ("problems found: " . $problems)
+}
