@@ -25,10 +25,10 @@
   :local container "mikrotik-tailscale:tailscale"
   :local current "^mikrotik-tailscale:tailscale (sha256|file):"
   :local problems 0
-  # Each check stands alone, so that one that RouterOS does not know does not end the others.
 
   :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage free")
 
+  # Each group of checks catches its own errors, so that one of them does not end the others.
   :onerror problem in={
     :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container package is not installed" }
     :if ([/system/device-mode/get container] = false) do={ :set problems ($problems + 1); :put "PROBLEM: containers are switched off: /system/device-mode/update container=yes" }
