@@ -110,9 +110,9 @@ func TestAClockThatIsWrongAtBoot(t *testing.T) {
 			rm bin/date
 			printf '#!/bin/sh\nTZ=UTC0 busybox date -d @1000 "$@"\n' >bin/date
 			chmod +x bin/date`})
-	c.waitFor("entrypoint: the clock says Thu Jan  1 00:16:40 UTC 1970: until it is set, no certificate is valid, and the router cannot log in")
+	c.waitFor("entrypoint: the clock says 1970-01-01 00:16: the router can't log in until it is set")
 	c.waitFor("x509: certificate has expired or is not yet valid")
-	c.waitFor("entrypoint: not logged in yet; the daemon goes on trying")
+	c.waitFor("entrypoint: the control server can't be reached yet, the daemon keeps trying")
 	if c.healthy() || c.ended() {
 		t.Error("the router is logged in, or gone")
 	}

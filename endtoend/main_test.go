@@ -117,11 +117,19 @@ func command(t testing.TB, name string, args ...string) string {
 // test is about time.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); {
+	if until(time.Now().Add(3*time.Minute), holds) {
+		return
+	}
+	t.Fatalf("waited for three minutes in vain: %s", what)
+}
+
+// until waits until a condition holds, or for the end of its time.
+func until(end time.Time, holds func() bool) bool {
+	for time.Now().Before(end) {
 		if holds() {
-			return
+			return true
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	t.Fatalf("waited for three minutes in vain: %s", what)
+	return false
 }

@@ -83,17 +83,20 @@ func programFor(t testing.TB, architecture, name string) string {
 
 // control is a headscale server.
 type control struct {
-	t       testing.TB
-	network namespace
-	dir     string
-	server  *process
+	t            testing.TB
+	network      namespace
+	dir, address string
+	server       *process
 }
 
+// url is where routers find the server.
+func (c *control) url() string { return "http://" + c.address + ":8080" }
+
 const headscaleConfig = `
-server_url: ` + controlURL + `
-listen_addr: ` + controlAddress + `:8080
-metrics_listen_addr: 127.0.0.1:9090
-grpc_listen_addr: 127.0.0.1:50443
+server_url: http://%[2]s:8080
+listen_addr: %[2]s:8080
+metrics_listen_addr: %[2]s:9090
+grpc_listen_addr: %[2]s:50443
 noise: {private_key_path: %[1]s/noise.key}
 prefixes: {v4: 100.64.0.0/10, v6: "fd7a:115c:a1e0::/48"}
 derp: {server: {enabled: false}, urls: [], paths: [%[1]s/derp.yaml], auto_update_enabled: false}
@@ -121,13 +124,20 @@ const policy = `{
 	"autoApprovers": {"routes": {"192.168.0.0/16": ["router@"], "fd00::/8": ["router@"]}, "exitNode": ["router@"]}
 }`
 
+// anotherControl prepares a control server.
+func anotherControl(t testing.TB, network namespace, address string) *control {
+	t.Helper()
+	c := &control{t: t, network: network, dir: t.TempDir(), address: address}
+	write(t, c.dir+"/config.yaml", fmt.Sprintf(headscaleConfig, c.dir, address))
+	write(t, c.dir+"/derp.yaml", derpMap)
+	write(t, c.dir+"/policy.json", policy)
+	return c
+}
+
 // newControl prepares a control server and starts its relay and its STUN server.
 func newControl(t testing.TB, network namespace) *control {
 	t.Helper()
-	c := &control{t: t, network: network, dir: t.TempDir()}
-	write(t, c.dir+"/config.yaml", fmt.Sprintf(headscaleConfig, c.dir))
-	write(t, c.dir+"/derp.yaml", derpMap)
-	write(t, c.dir+"/policy.json", policy)
+	c := anotherControl(t, network, controlAddress)
 	env := []string{"HOME=" + c.dir, "PATH=" + os.Getenv("PATH")}
 	derper := start(t, "derper", env, network.in(program(t, "derper"), "-a", ":8443", "-http-port", "-1", "-stun=false",
 		"-certmode", "manual", "-certdir", c.dir+"/certs", "-hostname", serverAddress, "-c", c.dir+"/derper.json")...)

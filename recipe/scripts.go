@@ -25,7 +25,7 @@ const (
 )
 
 // scriptApplets are what the scripts run by name; all else in them is built into the shell.
-var scriptApplets = []string{"ash", "cat", "cp", "date", "flock", "ip", "mkdir", "mknod", "mv", "nc", "rm", "sed", "sh", "sleep", "sync"}
+var scriptApplets = []string{"ash", "nc", "sh", "sleep"}
 
 // missingApplets says what a list lacks to start the image.
 func missingApplets(list applets.List) error {
@@ -60,6 +60,6 @@ func script(text string) string {
 func healthcheck() *v1.HealthConfig {
 	return &v1.HealthConfig{
 		Test:     []string{"CMD", "/" + healthcheckPath},
-		Interval: time.Minute, Timeout: 20 * time.Second, StartPeriod: time.Minute, Retries: 3,
+		Interval: time.Minute, Timeout: 30 * time.Second, StartPeriod: time.Minute, Retries: 3,
 	}
 }

@@ -3,6 +3,7 @@ package recipe
 import (
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"dagger/mikrotik-tailscale/platform"
 )
@@ -43,7 +44,12 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	}
 	s.Files = []File{{Name: "logfilter.go", Content: logFilter}}
 	s.Output = "tailscaled"
-	tags := r.Tags
+	tags, stamps := r.Tags, ""
+	if supervised(r) {
+		addSupervisor(&s)
+		tags += "," + supervisedTag
+		stamps = " -X main.supervisedFeatures=" + strings.Join(r.Features, ",")
+	}
 	if c.Certificates == CertificatesBuiltIn {
 		builtInRoots(&s, c)
 		tags += "," + builtInRootsTag
@@ -60,7 +66,7 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
 		append(build, "-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
-			c.TailscaleVersion, c.TailscaleVersion+"-mt"),
+			c.TailscaleVersion, c.TailscaleVersion+"-mt")+stamps,
 			"-o", OutDir+"/"+s.Output, "./cmd/tailscaled"))
 	return s
 }

@@ -1,0 +1,321 @@
+package endtoend
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// node is a machine as the control server has it.
+type node struct {
+	ID   int
+	Name string `json:"given_name"`
+}
+
+// nodes lists the machines that the control server knows.
+func (c *control) nodes() (all []node) {
+	c.t.Helper()
+	out := c.run("nodes", "list", "--output", "json")
+	if err := json.Unmarshal([]byte(out[strings.IndexAny(out, "[n"):]), &all); err != nil {
+		c.t.Fatalf("%v:\n%s", err, out)
+	}
+	return all
+}
+
+// only is the one machine that there is.
+func (c *control) only() node {
+	c.t.Helper()
+	all := c.nodes()
+	if len(all) != 1 {
+		c.t.Fatalf("the control server has %+v", all)
+	}
+	return all[0]
+}
+
+func (c *control) remove(n node) {
+	c.t.Helper()
+	c.run("nodes", "delete", "--identifier", fmt.Sprint(n.ID), "--force")
+}
+
+// says counts the supervisor's lines that begin with a text.
+func (c *container) says(text string) int { return strings.Count(c.log(), "entrypoint: "+text) }
+
+// What happens to a router's login while the container runs.
+func TestALoginThatEndsIsRenewed(t *testing.T) {
+	w := newWorld(t)
+	w.control.start()
+	key := w.control.key(true)
+	s := w.site(1)
+	c := w.router(builtImage(t, "amd64"), s, "router", "TS_AUTHKEY="+key, "TS_ROUTES="+s.routes)
+	c.running()
+	back := func(what string) {
+		t.Helper()
+		eventually(t, what+": the router is logged in again, with its routes", func() bool {
+			return c.healthy() && len(c.status().Self.PrimaryRoutes) == 2
+		})
+	}
+	back("at first")
+	first := w.control.only()
+	w.control.run("nodes", "expire", "--identifier", fmt.Sprint(first.ID))
+	eventually(t, "the login ends", func() bool { return strings.Contains(c.log(), "Running -> NeedsLogin") })
+	back("expired")
+	// headscale tells a removed node nothing: it finds out when its connection falls silent, after two minutes.
+	w.control.remove(w.control.nodes()[0])
+	for range 3 {
+		if len(w.control.nodes()) == 0 {
+			until(time.Now().Add(3*time.Minute), func() bool { return len(w.control.nodes()) > 0 })
+		}
+	}
+	back("removed")
+	keptSecret(t, key, c)
+}
+
+// An ephemeral node is removed while its router is off. The control server is reached long after the boot.
+func TestANodeThatWasRemovedWhileTheRouterWasOff(t *testing.T) {
+	for _, once := range []string{"false", "true"} {
+		t.Run("TS_AUTH_ONCE="+once, func(t *testing.T) {
+			w := newWorld(t)
+			w.control.start()
+			s := w.site(1)
+			o := options{name: "router", image: builtImage(t, "amd64"), network: s.container, state: t.TempDir(),
+				env: []string{"TS_AUTHKEY=" + w.control.key(true), "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + s.routes, "TS_AUTH_ONCE=" + once}}
+			c := startContainer(t, o)
+			c.running()
+			c.stop()
+			w.control.remove(w.control.only())
+			w.control.stop()
+			c = startContainer(t, o)
+			eventually(t, "the daemon has tried for a while", func() bool { return strings.Count(c.log(), "Received error: ") >= 8 })
+			w.control.start()
+			c.running()
+			eventually(t, "the routes are back", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
+		})
+	}
+}
+
+func TestAnotherControlServer(t *testing.T) {
+	for _, old := range []string{"Running", "Stopped"} {
+		t.Run(old, func(t *testing.T) {
+			w := newWorld(t)
+			w.control.start()
+			w.internet.addresses("lo", "10.0.0.2/32")
+			second := anotherControl(t, w.internet, "10.0.0.2")
+			second.start()
+			s := w.site(1)
+			o := options{name: "router", image: builtImage(t, "amd64"), network: s.container, state: t.TempDir(),
+				env: []string{"TS_AUTHKEY=" + w.control.key(false), "TS_LOGIN_SERVER=" + controlURL}}
+			c := startContainer(t, o)
+			c.running()
+			c.stop()
+			if old == "Stopped" {
+				w.control.stop()
+			}
+			o.env = []string{"TS_AUTHKEY=" + second.key(false), "TS_LOGIN_SERVER=" + second.url()}
+			c = startContainer(t, o)
+			eventually(t, "the router is known to the second server", func() bool { return len(second.nodes()) == 1 })
+			c.running()
+			if c.says("this router is logged in to "+controlURL+", and TS_LOGIN_SERVER names "+second.url()) != 1 {
+				t.Errorf("the log does not tell of the other server:\n%s", c.log())
+			}
+			c.stop()
+			if old == "Stopped" {
+				return
+			}
+			// Back at the first one, the router is who it was there: its key is spent.
+			o.env[1] = "TS_LOGIN_SERVER=" + controlURL
+			c = startContainer(t, o)
+			c.running()
+			if len(w.control.nodes()) != 1 {
+				t.Errorf("the first server has %+v", w.control.nodes())
+			}
+		})
+	}
+}
+
+func TestAKeyFileThatIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.control.start()
+	o := options{name: "router", image: builtImage(t, "amd64"), network: w.site(1).container, state: t.TempDir(),
+		env: []string{"TS_AUTHKEY=file:/var/lib/tailscale/key", "TS_LOGIN_SERVER=" + controlURL}}
+	write(t, o.state+"/key", strings.Repeat("0", 48))
+	c := startContainer(t, o)
+	c.waitFor("entrypoint: not logged in: handling register with auth key: AuthKey not found; trying again at times, and at once when the key changes")
+	good := w.control.key(false)
+	write(t, o.state+"/key", "\""+good+"\"\n")
+	c.running()
+	if got := c.says("not logged in"); got != 1 || c.says("logged in") != 1 {
+		t.Errorf("the log says %d times why the router is not logged in:\n%s", got, c.log())
+	}
+	keptSecret(t, good, c)
+}
+
+// A board with a hundredth of this machine's speed ends where a fast one does.
+func TestASlowBoard(t *testing.T) {
+	w := newWorld(t)
+	w.control.start()
+	s := w.site(1)
+	group := cpuGroup(t, 5)
+	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: s.container,
+		setup: "echo $$ >" + group + "/cgroup.procs",
+		env:   []string{"TS_AUTHKEY=" + w.control.key(false), "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + s.routes}})
+	eventually(t, "the slow router has its routes", func() bool { return strings.Contains(w.control.run("nodes", "list-routes"), "192.168.81.0/24") })
+	if c.says("") != 0 {
+		t.Errorf("the log complains of slowness:\n%s", c.log())
+	}
+}
+
+// cpuGroup makes a control group with a share of one processor, in percent.
+func cpuGroup(t *testing.T, percent int) string {
+	t.Helper()
+	for _, v := range []struct{ parent, file, value string }{
+		{"/sys/fs/cgroup", "cpu.max", fmt.Sprintf("%d 100000", percent*1000)},
+		{"/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", fmt.Sprint(percent * 1000)},
+	} {
+		_ = os.WriteFile(v.parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644)
+		dir := filepath.Join(v.parent, fmt.Sprintf("%s%d-cpu", prefix, os.Getpid()))
+		if os.Mkdir(dir, 0o755) != nil {
+			continue
+		}
+		if os.WriteFile(filepath.Join(dir, v.file), []byte(v.value), 0o644) == nil {
+			t.Cleanup(func() {
+				eventually(t, "the control group is empty", func() bool { return os.Remove(dir) == nil })
+			})
+			return dir
+		}
+		_ = os.Remove(dir)
+	}
+	t.Fatal("this machine has no control groups of processors")
+	return ""
+}
+
+// Values as people write them, all at once. Each mistake is named in one line, and the router logs in.
+func TestMistakesInTheEnvironment(t *testing.T) {
+	w := newWorld(t)
+	w.control.start()
+	s := w.site(1)
+	key := w.control.key(false)
+	c := w.router(builtImage(t, "amd64"), s, "router", `TS_AUTHKEY=" `+key+` "`, "TS_ROUTES=192.168.81.1/24, 10.9.0.0/24,nonsense,", "TS_ACCEPT_DNS=yes", "TS_HOSTNAME=My Router",
+		"TS_EXTRA_ARGS=--auto-update --ssh --accept-routes yes --netfilter-mode=sideways --advertise-tags=a_b", "TS_TAILSCALED_EXTRA_ARGS=--port=high --nonsense stray", "TS_USERSPACE=perhaps",
+		"TS_AUTH_ONCE=  ", "TS_STATE_DIR=/etc/passwd/state", "TS_SOCKET=/etc/passwd/sock", "GOMEMLIMIT=48MB", "GOGC=50%", "TS_LOG_VERBOSITY=loud", "TS_BOOT_TIMEOUT=1s", "TS_DEST_IP=192.168.81.2")
+	c.running()
+	routes := func() []string { return c.status().Self.PrimaryRoutes }
+	eventually(t, "the routes are offered", func() bool { return len(routes()) == 1 }) // the policy approves of no 10.9.0.0/24
+	if got := c.status().Self.HostName; got != "My-Router" {
+		t.Errorf("the router is %s", got)
+	}
+	for _, line := range []string{
+		"TS_ROUTES: 192.168.81.1/24 has host bits set: using 192.168.81.0/24",
+		`TS_ROUTES: leaving out "nonsense"`,
+		`TS_HOSTNAME: "My Router" can't be a hostname: using "My-Router"`,
+		"TS_EXTRA_ARGS: leaving out --auto-update, which this Tailscale doesn't have",
+		"TS_EXTRA_ARGS: --ssh needs an image built with --features=+ssh",
+		"TS_EXTRA_ARGS: leaving out --netfilter-mode=sideways",
+		`TS_EXTRA_ARGS: leaving out "tag:a_b"`,
+		"TS_TAILSCALED_EXTRA_ARGS: leaving out --port=high",
+		"TS_TAILSCALED_EXTRA_ARGS: leaving out --nonsense",
+		"TS_USERSPACE=perhaps is neither true nor false: using false",
+		"TS_STATE_DIR=/etc/passwd/state can't be used",
+		"TS_SOCKET=/etc/passwd/sock can't be used",
+		"TS_LOG_VERBOSITY=loud is not a number",
+		"TS_BOOT_TIMEOUT has no effect in this image",
+		"TS_DEST_IP has no effect in this image",
+	} {
+		if got := c.says(line); got != 1 {
+			t.Errorf("the log says %d times: %s", got, line)
+		}
+	}
+	if strings.Contains(c.log(), "USAGE") || c.says("") > 16 {
+		t.Errorf("the log is long:\n%s", c.log())
+	}
+	keptSecret(t, key, c)
+}
+
+// As RouterOS 7.22 does: the rules that lead to Tailscale's own table have no effect.
+const ignoreRules = "ip rule add pref 10 lookup main; ip -6 rule add pref 10 lookup main"
+
+// Two routers offer the same network and take each other's. Its hosts stay where they are.
+func TestTwoRoutersOfOneNetwork(t *testing.T) {
+	w := newWorld(t)
+	w.control.start()
+	key := w.control.key(true)
+	one, two := w.site(1), w.site(2)
+	shared := one.routes + ",192.168.0.0/16"
+	second := w.router(builtImage(t, "amd64"), two, "second", "TS_AUTHKEY="+key, "TS_ROUTES="+two.routes+","+shared+",10.0.0.0/24")
+	second.running()
+	first := startContainer(t, options{name: "first", image: builtImage(t, "amd64"), network: one.container, setup: ignoreRules,
+		env: []string{"TS_AUTHKEY=" + key, "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + one.routes, "TS_EXTRA_ARGS=--accept-routes"}})
+	first.running()
+	w.control.run("nodes", "approve-routes", "--identifier", fmt.Sprint(w.control.nodes()[0].ID), "--routes", two.routes+","+shared+",10.0.0.0/24")
+	eventually(t, "the second router's network is reached", func() bool { return one.host.try("ping", "-c1", "-W2", two.lan4) })
+	eventually(t, "the second router's wide network is there", func() bool { return strings.Contains(first.must("ip route"), "192.168.0.0/16 dev tailscale0") })
+	for _, own := range []string{"192.168.81.0/24", "10.0.0.0/24"} {
+		if got := first.must("ip route"); strings.Contains(got, own+" dev tailscale0") {
+			t.Errorf("%s leads to the tailnet:\n%s", own, got)
+		}
+	}
+	if got := first.must("ip route get " + one.lan4); !strings.Contains(got, "via 172.20.0.1") {
+		t.Errorf("the router's own host is reached by\n%s", got)
+	}
+	if !first.healthy() || w.control.try("nodes", "list") != nil {
+		t.Error("the router has lost its control server")
+	}
+}
+
+// The router's networks leave through another router's exit node, and hosts behind it are still reached.
+func TestUsingAnExitNode(t *testing.T) {
+	for name, setup := range map[string]string{"Rules": "", "NoRules": ignoreRules} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.control.start()
+			key := w.control.key(true)
+			one, two := w.site(1), w.site(2)
+			second := w.router(builtImage(t, "amd64"), two, "second", "TS_AUTHKEY="+key, "TS_ROUTES="+two.routes, "TS_EXTRA_ARGS=--advertise-exit-node")
+			second.running()
+			// Hosts go to the container for the internet, the container itself does not.
+			one.gateway.ip("rule", "add", "iif", "lan", "lookup", "100")
+			one.gateway.ip("route", "add", "default", "via", "172.20.0.2", "table", "100")
+			one.gateway.ip("route", "add", "172.20.0.0/24", "dev", "veth", "table", "100")
+			first := startContainer(t, options{name: "first", image: builtImage(t, "amd64"), network: one.container, setup: setup,
+				env: []string{"TS_AUTHKEY=" + key, "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + one.routes, "TS_EXTRA_ARGS=--accept-routes --exit-node=second"}})
+			first.running()
+			want := "you are " + two.wan4 + "\n"
+			get := func() string {
+				out, _ := first.sh("wget -T2 -qO- http://" + websiteAddress)
+				return out
+			}
+			eventually(t, "the router's own packets leave through the exit node", func() bool { return get() == want })
+			eventually(t, "a host's packets leave through the exit node", func() bool {
+				return caller(t, one.host, w.internet, websiteAddress) == two.wan4
+			})
+			eventually(t, "a host at the exit node's site reaches one behind this router", func() bool { return two.host.try("ping", "-c1", "-W2", one.lan4) })
+			if got := first.must("ip route get " + controlAddress); name == "NoRules" && !strings.Contains(got, "via 172.20.0.1") {
+				t.Errorf("the control server is reached by\n%s", got)
+			}
+			path := func() string {
+				out, _ := first.sh("tailscale ping -c 1 --until-direct=false second")
+				return out
+			}
+			eventually(t, "the path to the exit node is direct", func() bool { return strings.Contains(path(), "via "+two.wan4+":") })
+			w.control.stop()
+			w.control.start()
+			first.must("tailscale set --hostname=renamed")
+			eventually(t, "the control server hears of the router", func() bool {
+				for _, n := range w.control.nodes() {
+					if n.Name == "renamed" || n.Name == "first" {
+						return true
+					}
+				}
+				return false
+			})
+			if get() != want || !first.healthy() {
+				t.Errorf("after the control server's restart the website says %q", get())
+			}
+			// Without the exit node, everything is as before.
+			second.stop()
+		})
+	}
+}

@@ -1,0 +1,237 @@
+package supervisor
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Flag is one flag of "tailscale up" or of tailscaled, with a value that it takes.
+type Flag struct{ Name, Value string }
+
+func (f Flag) String() string { return "--" + f.Name + "=" + f.Value }
+
+// words splits a text as a shell does: at white space, but not within quotes; a backslash takes the next character
+// as it is. closed is false when a quote has no end: it then lasts until the end of the text.
+func words(text string) (all []string, closed bool) {
+	var word strings.Builder
+	var quote rune
+	started, escaped := false, false
+	for _, c := range text {
+		switch {
+		case escaped:
+			if quote == '"' && !strings.ContainsRune(`"\$`+"`", c) {
+				word.WriteRune('\\')
+			}
+			word.WriteRune(c)
+			escaped = false
+		case c == '\\' && quote != '\'':
+			escaped, started = true, true
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(c)
+		case c == '\'' || c == '"':
+			quote, started = c, true
+		case unicode.IsSpace(c):
+			if started {
+				all = append(all, word.String())
+				word.Reset()
+				started = false
+			}
+		default:
+			word.WriteRune(c)
+			started = true
+		}
+	}
+	if started {
+		all = append(all, word.String())
+	}
+	return all, quote == 0
+}
+
+// plain is the form of a flag's name in which all its spellings are the same.
+func plain(name string) string {
+	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
+}
+
+// spelled finds the flag that a spelling means: --authkey and --AUTH_KEY are --auth-key.
+func spelled(name string, known []string) string {
+	for _, k := range known {
+		if plain(k) == plain(name) {
+			return k
+		}
+	}
+	return ""
+}
+
+// parse reads flags from words. find gives a flag's own name, and whether it is a boolean one. What is no flag,
+// or an unknown one, is named and left out.
+func (r *reader) parse(variable string, all []string, find func(string) (name string, boolean bool)) (flags []Flag) {
+	for i := 0; i < len(all); i++ {
+		// Office programs and phones make one long dash of two.
+		word := strings.TrimLeft(all[i], "-–—−")
+		if word == all[i] || word == "" {
+			r.say("%s: leaving out %q, which is not a flag", variable, masked(word))
+			continue
+		}
+		given, value, hasValue := strings.Cut(word, "=")
+		name, boolean := find(given)
+		following := i+1 < len(all) && !strings.HasPrefix(all[i+1], "-")
+		if name == "" {
+			r.say("%s: leaving out --%s, which this Tailscale doesn't have", variable, given)
+			// Its value would be taken for a word that isn't a flag.
+			if !hasValue && following {
+				i++
+			}
+			continue
+		}
+		switch {
+		case hasValue:
+		case boolean:
+			value = "true"
+			if following {
+				if _, ok := parseBool(all[i+1]); ok {
+					i++
+					value = all[i]
+				}
+			}
+		case following:
+			i++
+			value = all[i]
+		default:
+			r.say("%s: leaving out --%s, which has no value", variable, name)
+			continue
+		}
+		if boolean {
+			yes, ok := parseBool(value)
+			if !ok {
+				r.say("%s: leaving out --%s=%s: want true or false", variable, name, value)
+				continue
+			}
+			value = strconv.FormatBool(yes)
+		}
+		flags = append(flags, Flag{name, trim(value)})
+	}
+	return flags
+}
+
+// masked shows enough of a word to find it, and too little of a key that stands in a wrong place.
+func masked(word string) string {
+	if letters := []rune(word); len(letters) > 12 {
+		return string(letters[:6]) + "…"
+	}
+	return word
+}
+
+// upFeatures are the features that flags of "tailscale up" need.
+var upFeatures = map[string]string{
+	"accept-routes":              "useroutes",
+	"advertise-connector":        "appconnectors",
+	"advertise-exit-node":        "advertiseexitnode",
+	"advertise-routes":           "advertiseroutes",
+	"audience":                   "identityfederation",
+	"client-id":                  "identityfederation",
+	"client-secret":              "oauthkey",
+	"exit-node":                  "useexitnode",
+	"exit-node-allow-lan-access": "useexitnode",
+	"id-token":                   "identityfederation",
+	"report-posture":             "posture",
+	"ssh":                        "ssh",
+}
+
+// upIgnored are flags of "tailscale up" that are about one call of the command, and not about the router.
+var upIgnored = " accept-risk json qr qr-format reset timeout host-routes "
+
+// daemonFlag is a flag of tailscaled. A test compares the list with tailscaled's source.
+type daemonFlag struct {
+	name    string
+	kind    Kind
+	feature string
+}
+
+var daemonFlags = []daemonFlag{
+	{"bird-socket", Path, "bird"},
+	{"config", Path, ""},
+	{"debug", Listen, "debug"},
+	{"encrypt-state", Boolean, "tpm"},
+	{"hardware-attestation", Boolean, "tpm"},
+	{"no-logs-no-support", Boolean, ""},
+	{"outbound-http-proxy-listen", Listen, "outboundproxy"},
+	{"port", Number, ""},
+	{"socket", Path, ""},
+	{"socks5-server", Listen, "outboundproxy"},
+	{"state", Text, ""},
+	{"statedir", Path, ""},
+	{"syslog", Boolean, "syslog"},
+	{"syspolicy-file", Path, "syspolicy"},
+	{"tun", Text, ""},
+	{"verbose", Number, ""},
+}
+
+// daemonIgnored would make the daemon end at once.
+var daemonIgnored = " cleanup version "
+
+// daemonFlags reads flags of tailscaled, which would end at once because of a bad one.
+func (r *reader) daemonFlags(variable string, all []string) (flags []Flag) {
+	var names []string
+	kinds := map[string]daemonFlag{}
+	for _, f := range daemonFlags {
+		names = append(names, f.name)
+		kinds[f.name] = f
+	}
+	for _, f := range r.parse(variable, all, func(given string) (string, bool) {
+		name := spelled(given, names)
+		return name, kinds[name].kind == Boolean
+	}) {
+		if feature := kinds[f.Name].feature; !r.release.has(feature) {
+			r.missing(variable+": --"+f.Name, feature)
+			continue
+		}
+		reason := ""
+		switch kinds[f.Name].kind {
+		case Number:
+			limit := 16
+			if f.Name == "verbose" {
+				limit = 8
+			}
+			if _, err := strconv.ParseUint(f.Value, 10, limit); err != nil {
+				reason = "want a number"
+				if f.Name == "port" {
+					reason = "want a port from 0 to 65535"
+				}
+			}
+		case Listen:
+			if f.Value = r.cleanListen(variable, f.Value); f.Value == "" {
+				continue
+			}
+		case Path:
+			if f.Value == "" {
+				reason = "want a path"
+			}
+		}
+		switch {
+		case f.Name == "tun" && (f.Value == "" || len(f.Value) > 15 && f.Value != userspace || strings.ContainsFunc(f.Value, func(c rune) bool {
+			return c == '/' || c == ':' || unicode.IsSpace(c)
+		})):
+			reason = "want the name of an interface"
+		case f.Name == "config" && !strings.HasPrefix(f.Value, "optional:"):
+			if _, err := os.ReadFile(f.Value); err != nil {
+				reason = err.Error()
+			}
+		case f.Name == "syspolicy-file":
+			if _, err := os.ReadFile(f.Value); err != nil {
+				reason = err.Error()
+			}
+		case f.Name == "state" && !strings.HasPrefix(f.Value, "/") && !strings.HasPrefix(f.Value, "mem:") && !(strings.HasPrefix(f.Value, "kube:") && r.release.has("kube")):
+			reason = "want the path of a file, or mem:"
+		}
+		if reason != "" {
+			r.say("%s: leaving out --%s=%s: %s", variable, f.Name, f.Value, reason)
+			continue
+		}
+		flags = append(flags, f)
+	}
+	return flags
+}

@@ -1,0 +1,335 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The daemon's states, under the names of its LocalAPI.
+const (
+	NoState          = "NoState"
+	NeedsLogin       = "NeedsLogin"
+	NeedsMachineAuth = "NeedsMachineAuth"
+	Stopped          = "Stopped"
+	Starting         = "Starting"
+	Running          = "Running"
+)
+
+// Event is what the daemon reports. Fields that say nothing new are empty.
+type Event struct {
+	State string
+	// LoginURL is where somebody can log the router in.
+	LoginURL string
+	// Refused is why the control server refused to log the router in.
+	Refused string
+	// Unreachable is why an attempt to log in did not get an answer. The daemon goes on by itself.
+	Unreachable string
+	// Changed says that settings have changed, LoggedOut that somebody logged the router out.
+	Changed, LoggedOut bool
+	// At is when this happened.
+	At time.Time
+}
+
+// Daemon is the running daemon.
+type Daemon interface {
+	// Watch reports events, first the present state, until the connection to the daemon ends.
+	Watch(ctx context.Context, report func(Event)) error
+	// Profile returns the control server of the present profile, and whether it has logged in there before.
+	Profile(ctx context.Context) (server string, registered bool, err error)
+	// SameServer says whether two addresses lead to the same control server.
+	SameServer(a, b string) bool
+	// SwitchServer switches to the profile of another control server, a new one if there is none.
+	SwitchServer(ctx context.Context, server string) error
+	// Login hands a key to the daemon, with settings. The daemon goes on trying until the control server answers. With
+	// an empty key, the daemon gets an address for somebody to log in at.
+	Login(ctx context.Context, key Key, flags []Flag, reset bool) error
+	// Cancel ends an attempt to log in.
+	Cancel(ctx context.Context) error
+	// Apply changes the daemon's settings to those of the flags. With reset, all others get their default
+	// values, and the daemon runs if it was stopped. It writes nothing if nothing differs.
+	Apply(ctx context.Context, flags []Flag, reset bool) error
+}
+
+// Follower logs the router in and keeps its settings, for as long as the container runs.
+type Follower struct {
+	Settings Settings
+	Daemon   Daemon
+	Say      func(format string, args ...any)
+	Now      func() time.Time
+	// Notify is called with the daemon's state, at every event and tick.
+	Notify func(state string)
+
+	state string
+	// applied says that all settings were applied once, dirty that they have to be looked at again.
+	applied, dirty bool
+	// server says that the control server was compared with the profile's.
+	server bool
+	// pending is when a login was begun whose end is not known yet.
+	pending time.Time
+	// tried is the key that was used last. If the control server refuses it, it is used again at retry.
+	tried Key
+	pause time.Duration
+	retry time.Time
+	// cancel says that the daemon has to be told to give up.
+	cancel bool
+	// waiting says that the daemon has an address for somebody to log in at.
+	waiting bool
+	said    map[string]bool
+}
+
+// Tick is how often the supervisor looks at what the daemon doesn't report: files with keys, and the time.
+const Tick = 5 * time.Second
+
+const (
+	firstPause = time.Second
+	// longestPause leaves room in a router's log, where each attempt takes about ten lines.
+	longestPause = 15 * time.Minute
+)
+
+// Follow runs until the context ends.
+func (f *Follower) Follow(ctx context.Context) {
+	f.said = map[string]bool{}
+	events := make(chan Event)
+	go func() {
+		for ctx.Err() == nil {
+			_ = f.Daemon.Watch(ctx, func(e Event) {
+				select {
+				case events <- e:
+				case <-ctx.Done():
+				}
+			})
+			// The daemon is starting, or too busy to report.
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	ticker := time.NewTicker(Tick)
+	defer ticker.Stop()
+	began := f.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-events:
+			f.take(e)
+			f.step(ctx)
+		case <-ticker.C:
+			if f.state == "" && f.Now().Sub(began) > time.Minute {
+				f.once("tailscaled does not answer yet: waiting")
+			}
+			f.step(ctx)
+		}
+		f.Notify(f.state)
+	}
+}
+
+// once says a line that has not been said since the router was last logged in.
+func (f *Follower) once(format string, args ...any) {
+	if line := fmt.Sprintf(format, args...); !f.said[line] {
+		f.said[line] = true
+		f.Say("%s", line)
+	}
+}
+
+// take notes an event.
+func (f *Follower) take(e Event) {
+	if e.State != "" && e.State != f.state {
+		f.state = e.State
+		f.dirty = true
+		switch e.State {
+		case Running:
+			if len(f.said) > 0 {
+				f.Say("logged in")
+			}
+			f.pending, f.tried, f.pause, f.waiting = time.Time{}, Key{}, 0, false
+			f.said = map[string]bool{}
+		case Stopped:
+			f.pending = time.Time{}
+		}
+	}
+	if e.LoggedOut {
+		f.pending, f.waiting = time.Time{}, false
+	}
+	f.dirty = f.dirty || e.Changed
+	pending := !f.pending.IsZero() && !e.At.Before(f.pending)
+	switch {
+	case e.Refused != "" && pending:
+		f.refuse(e.Refused)
+	case e.LoginURL != "" && pending && !f.waiting:
+		f.refuse("the control server wants somebody to log in at " + e.LoginURL)
+	case e.LoginURL != "" && f.state != Running && f.Settings.Wanted:
+		f.once("to log this router in, visit %s", e.LoginURL)
+	case e.Unreachable != "" && pending:
+		f.once("the control server can't be reached yet, the daemon keeps trying: %s", e.Unreachable)
+	}
+}
+
+// refuse notes that the control server refused the key.
+func (f *Follower) refuse(reason string) {
+	f.pending, f.waiting, f.cancel = time.Time{}, false, true
+	f.pause = min(max(firstPause, 2*f.pause), longestPause)
+	f.retry = f.Now().Add(f.pause)
+	hint := ""
+	if strings.HasPrefix(f.tried.Auth, "tskey-client-") {
+		hint = "; this key is the secret of an OAuth client, which needs an image built with --features=+oauthkey, and --advertise-tags=tag:NAME in TS_EXTRA_ARGS"
+	}
+	f.once("not logged in: %s; trying again at times, and at once when the key changes%s", f.hide(reason), hint)
+}
+
+// hide takes the key out of a text.
+func (f *Follower) hide(text string) string {
+	for _, secret := range []string{f.tried.Auth, f.tried.ClientSecret, f.tried.IDToken} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "(the key)")
+		}
+	}
+	return text
+}
+
+// step does what the state asks for.
+func (f *Follower) step(ctx context.Context) {
+	if f.state == "" || !f.Settings.Wanted {
+		return
+	}
+	if f.cancel {
+		// The daemon itself would use the key again and again.
+		f.cancel = false
+		if err := f.Daemon.Cancel(ctx); err != nil {
+			f.once("can't stop the attempt to log in: %v", err)
+		}
+	}
+	if !f.sameServer(ctx) {
+		return
+	}
+	switch f.state {
+	case NeedsLogin:
+		f.login(ctx)
+		return
+	case Stopped:
+		if f.applied {
+			f.once("the router is disconnected, as by \"tailscale down\": \"tailscale up\" connects it again")
+		}
+	case NeedsMachineAuth:
+		f.once("logged in, and waiting for approval: approve this machine in the tailnet's admin console")
+	}
+	f.apply(ctx)
+}
+
+// sameServer makes sure that the profile is one of the control server that the environment names.
+func (f *Follower) sameServer(ctx context.Context) bool {
+	if f.server || f.Settings.Server == "" {
+		return true
+	}
+	server, registered, err := f.Daemon.Profile(ctx)
+	if err != nil {
+		f.once("can't read the daemon's profile: %v", err)
+		return false
+	}
+	if !registered || f.Daemon.SameServer(server, f.Settings.Server) {
+		f.server = true
+		return true
+	}
+	f.once("this router is logged in to %s, and TS_LOGIN_SERVER names %s: logging in there", server, redact(f.Settings.Server))
+	if err := f.Daemon.SwitchServer(ctx, f.Settings.Server); err != nil {
+		f.once("can't switch to %s: %v", redact(f.Settings.Server), err)
+		return false
+	}
+	f.server = true
+	f.pending, f.waiting, f.dirty, f.applied = time.Time{}, false, true, false
+	// The new profile reports its own state.
+	return false
+}
+
+// login logs in with the key as it is now.
+func (f *Follower) login(ctx context.Context) {
+	if !f.pending.IsZero() {
+		return
+	}
+	key, err := f.Settings.Key.Read()
+	if err != nil {
+		f.once("can't read the key, waiting for it: %v", err)
+		return
+	}
+	if key.Empty() {
+		if f.waiting {
+			return
+		}
+		f.waiting = true
+	} else if key == f.tried && f.Now().Before(f.retry) {
+		return
+	}
+	if key != f.tried {
+		f.tried, f.pause = key, 0
+	}
+	f.pending = f.Now()
+	reset := !f.Settings.Once && !f.applied
+	err = f.Daemon.Login(ctx, key, f.Settings.Flags, reset)
+	if refusal := (RefusedSettings{}); errors.As(err, &refusal) {
+		f.once("can't log in with all settings: %v; logging in without them first", refusal.Err)
+		err = f.Daemon.Login(ctx, key, f.essential(), reset)
+	}
+	if err != nil {
+		f.refuse(err.Error())
+		// This may well be the network.
+		f.pause = min(f.pause, time.Minute)
+	}
+	if key.Empty() {
+		f.pending = time.Time{}
+	}
+}
+
+// RefusedSettings is the daemon's error about settings that it doesn't take together.
+type RefusedSettings struct{ Err error }
+
+func (e RefusedSettings) Error() string { return e.Err.Error() }
+
+// essential are the settings that a login can't do without.
+func (f *Follower) essential() (flags []Flag) {
+	for _, flag := range f.Settings.Flags {
+		if slices.Contains([]string{"login-server", "advertise-tags", "hostname", "netfilter-mode"}, flag.Name) {
+			flags = append(flags, flag)
+		}
+	}
+	return flags
+}
+
+// apply applies the settings if they may have changed. One that the daemon refuses doesn't keep it from the others.
+func (f *Follower) apply(ctx context.Context) {
+	if !f.dirty {
+		return
+	}
+	registered := f.state == Running || f.state == Starting || f.state == NeedsMachineAuth
+	if !registered {
+		_, registered, _ = f.Daemon.Profile(ctx)
+	}
+	if !registered {
+		return
+	}
+	f.dirty = false
+	reset := !f.Settings.Once && !f.applied
+	err := f.Daemon.Apply(ctx, f.Settings.Flags, reset)
+	if err == nil {
+		f.applied = true
+		return
+	}
+	if reset {
+		err = f.Daemon.Apply(ctx, f.essential(), true)
+		f.applied = err == nil
+	}
+	var taken []Flag
+	for _, flag := range f.Settings.Flags {
+		if err := f.Daemon.Apply(ctx, append(taken, flag), false); err != nil {
+			f.once("can't apply %s: %v", flag, err)
+			// An exit node may become known later.
+			f.dirty = true
+			continue
+		}
+		taken = append(taken, flag)
+	}
+}

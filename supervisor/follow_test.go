@@ -1,0 +1,391 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fake is a daemon whose control server takes one key.
+type fake struct {
+	events chan Event
+	// good is the key that the control server takes; spent makes it refuse every key after that.
+	good  string
+	once  bool
+	away  bool
+	state string
+
+	server     string
+	registered bool
+	// refuses names a flag that the daemon doesn't take.
+	refuses string
+	prefs   []Flag
+
+	logins, cancels, edits int
+	keys                   []string
+	said                   []string
+}
+
+func (d *fake) Watch(ctx context.Context, report func(Event)) error {
+	report(Event{State: d.state, At: time.Now()})
+	for {
+		select {
+		case e := <-d.events:
+			e.At = time.Now()
+			report(e)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (d *fake) Profile(context.Context) (string, bool, error) { return d.server, d.registered, nil }
+
+func (d *fake) SameServer(a, b string) bool { return a == b }
+
+func (d *fake) SwitchServer(_ context.Context, server string) error {
+	d.server, d.registered = "", false
+	d.to(NeedsLogin)
+	return nil
+}
+
+// to changes the state, and reports it.
+func (d *fake) to(state string) {
+	d.state = state
+	d.events <- Event{State: state}
+}
+
+func (d *fake) check(flags []Flag) error {
+	for _, f := range flags {
+		if f.Name == d.refuses {
+			return RefusedSettings{errors.New("no " + f.Name + " here")}
+		}
+	}
+	return nil
+}
+
+func (d *fake) Login(_ context.Context, key Key, flags []Flag, _ bool) error {
+	if err := d.check(flags); err != nil {
+		return err
+	}
+	d.logins++
+	d.keys = append(d.keys, key.Auth)
+	for _, f := range flags {
+		if f.Name == "login-server" {
+			d.server = f.Value
+		}
+	}
+	d.prefs = flags
+	switch {
+	case d.away:
+		d.events <- Event{Unreachable: "dial tcp: no route to host"}
+	case key.Empty():
+		d.events <- Event{LoginURL: "https://login.example/a/1"}
+	case key.Auth != d.good:
+		d.events <- Event{Refused: "invalid key " + key.Auth}
+	default:
+		if d.once {
+			d.good = ""
+		}
+		d.registered = true
+		d.state = Running
+		d.events <- Event{State: Running}
+	}
+	return nil
+}
+
+func (d *fake) Cancel(context.Context) error { d.cancels++; return nil }
+
+func (d *fake) Apply(_ context.Context, flags []Flag, _ bool) error {
+	if err := d.check(flags); err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(flags, d.prefs) {
+		d.edits++
+		d.prefs = slices.Clone(flags)
+	}
+	return nil
+}
+
+func (d *fake) log() string { return strings.Join(d.said, "\n") }
+
+// follow runs a supervisor over a fake daemon, in a world whose time passes as fast as nobody works.
+func follow(t *testing.T, d *fake, s Settings, during func(d *fake)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		d.events = make(chan Event, 10)
+		f := Follower{Settings: s, Daemon: d, Now: time.Now, Notify: func(string) {},
+			Say: func(format string, args ...any) { d.said = append(d.said, fmt.Sprintf(format, args...)) }}
+		done := make(chan struct{})
+		go func() { f.Follow(ctx); close(done) }()
+		synctest.Wait()
+		during(d)
+		cancel()
+		<-done
+	})
+}
+
+// pass lets time go by.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func withKey(key string) Settings { return Settings{Key: Key{Auth: key}, Wanted: true} }
+
+func TestALoggedOutRouterLogsInWithItsKey(t *testing.T) {
+	follow(t, &fake{state: NeedsLogin, good: "key"}, withKey("key"), func(d *fake) {
+		if d.state != Running || d.logins != 1 {
+			t.Errorf("the state is %s after %d logins", d.state, d.logins)
+		}
+	})
+}
+
+func TestALoggedInRouterNeverSendsAKey(t *testing.T) {
+	for _, state := range []string{Running, Starting, NoState, Stopped, NeedsMachineAuth} {
+		follow(t, &fake{state: state, registered: true, good: "key"}, withKey("key"), func(d *fake) {
+			pass(time.Hour)
+			if d.logins != 0 {
+				t.Errorf("in the state %s the key was used", state)
+			}
+		})
+	}
+}
+
+// The node key expires, or the node is deleted, hours after the start.
+func TestARouterThatIsLoggedOutLaterLogsInAgain(t *testing.T) {
+	follow(t, &fake{state: Running, registered: true, good: "key"}, withKey("key"), func(d *fake) {
+		for range 3 {
+			pass(30 * time.Hour)
+			d.to(NeedsLogin)
+			pass(time.Minute)
+			if d.state != Running {
+				t.Fatalf("the state is %s:\n%s", d.state, d.log())
+			}
+		}
+		if d.logins != 3 {
+			t.Errorf("%d logins", d.logins)
+		}
+	})
+}
+
+func TestAKeyThatIsRefusedIsTriedEverMoreSeldom(t *testing.T) {
+	follow(t, &fake{state: NeedsLogin, good: "other"}, withKey("bad"), func(d *fake) {
+		pass(time.Hour)
+		first := d.logins
+		pass(10 * time.Hour)
+		if first < 8 || first > 20 || d.logins-first < 35 || d.logins-first > 41 || d.cancels != d.logins {
+			t.Errorf("%d logins in the first hour, %d in the next ten, %d ended", first, d.logins-first, d.cancels)
+		}
+		if len(d.said) != 1 || !strings.HasPrefix(d.said[0], "not logged in: invalid key (the key)") {
+			t.Errorf("the log is\n%s", d.log())
+		}
+		d.good = "bad"
+		pass(time.Hour)
+		if d.state != Running || d.said[len(d.said)-1] != "logged in" {
+			t.Errorf("the state is %s:\n%s", d.state, d.log())
+		}
+	})
+}
+
+func TestAKeyFileIsReadAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	put := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	follow(t, &fake{state: NeedsLogin, good: "good"}, withKey("file:"+file), func(d *fake) {
+		pass(time.Hour)
+		if d.logins != 0 || len(d.said) != 1 || !strings.Contains(d.said[0], "can't read the key, waiting for it: open "+file) {
+			t.Errorf("%d logins without a file:\n%s", d.logins, d.log())
+		}
+		put("bad\n")
+		pass(10 * time.Hour)
+		put(" good\n")
+		pass(2 * Tick)
+		if d.state != Running || d.keys[len(d.keys)-1] != "good" {
+			t.Errorf("the state is %s, the keys were %q", d.state, d.keys)
+		}
+	})
+}
+
+// While the control server doesn't answer, the daemon has the key and goes on by itself: a second login would spend a
+// one-time key for another identity.
+func TestAnUnreachableServerGetsTheKeyOnce(t *testing.T) {
+	follow(t, &fake{state: NeedsLogin, good: "key", away: true}, withKey("key"), func(d *fake) {
+		pass(48 * time.Hour)
+		if d.logins != 1 || d.cancels != 0 || len(d.said) != 1 || !strings.Contains(d.said[0], "can't be reached yet") {
+			t.Errorf("%d logins, %d ended:\n%s", d.logins, d.cancels, d.log())
+		}
+		d.registered = true
+		d.to(Running)
+		pass(time.Second)
+		d.away, d.good = false, "key"
+		d.to(NeedsLogin)
+		pass(time.Minute)
+		if d.logins != 2 || d.state != Running {
+			t.Errorf("%d logins, the state is %s", d.logins, d.state)
+		}
+	})
+}
+
+func TestAOneTimeKeyIsSpentOnce(t *testing.T) {
+	follow(t, &fake{state: NeedsLogin, good: "key", once: true}, withKey("key"), func(d *fake) {
+		pass(time.Hour)
+		if d.logins != 1 || d.state != Running {
+			t.Errorf("%d logins, the state is %s", d.logins, d.state)
+		}
+	})
+}
+
+// An answer to an attempt before the present one says nothing about it.
+func TestAnOldAnswerIsNoAnswer(t *testing.T) {
+	d := &fake{}
+	f := Follower{Settings: withKey("key"), Daemon: d, Now: time.Now, Say: func(string, ...any) {}, said: map[string]bool{}, state: NeedsLogin}
+	f.pending = time.Now()
+	f.take(Event{Refused: "no", At: f.pending.Add(-time.Second)})
+	if f.pending.IsZero() {
+		t.Error("it ended the attempt")
+	}
+	f.take(Event{Refused: "no", At: f.pending.Add(time.Second)})
+	if !f.pending.IsZero() {
+		t.Error("an answer did not end the attempt")
+	}
+}
+
+func TestWithoutAKeyTheLogHasAnAddressToLogInAt(t *testing.T) {
+	s := Settings{Wanted: true, Flags: []Flag{{"hostname", "home"}}}
+	follow(t, &fake{state: NeedsLogin}, s, func(d *fake) {
+		pass(time.Hour)
+		if d.logins != 1 || d.log() != "to log this router in, visit https://login.example/a/1" {
+			t.Errorf("%d logins:\n%s", d.logins, d.log())
+		}
+	})
+}
+
+func TestAnEmptyEnvironmentLeavesTheDaemonAlone(t *testing.T) {
+	for _, state := range []string{NeedsLogin, Running, Stopped} {
+		follow(t, &fake{state: state, registered: true}, Settings{Flags: []Flag{{"netfilter-mode", "off"}}}, func(d *fake) {
+			pass(time.Hour)
+			if d.logins+d.edits+len(d.said) != 0 {
+				t.Errorf("%s: %d logins, %d edits, and the log is %q", state, d.logins, d.edits, d.said)
+			}
+		})
+	}
+}
+
+func TestAnotherLoginServerIsLoggedInTo(t *testing.T) {
+	for _, state := range []string{Running, Starting, NoState, NeedsLogin, Stopped} {
+		s := withKey("key")
+		s.Server, s.Flags = "https://new.example", []Flag{{"login-server", "https://new.example"}}
+		follow(t, &fake{state: state, registered: true, server: "https://old.example", good: "key"}, s, func(d *fake) {
+			pass(time.Minute)
+			if d.state != Running || d.server != "https://new.example" || d.logins != 1 {
+				t.Errorf("from %s: the state is %s at %s after %d logins", state, d.state, d.server, d.logins)
+			}
+			if strings.Count(d.log(), "this router is logged in to https://old.example, and TS_LOGIN_SERVER names https://new.example") != 1 {
+				t.Errorf("the log is\n%s", d.log())
+			}
+		})
+	}
+	s := withKey("key")
+	s.Server = "https://same.example"
+	follow(t, &fake{state: Running, registered: true, server: "https://same.example"}, s, func(d *fake) {
+		pass(time.Minute)
+		if d.logins != 0 {
+			t.Error("the same server is logged in to again")
+		}
+	})
+}
+
+func TestSettingsAreAppliedAndKept(t *testing.T) {
+	s := withKey("key")
+	s.Flags = []Flag{{"accept-routes", "true"}, {"hostname", "home"}}
+	follow(t, &fake{state: Running, registered: true}, s, func(d *fake) {
+		if d.edits != 1 {
+			t.Errorf("%d edits at the start", d.edits)
+		}
+		d.prefs = []Flag{{"hostname", "else"}}
+		d.events <- Event{Changed: true}
+		pass(time.Minute)
+		if d.edits != 2 || !reflect.DeepEqual(d.prefs, s.Flags) {
+			t.Errorf("after %d edits the settings are %v", d.edits, d.prefs)
+		}
+		pass(24 * time.Hour)
+		if d.edits != 2 {
+			t.Errorf("%d edits although nothing changed", d.edits)
+		}
+	})
+}
+
+func TestASettingThatIsRefusedKeepsNothingElseAway(t *testing.T) {
+	s := withKey("key")
+	s.Flags = []Flag{{"exit-node", "paris"}, {"hostname", "home"}, {"netfilter-mode", "off"}}
+	follow(t, &fake{state: NeedsLogin, good: "key", refuses: "exit-node"}, s, func(d *fake) {
+		pass(time.Minute)
+		if want := s.Flags[1:]; d.state != Running || !reflect.DeepEqual(d.prefs, want) {
+			t.Errorf("the state is %s, the settings are %v", d.state, d.prefs)
+		}
+		if strings.Count(d.log(), "can't apply --exit-node=paris: no exit-node here") != 1 {
+			t.Errorf("the log is\n%s", d.log())
+		}
+		d.refuses = ""
+		pass(time.Minute)
+		if !reflect.DeepEqual(d.prefs, s.Flags) {
+			t.Errorf("later the settings are %v", d.prefs)
+		}
+	})
+}
+
+func TestEachStateIsExplainedOnce(t *testing.T) {
+	for state, want := range map[string]string{
+		Stopped:          `the router is disconnected, as by "tailscale down": "tailscale up" connects it again`,
+		NeedsMachineAuth: "logged in, and waiting for approval: approve this machine in the tailnet's admin console",
+	} {
+		follow(t, &fake{state: state, registered: true}, withKey("key"), func(d *fake) {
+			pass(24 * time.Hour)
+			if d.log() != want {
+				t.Errorf("%s is explained with\n%s", state, d.log())
+			}
+		})
+	}
+	follow(t, &fake{}, withKey("key"), func(d *fake) {
+		pass(time.Hour)
+		if d.log() != "tailscaled does not answer yet: waiting" {
+			t.Errorf("no answer is explained with\n%s", d.log())
+		}
+	})
+}
+
+func TestAManualLogoutDuringALoginIsNoEnd(t *testing.T) {
+	follow(t, &fake{state: NeedsLogin, good: "key", away: true}, withKey("key"), func(d *fake) {
+		pass(time.Hour)
+		d.away = false
+		d.events <- Event{LoggedOut: true}
+		pass(time.Minute)
+		if d.state != Running || d.logins != 2 {
+			t.Errorf("the state is %s after %d logins", d.state, d.logins)
+		}
+	})
+}
+
+// A control server that has no use for the key asks for a person.
+func TestAServerThatWantsAPerson(t *testing.T) {
+	follow(t, &fake{state: NeedsLogin, away: true}, withKey("key"), func(d *fake) {
+		d.events <- Event{LoginURL: "https://login.example/a/2"}
+		pass(Tick)
+		if !strings.Contains(d.log(), "not logged in: the control server wants somebody to log in at https://login.example/a/2") {
+			t.Errorf("the log is\n%s", d.log())
+		}
+	})
+}

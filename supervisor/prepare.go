@@ -1,0 +1,181 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Container is what the supervisor touches of the container that it runs in. Tests replace parts of it.
+type Container struct {
+	// Root is where the container's files are.
+	Root string
+	// Lock takes the lock on an open directory, and returns EWOULDBLOCK while another process holds it.
+	Lock func(dir *os.File) error
+	// Say writes a line to the log.
+	Say func(format string, args ...any)
+	// Now is the time.
+	Now func() time.Time
+}
+
+// held keeps the lock for as long as the process lives.
+var held *os.File
+
+// Prepare readies the container for the daemon, and returns the daemon's arguments. It may change the settings
+// where the container doesn't allow what they ask for.
+func (c Container) Prepare(s *Settings, release Release) []string {
+	if now := c.Now(); now.Year() < 2024 {
+		c.Say("the clock says %s: the router can't log in until it is set, since certificates aren't valid yet", now.Format("2006-01-02 15:04"))
+	}
+	c.directories(s)
+	c.lock(s.StateDir)
+	state := OpenState(c.Root, s.StateDir, c.Say)
+	state.repair()
+	state.clear()
+	c.socket(s)
+	if !s.Userspace {
+		c.device(s, release)
+		c.network()
+	}
+	args := []string{"--no-logs-no-support", "--tun=" + s.Tun, "--statedir=" + s.StateDir, "--socket=" + s.Socket}
+	for _, f := range s.Daemon {
+		args = append(args, f.String())
+	}
+	return args
+}
+
+func (c Container) path(path string) string { return filepath.Join(c.Root, path) }
+
+// directories makes the directories of the state and of the socket, or falls back to the default ones.
+func (c Container) directories(s *Settings) {
+	for _, d := range []struct {
+		variable string
+		path     *string
+		dir      func(string) string
+	}{
+		{"TS_STATE_DIR", &s.StateDir, func(p string) string { return p }},
+		{"TS_SOCKET", &s.Socket, filepath.Dir},
+	} {
+		if err := os.MkdirAll(c.path(d.dir(*d.path)), 0o755); err != nil && *d.path != Default(d.variable) {
+			c.Say("%s=%s can't be used: %v; using %s", d.variable, *d.path, err, Default(d.variable))
+			*d.path = Default(d.variable)
+			_ = os.MkdirAll(c.path(d.dir(*d.path)), 0o755)
+		}
+	}
+}
+
+// lock waits for another container that uses the same state: two daemons with one identity would fight for it. The
+// lock is on the directory itself, so no file is written for it.
+func (c Container) lock(dir string) {
+	d, err := os.Open(c.path(dir))
+	if err != nil {
+		c.Say("can't lock %s, which no other container may use: %v", dir, err)
+		return
+	}
+	held = d
+	// Process 1 gets no signal that it doesn't ask for.
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(stop)
+	for waiting := false; ; {
+		err := c.Lock(d)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			c.Say("can't lock %s, which no other container may use: %v", dir, err)
+			return
+		}
+		if !waiting {
+			c.Say("another container is using the state in %s: waiting for it to stop", dir)
+			waiting = true
+		}
+		select {
+		case <-stop:
+			os.Exit(0)
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// socket removes the last daemon's socket, makes sure that the daemon can have its own, and leads the default path
+// to it.
+func (c Container) socket(s *Settings) {
+	usual := Default("TS_SOCKET")
+	if info, err := os.Lstat(c.path(s.Socket)); err == nil && info.Mode()&os.ModeSocket != 0 {
+		c.Say("the daemon did not stop by itself the last time: it was killed, perhaps because memory ran out, or the power failed")
+		_ = os.Remove(c.path(s.Socket))
+	}
+	if s.Socket == usual {
+		// A link of a former configuration.
+		if info, err := os.Lstat(c.path(usual)); err == nil && info.Mode()&os.ModeSymlink != 0 {
+			_ = os.Remove(c.path(usual))
+		}
+		return
+	}
+	l, err := net.Listen("unix", c.path(s.Socket))
+	if err != nil {
+		c.Say("TS_SOCKET=%s can't be used: %v; using %s", s.Socket, err, usual)
+		s.Socket = usual
+		_ = os.MkdirAll(c.path(filepath.Dir(usual)), 0o755)
+		return
+	}
+	_ = l.Close()
+	_ = os.MkdirAll(c.path(filepath.Dir(usual)), 0o755)
+	_ = os.Remove(c.path(usual))
+	_ = os.Symlink(s.Socket, c.path(usual))
+}
+
+// device makes sure of /dev/net/tun, and falls back to userspace networking without it.
+func (c Container) device(s *Settings, release Release) {
+	const tun = "/dev/net/tun"
+	if _, err := os.Stat(c.path(tun)); err != nil {
+		_ = os.MkdirAll(c.path(filepath.Dir(tun)), 0o755)
+		_ = syscall.Mknod(c.path(tun), syscall.S_IFCHR|0o600, 10<<8|200)
+	}
+	f, err := os.OpenFile(c.path(tun), os.O_RDWR, 0)
+	if err == nil {
+		_ = f.Close()
+		return
+	}
+	if !release.has("netstack") {
+		c.Say("can't use %s: %v; userspace networking instead needs an image built with --features=+netstack", tun, err)
+		return
+	}
+	c.Say("can't use %s: %v; running in userspace mode: hosts behind this router can't start connections into the tailnet", tun, err)
+	s.Userspace, s.Tun = true, userspace
+}
+
+// network switches forwarding on, and looks for a name that Tailscale takes for its own.
+func (c Container) network() {
+	table, _ := os.ReadFile(c.path("/proc/net/route"))
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 7 && f[1] == "00000000" && f[7] == "00000000" && strings.HasPrefix(strings.ToLower(f[0]), "tailscale") {
+			c.Say("the interface of the default route, %s, has a name that Tailscale reserves for its own, so Tailscale doesn't use it: give the veth another name", f[0])
+		}
+	}
+	for _, file := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		file = "/proc/sys/net/" + file
+		value, err := os.ReadFile(c.path(file))
+		if err != nil || strings.TrimSpace(string(value)) == "1" {
+			continue
+		}
+		if err := os.WriteFile(c.path(file), []byte("1"), 0o644); err != nil {
+			c.Say("%s is %s and can't be set to 1: packets from other hosts are not forwarded", file, strings.TrimSpace(string(value)))
+		}
+	}
+}
+
+// Flock is the lock of the kernel.
+func Flock(dir *os.File) error {
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("flock: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package supervisor
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Tables are the routes that matter when the kernel ignores the rules for Tailscale's own routing table, as the one of
+// RouterOS 7.22 does. Then nothing leads to the tailnet, and the supervisor puts routes into the main table.
+type Tables struct {
+	// Tailnet are the routes that Tailscale has in its own table.
+	Tailnet []netip.Prefix
+	// Offered are the networks that this router offers to the tailnet: they are behind it.
+	Offered []netip.Prefix
+	// Connected are the networks of the container's own interfaces, without Tailscale's.
+	Connected []netip.Prefix
+	// Control are the addresses of the control server.
+	Control []netip.Addr
+}
+
+// Skipped is a route that stays out of the main table.
+type Skipped struct {
+	Route  netip.Prefix
+	Reason string
+}
+
+// tailnets are all addresses of tailnets.
+var tailnets = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")}
+
+// Plan says what the main table needs for one family of addresses: routes to the tailnet's interface, and routes to
+// the way out, which a wider route to the tailnet would otherwise cover.
+//
+// A route of the tailnet that would take away a network which this router has itself stays out: another router may
+// offer the same one. So does one that would take the control server away. An exit node's default route becomes two
+// halves, which leave the router's own default route in place, for the daemon's sockets that are bound to the way out.
+func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) {
+	for _, p := range t.Tailnet {
+		if p.Addr().Is6() != six || inside(p, tailnets) || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
+			continue
+		}
+		switch reason := t.blocks(p); {
+		case p.Bits() == 0:
+			tailnet = append(tailnet, halves(p)...)
+		case reason != "":
+			skipped = append(skipped, Skipped{p, reason})
+		default:
+			tailnet = append(tailnet, p)
+		}
+	}
+	for _, p := range t.Behind(six) {
+		if covered(p, tailnet) {
+			out = append(out, p)
+		}
+	}
+	// Connections to the control server that are open already are not bound to the way out.
+	for _, a := range t.Control {
+		host := netip.PrefixFrom(a, a.BitLen())
+		if a.Is6() == six && !inside(host, t.Connected) && covered(host, tailnet) {
+			out = append(out, host)
+		}
+	}
+	for _, p := range tailnets {
+		if p.Addr().Is6() == six {
+			tailnet = append(tailnet, p)
+		}
+	}
+	slices.SortFunc(tailnet, compare)
+	slices.SortFunc(out, compare)
+	return slices.Compact(tailnet), slices.Compact(out), skipped
+}
+
+// Behind are the networks behind this router that are not the container's own.
+func (t Tables) Behind(six bool) (all []netip.Prefix) {
+	for _, p := range t.Offered {
+		if p.Addr().Is6() == six && p.Bits() > 0 && !inside(p, t.Connected) && !inside(p, tailnets) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// blocks says why a route must stay out of the main table.
+func (t Tables) blocks(p netip.Prefix) string {
+	for _, o := range t.Offered {
+		if o.Bits() > 0 && o.Bits() <= p.Bits() && o.Overlaps(p) {
+			return "this router offers " + o.String() + " itself"
+		}
+	}
+	for _, c := range t.Connected {
+		if c.Bits() <= p.Bits() && c.Overlaps(p) {
+			return "it is in the container's own network " + c.String()
+		}
+	}
+	for _, a := range t.Control {
+		connected := slices.ContainsFunc(t.Connected, func(c netip.Prefix) bool { return c.Contains(a) })
+		if p.Contains(a) && !connected {
+			return "it would take away the way to the control server at " + a.String()
+		}
+	}
+	return ""
+}
+
+// halves are the two routes that together are as wide as a default route, and win over one.
+func halves(p netip.Prefix) []netip.Prefix {
+	upper := netip.AddrFrom4([4]byte{128})
+	if p.Addr().Is6() {
+		upper = netip.AddrFrom16([16]byte{128})
+	}
+	return []netip.Prefix{netip.PrefixFrom(p.Addr(), 1), netip.PrefixFrom(upper, 1)}
+}
+
+func inside(p netip.Prefix, nets []netip.Prefix) bool {
+	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Bits() <= p.Bits() && n.Overlaps(p) })
+}
+
+func covered(p netip.Prefix, nets []netip.Prefix) bool {
+	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Overlaps(p) })
+}
+
+func compare(a, b netip.Prefix) int {
+	if c := a.Addr().Compare(b.Addr()); c != 0 {
+		return c
+	}
+	return a.Bits() - b.Bits()
+}

@@ -1,0 +1,369 @@
+package supervisor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Settings are what the environment asks for, with everything left out that this image can't do.
+type Settings struct {
+	// Key is what to log in with.
+	Key Key
+	// Once says that settings which no variable names are left as they are.
+	Once bool
+	// Server is the control server that the environment names, if any.
+	Server string
+	// Flags are those of "tailscale up", each at most once.
+	Flags []Flag
+	// Wanted says that the environment asks to log in.
+	Wanted bool
+
+	StateDir, Socket, Tun string
+	Userspace             bool
+	// Daemon are the daemon's flags, besides those that name its directory, socket and interface.
+	Daemon []Flag
+
+	MemoryLimit int64
+	GCPercent   int
+	Verbosity   int
+
+	ServeConfig     string
+	Local           string
+	Health, Metrics bool
+}
+
+// Key is what the router logs in with: an auth key, the secret of an OAuth client, or a workload identity. Each
+// may be "file:" and a path.
+type Key struct {
+	Auth, ClientID, ClientSecret, IDToken, Audience string
+}
+
+// Empty says that there is nothing to log in with.
+func (k Key) Empty() bool { return k == Key{} }
+
+// Read reads the files that the key names, as they are now.
+func (k Key) Read() (Key, error) {
+	for _, text := range []*string{&k.Auth, &k.ClientSecret, &k.IDToken} {
+		path, ok := strings.CutPrefix(*text, "file:")
+		if !ok {
+			continue
+		}
+		content, err := os.ReadFile(trim(path))
+		if err != nil {
+			return k, err
+		}
+		if *text = trim(string(content)); *text == "" {
+			return k, fmt.Errorf("%s is empty", path)
+		}
+	}
+	return k, nil
+}
+
+// Environment looks variables up: those that the entrypoint keeps out of the environment of processes come through
+// a pipe, each with its name, and a mark behind it.
+func Environment(pipe io.Reader) func(string) (string, bool) {
+	text, _ := io.ReadAll(pipe)
+	kept := map[string]string{}
+	for one := range strings.SplitSeq(string(text), "\x1f") {
+		if name, value, found := strings.Cut(one, "="); found {
+			kept[name] = value
+		}
+	}
+	return func(name string) (string, bool) {
+		if value, ok := kept[name]; ok {
+			return value, true
+		}
+		return os.LookupEnv(name)
+	}
+}
+
+// userspace is the name of no interface, for tailscaled.
+const userspace = "userspace-networking"
+
+// reader reads the environment and says what it leaves out.
+type reader struct {
+	release Release
+	say     func(format string, args ...any)
+}
+
+// missing says what an image has to be built with.
+func (r *reader) missing(what, feature string) {
+	r.say("%s needs an image built with --features=+%s: ignoring it", what, feature)
+}
+
+// Read reads the settings from the environment and from the container's arguments, which are flags of the daemon.
+// No value is an error: what can't be read is named by a line and left out, so that a typing mistake in one
+// variable doesn't keep a router out of its tailnet.
+func Read(release Release, lookup func(string) (string, bool), args []string, say func(format string, args ...any)) Settings {
+	r := &reader{release: release, say: say}
+	values := map[string]string{}
+	blank := map[string]bool{}
+	for _, v := range Variables {
+		text, ok := lookup(v.Name)
+		if !ok {
+			continue
+		}
+		text = trim(text)
+		switch {
+		case text == "":
+			blank[v.Name] = true
+		case !release.has(v.Feature) && (v.Kind != Boolean || isTrue(text)):
+			r.missing(v.Name, v.Feature)
+		default:
+			values[v.Name] = text
+		}
+	}
+	for _, name := range slices.Sorted(keys(unsupported)) {
+		if text, _ := lookup(name); trim(text) != "" {
+			say("%s has no effect in this image: %s", name, unsupported[name])
+		}
+	}
+	s := Settings{
+		Key: Key{Auth: values["TS_AUTHKEY"], ClientID: values["TS_CLIENT_ID"], ClientSecret: values["TS_CLIENT_SECRET"],
+			IDToken: values["TS_ID_TOKEN"], Audience: values["TS_AUDIENCE"]},
+		Once:        r.boolean(values, "TS_AUTH_ONCE"),
+		Userspace:   r.boolean(values, "TS_USERSPACE"),
+		Health:      r.boolean(values, "TS_ENABLE_HEALTH_CHECK"),
+		Metrics:     r.boolean(values, "TS_ENABLE_METRICS"),
+		ServeConfig: values["TS_SERVE_CONFIG"],
+		StateDir:    Default("TS_STATE_DIR"), Socket: Default("TS_SOCKET"), Tun: "tailscale0",
+	}
+	if s.Key.Auth == "" {
+		s.Key.Auth = values["TS_AUTH_KEY"]
+	}
+	if s.Health || s.Metrics {
+		if s.Local = r.cleanListen("TS_LOCAL_ADDR_PORT", values["TS_LOCAL_ADDR_PORT"]); values["TS_LOCAL_ADDR_PORT"] == "" || s.Local == "" {
+			s.Local = Default("TS_LOCAL_ADDR_PORT")
+		}
+	}
+	r.limits(&s, values)
+	r.up(&s, values, blank)
+	r.daemon(&s, values, args)
+	return s
+}
+
+func isTrue(text string) bool {
+	yes, ok := parseBool(text)
+	return yes || !ok
+}
+
+func keys(m map[string]string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// boolean is the value of a variable, its default when nobody can read it.
+func (r *reader) boolean(values map[string]string, name string) bool {
+	fallback := Default(name) == "true"
+	text, ok := values[name]
+	if !ok {
+		return fallback
+	}
+	yes, ok := parseBool(text)
+	if !ok {
+		r.say("%s=%s is neither true nor false: using %t", name, text, fallback)
+		return fallback
+	}
+	return yes
+}
+
+// limits reads what Go's runtime is told. The runtime itself would end the daemon because of a size that it can't
+// read, so the entrypoint hands the text over under the same name only after this has been applied.
+func (r *reader) limits(s *Settings, values map[string]string) {
+	s.MemoryLimit, _ = parseMemory(Default("GOMEMLIMIT"))
+	if text, ok := values["GOMEMLIMIT"]; ok {
+		if limit, ok := parseMemory(text); ok {
+			s.MemoryLimit = limit
+		} else {
+			r.say("GOMEMLIMIT=%s is not a size: using %s", text, Default("GOMEMLIMIT"))
+		}
+	}
+	s.GCPercent, _ = strconv.Atoi(Default("GOGC"))
+	if text, ok := values["GOGC"]; ok {
+		percent, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
+		switch {
+		case strings.EqualFold(text, "off"):
+			s.GCPercent = -1
+		case err != nil || percent < 1:
+			r.say("GOGC=%s is not a percentage: using %s", text, Default("GOGC"))
+		default:
+			s.GCPercent = percent
+		}
+	}
+	if text, ok := values["TS_LOG_VERBOSITY"]; ok {
+		level, err := strconv.ParseUint(text, 10, 8)
+		if err != nil {
+			r.say("TS_LOG_VERBOSITY=%s is not a number: using %s", text, Default("TS_LOG_VERBOSITY"))
+		}
+		s.Verbosity = int(level)
+	}
+}
+
+// up reads the settings that "tailscale up" knows.
+func (r *reader) up(s *Settings, values map[string]string, blank map[string]bool) {
+	given := map[string]string{}
+	for _, v := range Variables {
+		text, ok := values[v.Name]
+		if v.Flag == "" || v.Flag[0] == '-' || !ok {
+			continue
+		}
+		r.setUp(v.Name, Flag{v.Flag, text}, v.Kind == Boolean, given)
+	}
+	// As in the official image, a list that is set but blank withdraws what was offered before.
+	if blank["TS_ROUTES"] {
+		given["advertise-routes"] = ""
+	}
+	all, closed := words(values["TS_EXTRA_ARGS"])
+	if !closed {
+		r.say("TS_EXTRA_ARGS has a quote without an end: it lasts until the end of the text")
+	}
+	names := r.release.UpFlags()
+	for _, f := range r.parse("TS_EXTRA_ARGS", all, func(given string) (string, bool) {
+		// The official image had this spelling first.
+		name := spelled(given, names)
+		boolean, _ := r.release.UpFlag(name)
+		return name, boolean
+	}) {
+		r.extra(s, f, given)
+	}
+	if given["exit-node"] == "" && given["exit-node-allow-lan-access"] != "" {
+		r.say("leaving out --exit-node-allow-lan-access, which needs --exit-node")
+		delete(given, "exit-node-allow-lan-access")
+	}
+	if given["exit-node"] != "" && given["advertise-exit-node"] == "true" {
+		r.say("leaving out --advertise-exit-node: a router that uses an exit node can't be one")
+		delete(given, "advertise-exit-node")
+	}
+	s.Server = given["login-server"]
+	s.Wanted = len(given) > 0 || !s.Key.Empty()
+	// RouterOS filters and masquerades, and has no nftables for containers.
+	if _, ok := given["netfilter-mode"]; !ok {
+		given["netfilter-mode"] = "off"
+	}
+	for _, name := range slices.Sorted(keys(given)) {
+		s.Flags = append(s.Flags, Flag{name, given[name]})
+	}
+}
+
+// extra takes one flag of TS_EXTRA_ARGS.
+func (r *reader) extra(s *Settings, f Flag, given map[string]string) {
+	const variable = "TS_EXTRA_ARGS"
+	if feature := upFeatures[f.Name]; !r.release.has(feature) {
+		// Switching off what isn't there is no mistake.
+		if f.Value != "false" && f.Value != "" {
+			r.missing(variable+": --"+f.Name, feature)
+		}
+		return
+	}
+	switch f.Name {
+	case "auth-key":
+		s.Key.Auth = f.Value
+	case "client-id":
+		s.Key.ClientID = f.Value
+	case "client-secret":
+		s.Key.ClientSecret = f.Value
+	case "id-token":
+		s.Key.IDToken = f.Value
+	case "audience":
+		s.Key.Audience = f.Value
+	case "force-reauth":
+		r.say("%s: leaving out --force-reauth: the router logs in again by itself whenever it has to", variable)
+	default:
+		if !strings.Contains(upIgnored, " "+f.Name+" ") {
+			r.setUp(variable, f, false, given)
+		}
+	}
+}
+
+// setUp takes a setting, cleaned, unless it is of no use.
+func (r *reader) setUp(variable string, f Flag, boolean bool, given map[string]string) {
+	text := f.Value
+	if boolean {
+		yes, ok := parseBool(text)
+		if !ok {
+			r.say("%s=%s is neither true nor false: using %s", variable, text, Default(variable))
+			return
+		}
+		text = strconv.FormatBool(yes)
+	}
+	if text != "" {
+		switch f.Name {
+		case "advertise-routes":
+			clean, exit := r.cleanPrefixes(variable, text)
+			if exit && r.release.has("advertiseexitnode") {
+				given["advertise-exit-node"] = "true"
+			}
+			if clean == "" {
+				return
+			}
+			text = clean
+		case "hostname":
+			text = r.cleanHostname(variable, text)
+		case "login-server":
+			text = r.cleanURL(variable, text)
+		case "advertise-tags":
+			text = r.cleanTags(variable, text)
+		}
+		if text == "" {
+			return
+		}
+	} else if f.Name == "login-server" || f.Name == "netfilter-mode" {
+		return
+	}
+	if err := r.release.CheckUp(f.Name, text); err != nil {
+		r.say("%s: leaving out --%s=%s: %v", variable, f.Name, text, err)
+		return
+	}
+	given[f.Name] = text
+}
+
+// daemon reads the settings of tailscaled: those of variables, TS_TAILSCALED_EXTRA_ARGS and the container's
+// arguments, in this order.
+func (r *reader) daemon(s *Settings, values map[string]string, args []string) {
+	var flags []Flag
+	for _, v := range Variables {
+		if text, ok := values[v.Name]; ok && strings.HasPrefix(v.Flag, "-") {
+			flags = append(flags, r.daemonFlags(v.Name, []string{"-" + v.Flag + "=" + text})...)
+		}
+	}
+	all, closed := words(values["TS_TAILSCALED_EXTRA_ARGS"])
+	if !closed {
+		r.say("TS_TAILSCALED_EXTRA_ARGS has a quote without an end: it lasts until the end of the text")
+	}
+	flags = append(flags, r.daemonFlags("TS_TAILSCALED_EXTRA_ARGS", all)...)
+	flags = append(flags, r.daemonFlags("the container's command", args)...)
+	if name := values["TS_KUBE_SECRET"]; name != "" && os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
+		flags = append(flags, Flag{"state", "kube:" + name})
+	}
+	for _, f := range flags {
+		switch f.Name {
+		case "statedir":
+			s.StateDir = f.Value
+		case "socket":
+			s.Socket = f.Value
+		case "tun":
+			s.Tun = f.Value
+		case "verbose":
+			s.Verbosity, _ = strconv.Atoi(f.Value)
+		default:
+			s.Daemon = slices.DeleteFunc(s.Daemon, func(o Flag) bool { return o.Name == f.Name })
+			s.Daemon = append(s.Daemon, f)
+		}
+	}
+	if s.Userspace || s.Tun == userspace {
+		s.Userspace, s.Tun = true, userspace
+		if !r.release.has("netstack") {
+			r.missing("--tun="+userspace, "netstack")
+			s.Userspace, s.Tun = false, "tailscale0"
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package supervisor
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+)
+
+// State is the daemon's state file, with the router's identity, and its last good copy. The daemon starts with an
+// empty state if it can't read the file, so the router would become another node.
+type State struct {
+	path string
+	say  func(format string, args ...any)
+	// copied is what the copy holds, stuck that it can't be written.
+	copied []byte
+	seen   os.FileInfo
+	stuck  bool
+}
+
+// OpenState looks at the state in a directory below the container's root.
+func OpenState(root, dir string, say func(format string, args ...any)) *State {
+	s := &State{path: filepath.Join(root, dir, "tailscaled.state"), say: say}
+	s.copied, _ = os.ReadFile(s.good())
+	return s
+}
+
+func (s *State) good() string { return s.path + ".good" }
+
+// whole says whether a text is a state as the daemon writes it, and not one that was cut short or overwritten.
+func whole(text []byte) bool {
+	var values map[string][]byte
+	return json.Unmarshal(text, &values) == nil && values != nil
+}
+
+// repair replaces a damaged state with its good copy. A missing state is no damage. The copy is moved, which works
+// on a full volume, too.
+func (s *State) repair() {
+	text, err := os.ReadFile(s.path)
+	if os.IsNotExist(err) || whole(text) {
+		return
+	}
+	if whole(s.copied) {
+		if os.Rename(s.good(), s.path) == nil {
+			s.copied = nil
+			s.say("%s was damaged: replaced it with its last good copy", s.path)
+		}
+		return
+	}
+	// It may be whole in a way that only the daemon knows.
+	if text = bytes.TrimSpace(text); len(text) > 1 && text[0] == '{' && text[len(text)-1] == '}' {
+		return
+	}
+	if os.Rename(s.path, s.path+".bad") == nil {
+		s.say("%s is damaged, and there is no good copy of it: the router has to log in again; the damaged file is now %s.bad", s.path, s.path)
+	}
+}
+
+// clear removes what interrupted writes left.
+func (s *State) clear() {
+	for _, pattern := range []string{s.path + ".tmp*", filepath.Join(filepath.Dir(s.path), "derpmap.cached.json.tmp*")} {
+		left, _ := filepath.Glob(pattern)
+		for _, path := range left {
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// Spare copies the state if it has changed since. Each write wears the flash.
+func (s *State) Spare() {
+	info, err := os.Stat(s.path)
+	if err != nil || s.seen != nil && s.seen.Size() == info.Size() && s.seen.ModTime().Equal(info.ModTime()) && os.SameFile(s.seen, info) {
+		return
+	}
+	text, err := os.ReadFile(s.path)
+	if err != nil || !whole(text) {
+		return
+	}
+	if !bytes.Equal(text, s.copied) {
+		if err := write(s.good(), text); err != nil {
+			if !s.stuck {
+				s.say("can't copy the state to %s: %v", s.good(), err)
+			}
+			s.stuck = true
+			return
+		}
+	}
+	s.copied, s.seen, s.stuck = text, info, false
+}
+
+// write writes a file so that it is there whole or not at all, whenever the power fails.
+func write(path string, text []byte) error {
+	temporary := path + ".tmp"
+	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		_ = os.Remove(temporary)
+	}
+	return err
+}

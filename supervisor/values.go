@@ -1,0 +1,229 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// quotes are what people put around values, with those that phones and office programs make of them.
+const quotes = "\"'`“”„‘’«»"
+
+// trim takes the white space and the quotes around a value away. They come from copying a value out of a
+// shell script, a compose file or a web page.
+func trim(text string) string {
+	for {
+		trimmed := strings.TrimFunc(text, func(r rune) bool {
+			return unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' || r == '\u200b'
+		})
+		if first := []rune(trimmed); len(first) > 1 && strings.ContainsRune(quotes, first[0]) && strings.ContainsRune(quotes, first[len(first)-1]) {
+			trimmed = string(first[1 : len(first)-1])
+		}
+		if trimmed == text {
+			return text
+		}
+		text = trimmed
+	}
+}
+
+// parseBool reads the words that people use for yes and no.
+func parseBool(text string) (value, ok bool) {
+	switch strings.ToLower(trim(text)) {
+	case "1", "t", "true", "y", "yes", "on", "enable", "enabled":
+		return true, true
+	case "0", "f", "false", "n", "no", "off", "disable", "disabled":
+		return false, true
+	}
+	return false, false
+}
+
+// listed splits a list at commas, semicolons and white space.
+func listed(text string) []string {
+	all := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
+	var entries []string
+	for _, e := range all {
+		if e = trim(e); e != "" {
+			entries = append(entries, e)
+		}
+	}
+	return entries
+}
+
+// parsePrefix reads one network, with a prefix length or a mask.
+func parsePrefix(text string) (netip.Prefix, error) {
+	address, length, found := strings.Cut(text, "/")
+	if !found {
+		return netip.Prefix{}, errors.New("it has no prefix length, as in 192.168.88.0/24")
+	}
+	if mask, err := netip.ParseAddr(length); err == nil && mask.Is4() {
+		ones, bits := net.IPMask(mask.AsSlice()).Size()
+		if bits == 0 {
+			return netip.Prefix{}, fmt.Errorf("%s is no network mask", length)
+		}
+		length = strconv.Itoa(ones)
+	}
+	p, err := netip.ParsePrefix(address + "/" + length)
+	if err != nil {
+		return p, errors.New("want a network, as in 192.168.88.0/24")
+	}
+	if p.Addr().Is4In6() {
+		return p, errors.New("write IPv4 networks as 192.168.88.0/24")
+	}
+	return p, nil
+}
+
+// cleanPrefixes reads a list of networks. A bad entry is named and left out; host bits are masked. exit says
+// that the list offers the whole internet, which is an exit node and has a flag of its own.
+func (r *reader) cleanPrefixes(name, text string) (clean string, exit bool) {
+	var all []string
+	seen := map[netip.Prefix]bool{}
+	for _, entry := range listed(text) {
+		p, err := parsePrefix(entry)
+		if err == nil && p != p.Masked() {
+			r.say("%s: %s has host bits set: using %s", name, entry, p.Masked())
+			p = p.Masked()
+		}
+		switch {
+		case err == nil && p.Bits() == 0:
+			exit = true
+			r.say("%s: %s is the whole internet: offering an exit node", name, entry)
+			continue
+		case err == nil && seen[p]:
+			continue
+		case err == nil:
+			err = r.release.CheckUp("advertise-routes", p.String())
+		}
+		if err != nil {
+			r.say("%s: leaving out %q: %v", name, entry, err)
+			continue
+		}
+		seen[p] = true
+		all = append(all, p.String())
+	}
+	return strings.Join(all, ","), exit
+}
+
+// cleanHostname makes a name that a tailnet takes.
+func (r *reader) cleanHostname(name, text string) string {
+	clean := strings.Map(func(c rune) rune {
+		switch {
+		case c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.':
+			return c
+		}
+		return '-'
+	}, text)
+	var labels []string
+	for label := range strings.SplitSeq(clean, ".") {
+		label = strings.Trim(label, "-")
+		if len(label) > 63 {
+			label = strings.TrimRight(label[:63], "-")
+		}
+		if label != "" {
+			labels = append(labels, label)
+		}
+	}
+	for clean = strings.Join(labels, "."); len(clean) > 253; clean = strings.Join(labels, ".") {
+		labels = labels[:len(labels)-1]
+	}
+	if clean != "" {
+		if err := r.release.CheckUp("hostname", clean); err != nil {
+			clean = ""
+		}
+	}
+	switch {
+	case clean == "":
+		r.say("%s: %q can't be a hostname: using the container's", name, text)
+	case clean != text:
+		r.say("%s: %q can't be a hostname: using %q", name, text, clean)
+	}
+	return clean
+}
+
+// cleanURL reads the address of a control server.
+func (r *reader) cleanURL(name, text string) string {
+	full := text
+	if !strings.Contains(full, "://") {
+		full = "https://" + full
+		r.say("%s: %s has no scheme: using %s", name, redact(text), redact(full))
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || strings.ContainsFunc(u.Host, unicode.IsSpace) {
+		r.say("%s: ignoring %q: want an address such as https://headscale.example", name, redact(text))
+		return ""
+	}
+	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawQuery, u.Fragment = "", ""
+	return u.String()
+}
+
+// redact takes a user name and a password out of an address.
+func redact(address string) string {
+	if start := strings.Index(address, "://") + 1; strings.Contains(address[max(0, start-1):], "@") {
+		return address[:max(0, start+2)] + "…" + address[strings.LastIndex(address, "@"):]
+	}
+	return address
+}
+
+// cleanListen reads an address with a port. A port alone means all addresses.
+func (r *reader) cleanListen(name, text string) string {
+	address := text
+	if _, err := strconv.Atoi(text); err == nil {
+		address = ":" + text
+	}
+	host, port, err := net.SplitHostPort(address)
+	if number, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || number == 0 && port != "0" || strings.ContainsFunc(host, unicode.IsSpace) {
+		r.say("%s: ignoring %q: want an address and a port, as in 127.0.0.1:1055", name, text)
+		return ""
+	}
+	return address
+}
+
+// cleanTags reads the names of tags, with or without "tag:".
+func (r *reader) cleanTags(name, text string) string {
+	var all []string
+	for _, entry := range listed(text) {
+		if !strings.Contains(entry, ":") {
+			entry = "tag:" + entry
+		}
+		if err := r.release.CheckUp("advertise-tags", entry); err != nil {
+			r.say("%s: leaving out %q: %v", name, entry, err)
+			continue
+		}
+		all = append(all, entry)
+	}
+	return strings.Join(all, ",")
+}
+
+// parseMemory reads a size in bytes as Go's runtime writes it, and as people do: 48MiB, 48M, 50331648.
+func parseMemory(text string) (bytes int64, ok bool) {
+	if strings.EqualFold(text, "off") {
+		return noMemoryLimit, true
+	}
+	end := 0
+	for end < len(text) && text[end] >= '0' && text[end] <= '9' {
+		end++
+	}
+	number, err := strconv.ParseInt(text[:end], 10, 64)
+	unit := strings.ToLower(strings.TrimSpace(text[end:]))
+	unit = strings.TrimSuffix(strings.TrimSuffix(unit, "b"), "i")
+	shift := strings.Index("kmgt", unit)
+	if unit == "" {
+		shift = -1
+	}
+	if err != nil || len(unit) > 1 || unit != "" && shift < 0 {
+		return 0, false
+	}
+	if bytes = number << (10 * (shift + 1)); bytes <= 0 || bytes>>(10*(shift+1)) != number {
+		return 0, false
+	}
+	return bytes, true
+}
+
+// noMemoryLimit is how Go's runtime spells that there is none.
+const noMemoryLimit = 1<<63 - 1
