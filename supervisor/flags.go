@@ -170,9 +170,6 @@ var daemonFlags = []daemonFlag{
 	{"verbose", Number, ""},
 }
 
-// daemonIgnored would make the daemon end at once.
-var daemonIgnored = " cleanup version "
-
 // daemonFlags reads flags of tailscaled, which would end at once because of a bad one.
 func (r *reader) daemonFlags(variable string, all []string) (flags []Flag) {
 	var names []string

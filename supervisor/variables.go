@@ -85,6 +85,9 @@ var unsupported = map[string]string{
 	"TS_EXPERIMENTAL_ENABLE_FORWARDING_OPTIMIZATIONS":         "the interfaces are RouterOS's",
 	"TS_HEALTHCHECK_ADDR_PORT":                                "set TS_LOCAL_ADDR_PORT and TS_ENABLE_HEALTH_CHECK=true",
 	"TS_BOOT_TIMEOUT":                                         "no time limit is needed: the container keeps trying",
+	"TS_KUBERNETES_READ_API_SERVER_ADDRESS_FROM_ENV":          cluster,
+	"TS_EXPERIMENTAL_SERVICE_AUTO_ADVERTISEMENT":              "advertise services with \"tailscale serve\" in an image built with --features=+serve",
+	"TS_TEST_FAKE_NETFILTER":                                  "it is for tests of the official image",
 	"TS_TEST_ONLY_ROOT":                                       "it is for tests of the official image",
 }
 
