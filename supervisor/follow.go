@@ -175,11 +175,10 @@ func (f *Follower) refuse(reason string) {
 	f.pending, f.waiting, f.cancel = time.Time{}, false, true
 	f.pause = min(max(firstPause, 2*f.pause), longestPause)
 	f.retry = f.Now().Add(f.pause)
-	hint := ""
+	f.once("not logged in: %s; trying again at times, and at once when the key changes", f.hide(reason))
 	if strings.HasPrefix(f.tried.Auth, "tskey-client-") {
-		hint = "; this key is the secret of an OAuth client, which needs an image built with --features=+oauthkey, and --advertise-tags=tag:NAME in TS_EXTRA_ARGS"
+		f.once("the key is the secret of an OAuth client: it needs an image built with --features=+oauthkey, and --advertise-tags=tag:NAME in TS_EXTRA_ARGS")
 	}
-	f.once("not logged in: %s; trying again at times, and at once when the key changes%s", f.hide(reason), hint)
 }
 
 // hide takes the key out of a text.
