@@ -64,9 +64,7 @@ func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) 
 			tailnet = append(tailnet, p)
 		}
 	}
-	slices.SortFunc(tailnet, compare)
-	slices.SortFunc(out, compare)
-	return slices.Compact(tailnet), slices.Compact(out), skipped
+	return tailnet, out, skipped
 }
 
 // Behind are the networks behind this router that are not the container's own.
@@ -115,11 +113,4 @@ func inside(p netip.Prefix, nets []netip.Prefix) bool {
 
 func covered(p netip.Prefix, nets []netip.Prefix) bool {
 	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Overlaps(p) })
-}
-
-func compare(a, b netip.Prefix) int {
-	if c := a.Addr().Compare(b.Addr()); c != 0 {
-		return c
-	}
-	return a.Bits() - b.Bits()
 }

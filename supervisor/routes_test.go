@@ -1,8 +1,10 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -47,6 +49,10 @@ func TestRoutesThatGoIntoTheMainTable(t *testing.T) {
 		}
 		if c.out == "" {
 			c.out = "[]"
+		}
+		// In any order.
+		for _, all := range [][]netip.Prefix{tailnet, out} {
+			slices.SortFunc(all, func(a, b netip.Prefix) int { return cmp.Or(a.Addr().Compare(b.Addr()), a.Bits()-b.Bits()) })
 		}
 		if got := fmt.Sprint(tailnet); got != c.tailnet {
 			t.Errorf("%s: to the tailnet %s; want %s", c.name, got, c.tailnet)

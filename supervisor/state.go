@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // State is the daemon's state file, with the router's identity, and its last good copy. The daemon starts with an
@@ -58,10 +59,12 @@ func (s *State) repair() {
 
 // clear removes what interrupted writes left.
 func (s *State) clear() {
-	for _, pattern := range []string{s.path + ".tmp*", filepath.Join(filepath.Dir(s.path), "derpmap.cached.json.tmp*")} {
-		left, _ := filepath.Glob(pattern)
-		for _, path := range left {
-			_ = os.Remove(path)
+	entries, _ := os.ReadDir(filepath.Dir(s.path))
+	for _, e := range entries {
+		for _, begin := range []string{filepath.Base(s.path) + ".tmp", "derpmap.cached.json.tmp"} {
+			if strings.HasPrefix(e.Name(), begin) {
+				_ = os.Remove(filepath.Join(filepath.Dir(s.path), e.Name()))
+			}
 		}
 	}
 }
