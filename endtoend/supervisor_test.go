@@ -173,9 +173,9 @@ func TestASlowBoard(t *testing.T) {
 // cpuGroup makes a control group with a share of one processor, in percent.
 func cpuGroup(t *testing.T, percent int) string {
 	t.Helper()
-	for _, v := range []struct{ parent, file, value string }{
-		{"/sys/fs/cgroup", "cpu.max", fmt.Sprintf("%d 100000", percent*1000)},
-		{"/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", fmt.Sprint(percent * 1000)},
+	for _, v := range []struct{ parent, file, value, all string }{
+		{"/sys/fs/cgroup", "cpu.max", fmt.Sprintf("%d 100000", percent*1000), "max"},
+		{"/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", fmt.Sprint(percent * 1000), "-1"},
 	} {
 		_ = os.WriteFile(v.parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644)
 		dir := filepath.Join(v.parent, fmt.Sprintf("%s%d-cpu", prefix, os.Getpid()))
@@ -184,6 +184,10 @@ func cpuGroup(t *testing.T, percent int) string {
 		}
 		if os.WriteFile(filepath.Join(dir, v.file), []byte(v.value), 0o644) == nil {
 			t.Cleanup(func() {
+				// Ending takes processor time, too.
+				if err := os.WriteFile(filepath.Join(dir, v.file), []byte(v.all), 0o644); err != nil {
+					t.Error(err)
+				}
 				eventually(t, "the control group is empty", func() bool { return os.Remove(dir) == nil })
 			})
 			return dir

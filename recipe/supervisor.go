@@ -6,15 +6,16 @@ import (
 	"dagger/mikrotik-tailscale/supervisor"
 )
 
-// The parts of the supervisor that need Tailscale's own packages.
+// The parts of the supervisor that need Tailscale's own packages, which this module doesn't require: the go command
+// passes over the directory because of its name.
 var (
-	//go:embed files/supervisor.go
+	//go:embed files/_tailscale/supervisor.go
 	supervisorDaemon string
-	//go:embed files/routes.go
+	//go:embed files/_tailscale/routes.go
 	supervisorRoutes string
-	//go:embed files/serve.go
+	//go:embed files/_tailscale/serve.go
 	supervisorServe string
-	//go:embed files/supervised.go
+	//go:embed files/_tailscale/supervised.go
 	supervisorFlags string
 )
 

@@ -2,7 +2,6 @@ package supervisor
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -16,16 +15,13 @@ import (
 type Container struct {
 	// Root is where the container's files are.
 	Root string
-	// Lock takes the lock on an open directory, and returns EWOULDBLOCK while another process holds it.
-	Lock func(dir *os.File) error
+	// Lock takes the lock on a directory that is open as fd, and returns EWOULDBLOCK while another process holds it.
+	Lock func(fd int) error
 	// Say writes a line to the log.
 	Say func(format string, args ...any)
 	// Now is the time.
 	Now func() time.Time
 }
-
-// held keeps the lock for as long as the process lives.
-var held *os.File
 
 // Prepare readies the container for the daemon, and returns the daemon's arguments. It may change the settings
 // where the container doesn't allow what they ask for.
@@ -73,18 +69,18 @@ func (c Container) directories(s *Settings) {
 // lock waits for another container that uses the same state: two daemons with one identity would fight for it. The
 // lock is on the directory itself, so no file is written for it.
 func (c Container) lock(dir string) {
-	d, err := os.Open(c.path(dir))
+	// Nobody closes this, so the lock lasts as long as the process.
+	fd, err := syscall.Open(c.path(dir), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		c.Say("can't lock %s, which no other container may use: %v", dir, err)
 		return
 	}
-	held = d
 	// Process 1 gets no signal that it doesn't ask for.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(stop)
 	for waiting := false; ; {
-		err := c.Lock(d)
+		err := c.Lock(fd)
 		if err == nil {
 			return
 		}
@@ -173,9 +169,4 @@ func (c Container) network() {
 }
 
 // Flock is the lock of the kernel.
-func Flock(dir *os.File) error {
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("flock: %w", err)
-	}
-	return nil
-}
+func Flock(fd int) error { return syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) }

@@ -17,7 +17,7 @@ import (
 func container(t *testing.T) (Container, func() string) {
 	t.Helper()
 	var log strings.Builder
-	return Container{Root: t.TempDir(), Lock: func(*os.File) error { return nil }, Now: time.Now,
+	return Container{Root: t.TempDir(), Lock: func(int) error { return nil }, Now: time.Now,
 		Say: func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) }}, log.String
 }
 
@@ -107,7 +107,7 @@ func TestASocketThatIsLeftTellsOfAKill(t *testing.T) {
 
 func TestAStateVolumeWithoutLocks(t *testing.T) {
 	c, log := container(t)
-	c.Lock = func(*os.File) error { return syscall.EOPNOTSUPP }
+	c.Lock = func(int) error { return syscall.EOPNOTSUPP }
 	s := settings(t, "TS_USERSPACE=yes")
 	c.Prepare(&s, testRelease("netstack"))
 	if want := "can't lock /var/lib/tailscale, which no other container may use: operation not supported\n"; log() != want {
@@ -123,7 +123,7 @@ func TestTheLockIsHeldByOneProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = d.Close() }()
-		if err := Flock(d); !errors.Is(err, want) {
+		if err := Flock(int(d.Fd())); !errors.Is(err, want) {
 			t.Errorf("try %d: %v", i, err)
 		}
 	}
@@ -135,7 +135,7 @@ func waitForAnother(t *testing.T) {
 	c, log := container(t)
 	c.Now = func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 	tries := 0
-	c.Lock = func(*os.File) error {
+	c.Lock = func(int) error {
 		if tries++; tries < 3 {
 			return fmt.Errorf("flock: %w", syscall.EWOULDBLOCK)
 		}

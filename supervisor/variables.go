@@ -3,7 +3,7 @@
 // it logs in whenever that is needed, keeps the settings applied, keeps a copy of the state file, and repairs routes.
 //
 // The package uses the standard library only, so that its tests need no Tailscale source. What it needs of the
-// daemon it reaches through the interface Daemon, which recipe/files/supervisor.go implements with the LocalAPI.
+// daemon it reaches through the interface Daemon, which recipe/files/_tailscale/supervisor.go implements with the LocalAPI.
 package supervisor
 
 import "strings"
