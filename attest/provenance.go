@@ -119,7 +119,9 @@ func stagesOf(b Build) []recipe.Stage {
 			return
 		}
 		for _, in := range s.Inputs {
-			add(*in.Stage)
+			if in.Stage != nil {
+				add(*in.Stage)
+			}
 		}
 		all = append(all, s)
 	}
@@ -134,13 +136,19 @@ func stagesOf(b Build) []recipe.Stage {
 	return all
 }
 
+// ownFile stands in place of the stage that makes an input, for a file of the user's.
+const ownFile = "(a file of the user's)"
+
 // described gives stages with the names of their inputs in place of the inputs themselves.
 func described(stages []recipe.Stage) []map[string]any {
 	var all []map[string]any
 	for _, s := range stages {
 		inputs := map[string]string{}
 		for _, in := range s.Inputs {
-			inputs[in.Name] = in.Stage.Title()
+			inputs[in.Name] = ownFile
+			if in.Stage != nil {
+				inputs[in.Name] = in.Stage.Title()
+			}
 		}
 		all = append(all, map[string]any{
 			"name": s.Title(), "base": s.Base, "packages": s.Packages, "env": s.Env, "files": s.Files,

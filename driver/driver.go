@@ -153,18 +153,28 @@ func (d *Driver) Close() error {
 // Output gives the path of the stage's output, running the stage and those that it depends on
 // where the cache does not have them. The file belongs to the cache: do not change it.
 func (d *Driver) Output(ctx context.Context, s recipe.Stage) (string, error) {
-	key, err := keyOf(s)
+	return d.OutputWith(ctx, s, nil)
+}
+
+// OutputWith is Output for a stage that takes files of the user's: files has a path for each input that no
+// stage makes, by the input's name.
+func (d *Driver) OutputWith(ctx context.Context, s recipe.Stage, files map[string]string) (string, error) {
+	given, err := d.given(s, files)
 	if err != nil {
 		return "", err
 	}
-	path, err, _ := d.flights.Do(key, func() (any, error) { return d.output(ctx, s, key) })
+	key, err := keyWith(s, given)
+	if err != nil {
+		return "", err
+	}
+	path, err, _ := d.flights.Do(key, func() (any, error) { return d.output(ctx, s, key, given) })
 	if err != nil {
 		return "", err
 	}
 	return path.(string), nil
 }
 
-func (d *Driver) output(ctx context.Context, s recipe.Stage, key string) (_ string, err error) {
+func (d *Driver) output(ctx context.Context, s recipe.Stage, key string, given []givenFile) (_ string, err error) {
 	unlock, err := d.lock(ctx, key, s.Title(), true)
 	if err != nil {
 		return "", err
@@ -179,6 +189,9 @@ func (d *Driver) output(ctx context.Context, s recipe.Stage, key string) (_ stri
 	inputs, err := d.inputs(ctx, s)
 	if err != nil {
 		return "", err
+	}
+	for _, f := range given {
+		inputs[f.Input] = f.path
 	}
 	root, unlockRoot, err := d.root(ctx, s)
 	if err != nil {
@@ -203,7 +216,9 @@ func (d *Driver) inputs(ctx context.Context, s recipe.Stage) (map[string]string,
 	errs := make([]error, len(s.Inputs))
 	var wg sync.WaitGroup
 	for i, in := range s.Inputs {
-		wg.Go(func() { paths[i], errs[i] = d.Output(ctx, *in.Stage) })
+		if in.Stage != nil {
+			wg.Go(func() { paths[i], errs[i] = d.Output(ctx, *in.Stage) })
+		}
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -211,7 +226,9 @@ func (d *Driver) inputs(ctx context.Context, s recipe.Stage) (map[string]string,
 	}
 	inputs := map[string]string{}
 	for i, in := range s.Inputs {
-		inputs[in.Name] = paths[i]
+		if in.Stage != nil {
+			inputs[in.Name] = paths[i]
+		}
 	}
 	return inputs, nil
 }

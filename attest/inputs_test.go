@@ -1,0 +1,21 @@
+package attest
+
+import (
+	"testing"
+
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// A stage may take a file of the user's, which no stage makes.
+func TestAStageWithAFileOfTheUsersIsDescribed(t *testing.T) {
+	busybox := recipe.Busybox(platform.All()[0], recipe.Default())
+	for want, s := range map[string]recipe.Stage{
+		ownFile:         recipe.Compress(platform.All()[0], recipe.Default(), nil),
+		busybox.Title(): recipe.Compress(platform.All()[0], recipe.Default(), &busybox),
+	} {
+		if got := described([]recipe.Stage{s})[0]["inputs"].(map[string]string)["binary"]; got != want {
+			t.Errorf("%s: the binary comes from %q; want %q", s.Title(), got, want)
+		}
+	}
+}
