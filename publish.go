@@ -17,7 +17,7 @@ import (
 // reference with the digest.
 //
 // Attached as OCI referrers are a bill of materials and the symbols to each platform's image and the provenance to
-// the index; a router that pulls the image sees nothing of them.
+// the index; a router that pulls the image sees nothing of them. Tags are set last: a failed push leaves them as they were.
 //
 // Beside each tag there is one for each platform, with the platform's name behind it, as in
 // 1.102.5-mt.1-armv5. The same inputs give the same digest, and what the registry has already is

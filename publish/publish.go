@@ -147,7 +147,8 @@ func compressed(img v1.Image) (v1.Image, error) {
 
 // Push pushes a release under the destination's tags, and each platform's image under the same
 // tags with the platform's name behind them, since some boards choose wrongly from an index: those
-// with ARMv5 call themselves arm, too. It gives the reference of the index with its digest.
+// with ARMv5 call themselves arm, too. It gives the reference of the index with its digest. Tags are set once
+// everything is attached, so that a push that fails leaves the tags as they were.
 //
 // What the registry has already is not pushed again. A transport of nil is the usual one.
 func Push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) (string, error) {
@@ -166,28 +167,44 @@ func Push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) 
 	return Reference(d, r)
 }
 
+// push names the release last: a tag that is there stands for a release with all that is attached to it.
 func push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) error {
 	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(d.auth)}
 	if rt != nil {
 		options = append(options, remote.WithTransport(rt))
 	}
-	for _, tag := range append([]name.Tag{d.reference}, d.tags...) {
-		for _, i := range r.images {
-			own := tag.Context().Tag(tag.TagStr() + "-" + i.Target.Name)
-			if err := remote.Write(own, i.Image, options...); err != nil {
-				return fmt.Errorf("pushing %s: %w", own, err)
-			}
-		}
-		if err := remote.WriteIndex(tag, r.index, options...); err != nil {
-			return fmt.Errorf("pushing %s: %w", tag, err)
-		}
+	pusher, err := remote.NewPusher(options...)
+	if err != nil {
+		return fmt.Errorf("pushing %s: %w", d.reference, err)
+	}
+	digest, err := r.index.Digest()
+	if err != nil {
+		return fmt.Errorf("naming what is published: %w", err)
+	}
+	// The images of the platforms are pushed with the index.
+	if err := pusher.Push(ctx, d.reference.Context().Digest(digest.String()), r.index); err != nil {
+		return fmt.Errorf("pushing %s: %w", d.reference, err)
 	}
 	for _, i := range r.images {
 		if err := attachAll(d, i.Image, i.Attached, options); err != nil {
 			return err
 		}
 	}
-	return attachAll(d, r.index, r.attached, options)
+	if err := attachAll(d, r.index, r.attached, options); err != nil {
+		return err
+	}
+	for _, tag := range append([]name.Tag{d.reference}, d.tags...) {
+		for _, i := range r.images {
+			own := tag.Context().Tag(tag.TagStr() + "-" + i.Target.Name)
+			if err := pusher.Push(ctx, own, i.Image); err != nil {
+				return fmt.Errorf("tagging %s: %w", own, err)
+			}
+		}
+		if err := pusher.Push(ctx, tag, r.index); err != nil {
+			return fmt.Errorf("tagging %s: %w", tag, err)
+		}
+	}
+	return nil
 }
 
 func attachAll(d Destination, to partial.Describable, attached []Attachment, options []remote.Option) error {

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -182,6 +183,33 @@ func TestEachTagHasAllThatIsPublished(t *testing.T) {
 	all, err := remote.List(repository)
 	if err != nil || len(all) != 3*(1+len(platform.All())) {
 		t.Errorf("the repository has the tags %v (%v)", all, err)
+	}
+}
+
+// Whoever pulls a tag gets an image with its bill of materials and its provenance, or the image from before.
+func TestNothingIsTaggedBeforeEverythingIsAttached(t *testing.T) {
+	const refusedType = "application/vnd.test.origin+json"
+	real := registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") && strings.Contains(string(body), refusedType) {
+			w.WriteHeader(http.StatusInsufficientStorage)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		real.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	d := destination(t, strings.TrimPrefix(server.URL, "http://")+"/x", []string{"stable"}, "", "")
+	_, err := Push(t.Context(), d, release(t), nil)
+	if err == nil || !strings.Contains(err.Error(), "attaching "+refusedType) {
+		t.Fatalf("error = %v; want that the registry refused an attachment", err)
+	}
+	if tags, err := remote.List(d.reference.Context()); err != nil || len(tags) > 0 {
+		t.Errorf("the repository has the tags %v (%v); want none", tags, err)
 	}
 }
 
