@@ -70,7 +70,7 @@ func (m *MikrotikTailscale) Tarball(
 // symbols of each, their provenance, and SHA256SUMS.
 func (m *MikrotikTailscale) Tarballs(
 	ctx context.Context,
-	// Platforms to build for; all when left out.
+	// Platforms to build for, or "all", which is the default.
 	//
 	// +optional
 	platforms []string,
@@ -131,6 +131,9 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 
 // product is products for one platform.
 func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work string, _ assembly.Product, err error) {
+	if _, _, err := m.plan(arch); err != nil { // products would take "all", too
+		return "", assembly.Product{}, err
+	}
 	work, products, err := m.products(ctx, []string{arch})
 	if err != nil {
 		return "", assembly.Product{}, err

@@ -9,7 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"os"
 	"strings"
 
 	"dagger/mikrotik-tailscale/applets"
@@ -221,8 +221,14 @@ func New(
 			return nil, fmt.Errorf("the applet list %s is empty", m.AppletSource)
 		}
 	}
-	_, err := m.config()
-	return m, err
+	c, err := m.config()
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range c.Warnings() {
+		fmt.Fprintln(os.Stderr, "warning: "+w)
+	}
+	return m, nil
 }
 
 // config is the configuration as the recipes take it. What was left out has its default.
@@ -277,19 +283,13 @@ func (m *MikrotikTailscale) resolved(ctx context.Context, arch string) (t platfo
 
 // planAll is what every function about several platforms begins with. None given means all.
 func (m *MikrotikTailscale) planAll(platforms []string) ([]platform.Target, recipe.Config, error) {
+	targets, err := platform.ParseAll(platforms)
+	if err != nil {
+		return nil, recipe.Config{}, err
+	}
+	if len(targets) == 0 {
+		targets = platform.All()
+	}
 	c, err := m.config()
-	if err != nil || len(platforms) == 0 {
-		return platform.All(), c, err
-	}
-	var targets []platform.Target
-	for _, name := range platforms {
-		t, err := platform.Parse(name)
-		if err != nil {
-			return nil, c, err
-		}
-		if !slices.ContainsFunc(targets, func(o platform.Target) bool { return o.Name == t.Name }) {
-			targets = append(targets, t)
-		}
-	}
-	return targets, c, nil
+	return targets, c, err
 }

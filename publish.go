@@ -33,7 +33,7 @@ func (m *MikrotikTailscale) Publish(
 	//
 	// +optional
 	tags []string,
-	// Platforms to publish; all when left out.
+	// Platforms to publish, or "all", which is the default.
 	//
 	// +optional
 	platforms []string,

@@ -17,7 +17,7 @@ type SizeReport struct {
 // Tells what each part of the images weighs.
 func (m *MikrotikTailscale) Sizes(
 	ctx context.Context,
-	// Platforms to weigh; all when left out.
+	// Platforms to weigh, or "all", which is the default.
 	//
 	// +optional
 	platforms []string,

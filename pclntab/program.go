@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,9 @@ const magic = 0xfffffff1
 // goFuncWord says, for each Go version that is known, which word of the module's data (runtime.moduledata)
 // is the address of the functions' data. The words before it are the same in all of them.
 var goFuncWord = map[string]int{"1.26": 40, "1.27": 43}
+
+// GoReleases lists the Go releases whose programs can be stripped, as in 1.26.
+func GoReleases() []string { return slices.Sorted(maps.Keys(goFuncWord)) }
 
 // machines are the processors of this project's platforms.
 var machines = []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64, elf.EM_ARM}
@@ -54,7 +58,7 @@ func parse(content []byte) (*program, error) {
 	}
 	word, ok := goFuncWord[release]
 	if !ok {
-		return nil, fmt.Errorf("the function table of %s is not known; of Go 1.26 and 1.27 it is", info.GoVersion)
+		return nil, fmt.Errorf("the function table of %s is not known; of Go %s it is", info.GoVersion, strings.Join(GoReleases(), " and "))
 	}
 	file, err := elf.NewFile(bytes.NewReader(content))
 	if err != nil {

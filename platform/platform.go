@@ -4,6 +4,7 @@ package platform
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,6 +76,35 @@ func Parse(name string) (Target, error) {
 		}
 	}
 	return Target{}, fmt.Errorf("unknown platform %q: choose one of %s", name, listing())
+}
+
+// Every is the name that stands for all targets.
+const Every = "all"
+
+// ParseAll finds the targets that a user means, each once and in the given order. Besides the names that Parse
+// takes, "all" stands for every target.
+func ParseAll(names []string) ([]Target, error) {
+	var found []Target
+	var problems []error
+	for _, name := range names {
+		chosen := targets
+		if strings.ToLower(strings.TrimSpace(name)) != Every {
+			t, err := Parse(name)
+			if err != nil {
+				problems = append(problems, fmt.Errorf("%w; or all", err))
+			}
+			chosen = []Target{t}
+		}
+		for _, t := range chosen {
+			if !slices.ContainsFunc(found, func(o Target) bool { return o.Name == t.Name }) {
+				found = append(found, t)
+			}
+		}
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // Names returns everything that Parse takes for the target, its own name first.

@@ -50,3 +50,37 @@ func TestNoNameMeansTwoTargets(t *testing.T) {
 		t.Errorf("%d targets", len(All()))
 	}
 }
+
+func TestSeveralNamesGiveEachTargetOnce(t *testing.T) {
+	for want, names := range map[string][]string{
+		"":                      nil,
+		"arm":                   {"arm", "linux/arm/v7", "ARM"},
+		"armv5 amd64":           {"armv5", "amd64"},
+		"amd64 arm64 arm armv5": {"all"},
+		"arm amd64 arm64 armv5": {"arm", " All "},
+	} {
+		found, err := ParseAll(names)
+		if err != nil {
+			t.Errorf("ParseAll(%q): %v", names, err)
+		}
+		var got []string
+		for _, target := range found {
+			got = append(got, target.Name)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("ParseAll(%q) = %v; want %s", names, got, want)
+		}
+	}
+}
+
+func TestEachUnknownNameIsTold(t *testing.T) {
+	found, err := ParseAll([]string{"arm", "mips", "every"})
+	if err == nil || found != nil {
+		t.Fatalf("ParseAll gives %v, %v", found, err)
+	}
+	for _, want := range []string{`unknown platform "mips"`, `unknown platform "every"`, "; or all"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v; want it to say %s", err, want)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"dagger/mikrotik-tailscale/applets"
+	"dagger/mikrotik-tailscale/pclntab"
 )
 
 // Config is everything that a user may choose about an image. Make one with Default, change what
@@ -127,6 +128,7 @@ var (
 	versionForm  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
 	featureForm  = regexp.MustCompile(`^[a-z0-9_]+$`)
 	checksumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	sumDBKeyForm = regexp.MustCompile(`^[^+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+$`)
 )
 
 // Validate reports everything about the configuration that can be seen to be wrong without
@@ -139,19 +141,14 @@ func (c *Config) Validate() error {
 		checkVersion("Tailscale version", c.TailscaleVersion, TailscaleVersion),
 		checkVersion("busybox version", c.BusyboxVersion, BusyboxVersion),
 		checkVersion("Go version", c.GoVersion, GoVersion),
+		c.checkGoRelease(),
 		checkURL("busybox address", c.BusyboxURL),
 		checkURL("Debian mirror", c.DebianMirror),
 		checkGoProxy(c.GoProxy),
+		checkGoSumDB(c.GoSumDB),
 	}
-	selected, err := selectFeatures(c.Features)
-	if err != nil {
+	if err := c.completeFeatures(); err != nil {
 		problems = append(problems, err)
-	}
-	c.Features = selected
-	for _, f := range c.Features {
-		if !featureForm.MatchString(f) {
-			problems = append(problems, fmt.Errorf("malformed feature %q: names are lower-case letters, digits and underscores", f))
-		}
 	}
 	c.BusyboxChecksum = strings.TrimPrefix(strings.ToLower(c.BusyboxChecksum), "sha256:")
 	if c.BusyboxChecksum == "" {
@@ -183,11 +180,40 @@ func (c *Config) Validate() error {
 	}
 	if c.Tag == "" {
 		c.Tag = c.DefaultTag()
-	}
-	if _, err := name.NewTag(c.Tag, name.WithDefaultRegistry("")); err != nil {
+	} else if _, err := name.NewTag(c.Tag, name.WithDefaultRegistry("")); err != nil {
 		problems = append(problems, fmt.Errorf("malformed image tag %q: %w", c.Tag, err))
 	}
 	return errors.Join(problems...)
+}
+
+// completeFeatures makes plain names of the given features and checks them.
+func (c *Config) completeFeatures() error {
+	selected, err := selectFeatures(c.Features)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, f := range selected {
+		if !featureForm.MatchString(f) {
+			problems = append(problems, fmt.Errorf("malformed feature %q: names are lower-case letters, digits and underscores", f))
+		}
+	}
+	if len(problems) == 0 && len(c.Entrypoint) == 0 {
+		problems = append(problems, missingFeatures(c.Features, selected))
+	}
+	c.Features = selected
+	return errors.Join(problems...)
+}
+
+// checkGoRelease refuses a Go release whose programs can't be stripped, or whose runtime can't be changed.
+func (c *Config) checkGoRelease() error {
+	known := pclntab.GoReleases()
+	if c.KeepSymbols && c.StockRuntime || !versionForm.MatchString(c.GoVersion) ||
+		slices.Contains(known, c.GoVersion[:strings.LastIndex(c.GoVersion, ".")]) {
+		return nil
+	}
+	return fmt.Errorf("unsupported Go version %q: choose a release of Go %s, or keep the symbols and the stock runtime",
+		c.GoVersion, strings.Join(known, " or "))
 }
 
 func checkVersion(what, given, example string) error {
@@ -201,25 +227,40 @@ func checkVersion(what, given, example string) error {
 }
 
 func checkURL(what, given string) error {
-	if given == "" {
-		return nil
-	}
-	u, err := url.Parse(given)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.ContainsAny(given, " \t\r\n") {
+	if given != "" && !isAddress(given) {
 		return fmt.Errorf("malformed %s %q: an http or https address is wanted", what, given)
 	}
 	return nil
 }
 
+// isAddress reports whether a text is the http or https address of something on a host.
+func isAddress(given string) bool {
+	u, err := url.Parse(given)
+	return err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") && !strings.ContainsAny(given, " \t\r\n")
+}
+
 // checkGoProxy checks a GOPROXY setting, which the go command itself reads only where a download is due.
 func checkGoProxy(given string) error {
 	for _, proxy := range strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == '|' }) {
-		u, err := url.Parse(proxy)
-		if proxy != "direct" && proxy != "off" && (err != nil || !slices.Contains([]string{"http", "https", "file"}, u.Scheme)) {
+		folder, isFile := strings.CutPrefix(proxy, "file://")
+		if proxy != "direct" && proxy != "off" && !isAddress(proxy) && !(isFile && path.IsAbs(folder)) {
 			return fmt.Errorf("malformed Go proxy %q: an http, https or file address, direct or off is wanted, or several with commas between", proxy)
 		}
 	}
 	return nil
+}
+
+// checkGoSumDB checks a GOSUMDB setting. The go command itself knows the keys of two databases.
+func checkGoSumDB(given string) error {
+	parts := strings.Fields(given)
+	switch {
+	case given == "" || given == "off":
+		return nil
+	case len(parts) == 0 || len(parts) > 2 || len(parts) == 2 && !isAddress(parts[1]):
+	case slices.Contains([]string{"sum.golang.org", "sum.golang.google.cn"}, parts[0]) || sumDBKeyForm.MatchString(parts[0]):
+		return nil
+	}
+	return fmt.Errorf("malformed Go checksum database %q: off, sum.golang.org or NAME+HASH+KEY is wanted, with an http or https address after it if it is served elsewhere", given)
 }
 
 // listed gives the accepted values of an option for an error.

@@ -31,7 +31,7 @@ func config(t *testing.T, change func(*Config)) Config {
 }
 
 func TestResolveKnowsWhatIsBuiltIn(t *testing.T) {
-	c := config(t, func(c *Config) { c.Features = []string{"dns", "cli"} })
+	c := config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns", "cli"}, []string{"/own"} })
 	r, err := Resolve(c, featureOutput)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestResolveKnowsWhatIsBuiltIn(t *testing.T) {
 }
 
 func TestResolveRefusesWhatTailscalePassesOver(t *testing.T) {
-	c := config(t, func(c *Config) { c.Features = []string{"dns", "warp", "drive"} })
+	c := config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns", "warp", "drive"}, []string{"/own"} })
 	_, err := Resolve(c, featureOutput)
 	want := "Tailscale " + TailscaleVersion + ` has no feature "drive", "warp": it has cli, c2n, dns, ssh`
 	if err == nil || err.Error() != want {
@@ -59,7 +59,7 @@ func TestResolveRefusesWhatTailscalePassesOver(t *testing.T) {
 func TestFeaturesCanBeChangedOrReplaced(t *testing.T) {
 	for name, c := range map[string]struct{ given, want []string }{
 		"default": {nil, Features()},
-		"named":   {[]string{"dns", "cli"}, []string{"dns", "cli"}},
+		"named":   {[]string{"dns", "unixsocketidentity", "ipnbus", "cli"}, []string{"dns", "unixsocketidentity", "ipnbus", "cli"}},
 		"added":   {[]string{"+ssh", "+dns"}, append(Features(), "ssh")},
 		"removed": {[]string{"-" + Features()[0]}, Features()[1:]},
 	} {
@@ -107,10 +107,78 @@ func TestValidateTellsEverythingAtOnce(t *testing.T) {
 	}
 }
 
+func TestAGoReleaseThatTheToolsDoNotKnowIsRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"the next release":          {func(c *Config) { c.GoVersion = "1.27.3" }, ""},
+		"a later release":           {func(c *Config) { c.GoVersion = "1.29.0" }, "unsupported Go version \"1.29.0\": choose a release of Go 1.26 or 1.27, or keep the symbols and the stock runtime"},
+		"an older release":          {func(c *Config) { c.GoVersion = "1.2.3" }, `unsupported Go version "1.2.3"`},
+		"symbols are kept":          {func(c *Config) { c.GoVersion, c.KeepSymbols = "1.29.0", true }, `unsupported Go version "1.29.0"`},
+		"stock runtime":             {func(c *Config) { c.GoVersion, c.StockRuntime = "1.29.0", true }, `unsupported Go version "1.29.0"`},
+		"symbols and stock runtime": {func(c *Config) { c.GoVersion, c.KeepSymbols, c.StockRuntime = "1.29.0", true, true }, ""},
+	} {
+		t.Run(name, func(t *testing.T) { wantProblem(t, c.change, c.want) })
+	}
+}
+
+// wantProblem wants one line that has want in it from a configuration with one change, or no error if want is empty.
+func wantProblem(t *testing.T, change func(*Config), want string) {
+	t.Helper()
+	c := Default()
+	change(&c)
+	err := c.Validate()
+	if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
+		t.Errorf("error = %v; want one line with %q", err, want)
+	}
+}
+
+func TestWhereThingsAreDownloadedFromIsChecked(t *testing.T) {
+	const key = "sum.example+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
+	proxy := func(given string) func(*Config) { return func(c *Config) { c.GoProxy = given } }
+	database := func(given string) func(*Config) { return func(c *Config) { c.GoSumDB = given } }
+	mirror := func(given string) func(*Config) { return func(c *Config) { c.DebianMirror = given } }
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"two proxies":               {proxy("https://proxy.example/go,http://other.example:8080|direct"), ""},
+		"a folder as proxy":         {proxy("file:///srv/proxy,off"), ""},
+		"a proxy with no host":      {proxy("direct,http://"), `malformed Go proxy "http://"`},
+		"a proxy with a port alone": {proxy("https://:443"), `malformed Go proxy "https://:443"`},
+		"a relative folder":         {proxy("file://srv/proxy"), `malformed Go proxy "file://srv/proxy"`},
+		"no database":               {database("off"), ""},
+		"a database elsewhere":      {database("sum.golang.org https://sum.example"), ""},
+		"a database with its key":   {database(key), ""},
+		"and elsewhere":             {database(key + " https://sum.example"), ""},
+		"a database without key":    {database("sum.example"), `malformed Go checksum database "sum.example"`},
+		"a database with no host":   {database("sum.golang.org https://"), `malformed Go checksum database "sum.golang.org https://"`},
+		"three words":               {database("sum.golang.org https://sum.example x"), "malformed Go checksum database"},
+		"spaces":                    {database("  "), "malformed Go checksum database"},
+		"a mirror":                  {mirror("http://mirror.example/debian"), ""},
+		"a mirror with no host":     {mirror("http:///debian"), `malformed Debian mirror "http:///debian"`},
+		"a mirror with a port only": {mirror("http://:80/debian"), `malformed Debian mirror "http://:80/debian"`},
+	} {
+		t.Run(name, func(t *testing.T) { wantProblem(t, c.change, c.want) })
+	}
+}
+
+func TestOneMistakeGivesOneError(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"malformed Tailscale version": func(c *Config) { c.TailscaleVersion = "a b" },
+		"malformed Go version":        func(c *Config) { c.GoVersion = "1" },
+		"malformed busybox version":   func(c *Config) { c.BusyboxVersion = "1" },
+		"malformed checksum":          func(c *Config) { c.BusyboxChecksum = "abc" },
+	} {
+		t.Run(name, func(t *testing.T) { wantProblem(t, change, "malformed") })
+	}
+}
+
 // Drivers name what a stage gave by the stage's content.
 func TestStagesDifferExactlyWhereTheyShould(t *testing.T) {
 	c := config(t, nil)
-	r, err := Resolve(config(t, func(c *Config) { c.Features = []string{"dns"} }), featureOutput)
+	r, err := Resolve(config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns"}, []string{"/own"} }), featureOutput)
 	if err != nil {
 		t.Fatal(err)
 	}

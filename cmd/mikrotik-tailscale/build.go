@@ -72,28 +72,13 @@ func platforms() string {
 	return b.String()
 }
 
+// parseTargets finds the platforms that --arch names. Unlike the Dagger module, the command doesn't build for all of
+// them without being told, since that takes long on a small machine.
 func parseTargets(names []string) ([]platform.Target, error) {
 	if len(names) == 0 {
 		return nil, errors.New("no platform: give --arch with one of " + strings.Join(platformNames(), ", ") + ", or all")
 	}
-	var targets []platform.Target
-	seen := map[string]bool{}
-	for _, name := range names {
-		chosen := platform.All()
-		if name != "all" {
-			t, err := platform.Parse(name)
-			if err != nil {
-				return nil, err
-			}
-			chosen = []platform.Target{t}
-		}
-		for _, t := range chosen {
-			if !seen[t.Name] {
-				targets, seen[t.Name] = append(targets, t), true
-			}
-		}
-	}
-	return targets, nil
+	return platform.ParseAll(names)
 }
 
 func platformNames() []string {
@@ -145,10 +130,7 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 // a folder to work in, for as long as that runs. One platform's error does not keep the others' from
 // being told.
 func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(outputs assembly.Outputs, products []assembly.Product, scratch string) error) (err error) {
-	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
-		return err
-	}
-	d, err := driver.Open(ctx, o.driverOptions(p.observe))
+	d, err := o.open(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -163,6 +145,17 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 		return err
 	}
 	return use(d.Output, products, scratch)
+}
+
+// open opens the driver after telling what is probably a mistake, and making sure that its tools are there.
+func (o *options) open(ctx context.Context, p *progress) (*driver.Driver, error) {
+	for _, w := range o.config.Warnings() {
+		p.say("warning: " + w)
+	}
+	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
+		return nil, err
+	}
+	return driver.Open(ctx, o.driverOptions(p.observe))
 }
 
 func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (recipe.Resolved, error) {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -28,10 +27,7 @@ func featuresCommand(asJSON *bool) *cobra.Command {
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.close()
-			if err := driver.Require(cmd.Context(), p.say, driver.Tools()...); err != nil {
-				return err
-			}
-			d, err := driver.Open(cmd.Context(), o.driverOptions(p.observe))
+			d, err := o.open(cmd.Context(), p)
 			if err != nil {
 				return err
 			}

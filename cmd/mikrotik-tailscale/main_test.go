@@ -69,6 +69,12 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 		"no platform":         {nil, []string{"no platform", "amd64, arm64, arm, armv5"}},
 		"unknown platform":    {[]string{"--arch", "mips"}, []string{`unknown platform "mips"`, "armv5 (also armel, arm32v5, linux/arm/v5)"}},
 		"malformed version":   {[]string{"--arch", "arm", "--tailscale-version", "latest"}, []string{`malformed Tailscale version "latest"`, recipe.TailscaleVersion}},
+		"forgotten plus":      {[]string{"--arch", "arm", "--features", "ssh"}, []string{"lack cli, ipnbus, unixsocketidentity", "write +ssh to add"}},
+		"needed feature":      {[]string{"--arch", "arm", "--features", "-cli"}, []string{"lack cli", "an entrypoint of your own"}},
+		"unknown Go":          {[]string{"--arch", "arm", "--go-version", "1.29.0"}, []string{`unsupported Go version "1.29.0"`}},
+		"malformed Go":        {[]string{"--arch", "arm", "--go-version", "1.26"}, []string{`malformed Go version "1.26"`}},
+		"nameless proxy":      {[]string{"--arch", "arm", "--go-proxy", "http://"}, []string{`malformed Go proxy "http://"`}},
+		"unknown database":    {[]string{"--arch", "arm", "--go-sumdb", "sum.example"}, []string{`malformed Go checksum database "sum.example"`}},
 		"malformed feature":   {[]string{"--arch", "arm", "--features", "SSH!"}, []string{`malformed feature "SSH!"`}},
 		"mixed features":      {[]string{"--arch", "arm", "--features", "+ssh,dns"}, []string{"+ssh,dns", "either names, or only names with + or -"}},
 		"removed feature":     {[]string{"--arch", "arm", "--features", "-ssh"}, []string{`feature "ssh" is not in the default list`}},
@@ -103,6 +109,9 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 			stdout, stderr, code := call(t, append([]string{"build", "--cache-dir", cache}, c.args...)...)
 			if code != exitUsage || stdout != "" {
 				t.Errorf("exit code %d, standard output %q; want %d and nothing", code, stdout, exitUsage)
+			}
+			if strings.Count(stderr, "\n") != 1 {
+				t.Errorf("one mistake gives several errors:\n%s", stderr)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(stderr, want) {
@@ -226,6 +235,23 @@ func TestMissingToolsAreNamed(t *testing.T) {
 	for _, want := range []string{"missing on this machine: mmdebstrap, bwrap, tar, go", "apt-get install mmdebstrap bubblewrap tar golang-go"} {
 		if !strings.Contains(stderr, want) {
 			t.Errorf("error does not say %q:\n%s", want, stderr)
+		}
+	}
+}
+
+func TestProbableMistakesAreWarnedOf(t *testing.T) {
+	t.Chdir(emptyDir(t))
+	t.Setenv("PATH", t.TempDir()) // the build ends for want of tools
+	for _, args := range [][]string{
+		{"build", "--arch", "arm", "--features=-osrouter", "--tailscale-version=1.103.2"},
+		{"features", "--tailscale-version=1.103.2"},
+	} {
+		_, stderr, _ := call(t, args...)
+		if !strings.Contains(stderr, "warning: Tailscale 1.103.2 is an unstable release") {
+			t.Errorf("%v: no warning about the release:\n%s", args, stderr)
+		}
+		if strings.Contains(stderr, "warning: the features lack osrouter") != (args[0] == "build") {
+			t.Errorf("%v: the warnings about features are:\n%s", args, stderr)
 		}
 	}
 }

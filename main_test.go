@@ -1,0 +1,32 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// defaults is the module as a call without options has it.
+func defaults() *MikrotikTailscale {
+	c := recipe.Default()
+	return &MikrotikTailscale{
+		AppletSource: "default", Compression: string(c.Compression), Certificates: string(c.Certificates), Revision: c.Revision,
+	}
+}
+
+func TestAllStandsForEveryPlatform(t *testing.T) {
+	for _, given := range [][]string{nil, {"all"}, {"armv5", "all", "arm"}} {
+		targets, _, err := defaults().planAll(given)
+		if err != nil || len(targets) != len(platform.All()) {
+			t.Errorf("platforms %q are %v (%v)", given, targets, err)
+		}
+	}
+}
+
+func TestOneImageIsOfOnePlatform(t *testing.T) {
+	if _, _, err := defaults().product(t.Context(), "all"); err == nil || !strings.Contains(err.Error(), `unknown platform "all"`) {
+		t.Errorf("error = %v; want that there is no platform of this name", err)
+	}
+}
