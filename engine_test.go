@@ -17,6 +17,7 @@ import (
 
 	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/testregistry"
 )
@@ -254,9 +255,7 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 
 func TestPublishedImagesCanBeReadBack(t *testing.T) {
 	needEngine(t)
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "skopeo", Package: "skopeo"}); err != nil {
-		t.Fatal(err)
-	}
+	testtools.Require(t, driver.Tool{Command: "skopeo", Package: "skopeo"})
 	const password = "s3cret&word"
 	t.Setenv("REGISTRY_PASSWORD", password)
 	t.Setenv("WRONG_PASSWORD", "gu3ssed")

@@ -12,15 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 )
 
 // TestOtherTools lets tools that share no code with this package read the tarball: skopeo, which
 // people also use to mend images for RouterOS, and umoci.
 func TestOtherTools(t *testing.T) {
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"}); err != nil {
-		t.Fatal(err)
-	}
+	testtools.Require(t, driver.Tool{Command: "skopeo", Package: "skopeo"}, driver.Tool{Command: "umoci", Package: "umoci"})
 	for _, tg := range platform.All() {
 		t.Run(tg.Name, func(t *testing.T) {
 			folder := t.TempDir()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -44,6 +45,7 @@ func (e *events) ended(state State) []string {
 // before it, since they take half a minute to make.
 func open(t *testing.T, o Options) (*Driver, *events) {
 	t.Helper()
+	testmode.Machine(t)
 	if err := Require(t.Context(), func(s string) { t.Log(s) }, Tools()...); err != nil {
 		t.Fatal(err)
 	}

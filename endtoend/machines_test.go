@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/platform"
 )
 
 // On whole emulated machines with an arm64 kernel, ARM images use the kernel's networking: they log in, and a
 // packet that the kernel sends to the tailnet is answered by another node, also an ARM image.
 func TestArmImagesCarryPackets(t *testing.T) {
+	testmode.Long(t)
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
 			said := runMachine(t, builtImage(t, arch), map[string]string{"testcontrol": programFor(t, "arm64", "testcontrol")}, `

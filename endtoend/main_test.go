@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -27,6 +29,10 @@ var scratch string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		return m.Run()
+	}
 	if os.Geteuid() != 0 {
 		fmt.Println("these tests make network namespaces: run them as root")
 		return 1
@@ -67,6 +73,7 @@ var (
 // builtImage gives the image that the command builds for a platform, with further flags.
 func builtImage(t testing.TB, arch string, flags ...string) image {
 	t.Helper()
+	testmode.Machine(t)
 	imagesMu.Lock()
 	defer imagesMu.Unlock()
 	name := strings.Join(append([]string{arch}, flags...), "")

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"dagger/mikrotik-tailscale/internal/testmode"
 )
 
 // world is what the routers are connected to: one network that plays the internet, with servers.
@@ -40,6 +42,7 @@ const (
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	testmode.Machine(t)
 	w := &world{t: t, internet: newNamespace(t, "internet")}
 	w.internet.ip("link", "add", "bridge", "type", "bridge")
 	w.internet.addresses("bridge", serverAddress+"/24", serverAddress6+"/64")

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/pclntab"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
@@ -78,6 +79,7 @@ var tailscaleTests = []ownTests{
 
 // Go's own tests pass in stripped programs but for those that want names or lines.
 func TestGosOwnTests(t *testing.T) {
+	testmode.Long(t)
 	if passedBefore(t, "gotests_test.go") {
 		return
 	}
@@ -103,6 +105,7 @@ func TestGosOwnTests(t *testing.T) {
 
 // So do Tailscale's.
 func TestTailscalesOwnTests(t *testing.T) {
+	testmode.Long(t)
 	if passedBefore(t, "gotests_test.go") {
 		return
 	}

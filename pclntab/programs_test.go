@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/pclntab"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
@@ -36,7 +37,7 @@ func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platfo
 	for i, toolchain := range toolchains {
 		for _, target := range platform.All() {
 			for how, flags := range map[string][]string{"as Tailscale": asTailscale, "inlined": nil} {
-				if emulated(target) && i > 0 && flags == nil {
+				if emulated(target) && i > 0 && flags == nil || testing.Short() && (emulated(target) || i > 0) {
 					continue
 				}
 				t.Run(toolchain+"/"+target.Name+"/"+how, func(t *testing.T) { do(t, toolchain, target, flags) })
@@ -61,17 +62,10 @@ func command(t *testing.T, target platform.Target, program string, args ...strin
 	argv := append([]string{program}, args...)
 	if emulated(target) {
 		emulator := emulators[target.Name]
-		require(t, driver.Tool{Command: emulator[0], Package: "qemu-user-static"})
+		testtools.Require(t, driver.Tool{Command: emulator[0], Package: "qemu-user-static"})
 		argv = append(append([]string{}, emulator...), argv...)
 	}
 	return exec.CommandContext(t.Context(), argv[0], argv[1:]...)
-}
-
-func require(t *testing.T, tools ...driver.Tool) {
-	t.Helper()
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, tools...); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // native is this machine's own platform.

@@ -16,6 +16,7 @@ import (
 
 	"dagger/mikrotik-tailscale/archive"
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/testregistry"
 )
@@ -74,9 +75,7 @@ func destination(t *testing.T, address string, tags []string, user, password str
 var annotations = map[string]string{"org.opencontainers.image.title": "test"}
 
 func TestPublishedImagesAreReadBackByAnotherClient(t *testing.T) {
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "skopeo", Package: "skopeo"}); err != nil {
-		t.Fatal(err)
-	}
+	testtools.Require(t, driver.Tool{Command: "skopeo", Package: "skopeo"})
 	registry := testregistry.Start(t, "robot", "s3cret&word", false)
 	d := destination(t, registry+"/routers/tailscale", []string{"stable"}, "robot", "s3cret&word")
 	reference, err := Push(t.Context(), d, release(t), nil)

@@ -7,6 +7,7 @@ import (
 
 	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -67,9 +68,7 @@ func inBusyboxSource(t *testing.T, text, script string) string {
 // open gives a driver with the user's own cache, as the command has it.
 func open(t *testing.T) *driver.Driver {
 	t.Helper()
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tools()...); err != nil {
-		t.Fatal(err)
-	}
+	testtools.Require(t, driver.Tools()...)
 	d, err := driver.Open(t.Context(), driver.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 
 	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -81,6 +82,7 @@ var builds = regexp.MustCompile(`busybox-[0-9a-f]{16}`)
 // very same busybox at the same time, and a test is to share the memory of no other test's processes.
 func programs(t *testing.T) shells {
 	t.Helper()
+	testmode.Machine(t)
 	s, err := buildShells()
 	if err != nil {
 		t.Fatal(err)

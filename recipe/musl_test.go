@@ -3,11 +3,13 @@ package recipe_test
 import (
 	"testing"
 
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Compiled twice, the C library has the same bytes.
 func TestTheCLibraryIsTheSameEachTime(t *testing.T) {
+	testmode.Long(t)
 	s := recipe.Musl(native(t))
 	again := s
 	again.Env = []recipe.Variable{{Name: "TRY", Value: "again"}} // so that the first one's output is not taken

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Go's own tests of its runtime pass with lists of spans that begin small, which the compiler's overlay brings in.
 func TestTheRuntimePassesItsTestsWithSmallSpanSets(t *testing.T) {
+	testmode.Long(t)
 	report := output(t, withRuntime(t, []string{"sh", "-euc", `go test -overlay "$2" -short runtime >"$1"; cat "$2" >>"$1"`,
 		"sh", recipe.OutDir + "/report", recipe.BuildDir + "/overlay.json"}))
 	if !strings.HasPrefix(report, "ok ") || !strings.Contains(report, "/src/runtime/mspanset.go") {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -87,9 +88,7 @@ func TestEveryOptionHasAnExample(t *testing.T) {
 
 // The default scripts are compared whole; those with an option by how they differ from them.
 func TestScriptsAreAsTheyWere(t *testing.T) {
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "diff", Package: "diffutils"}); err != nil {
-		t.Fatal(err)
-	}
+	testtools.Require(t, driver.Tool{Command: "diff", Package: "diffutils"})
 	dir := t.TempDir()
 	standard := write(t, filepath.Join(dir, "default"), example())
 	for kind, text := range standard {

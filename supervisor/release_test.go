@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/internal/testmode"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/supervisor"
 )
@@ -16,6 +17,7 @@ import (
 // release is the directory of the Tailscale source that images are built from by default.
 func release(t *testing.T) string {
 	t.Helper()
+	testmode.Machine(t)
 	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "tailscale.com@v"+recipe.TailscaleVersion)
 	download.Dir = t.TempDir()
 	download.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
 )
 
 // registryProgram is the registry that most people run, built from its source.
@@ -103,6 +104,7 @@ func listening(log io.Reader) (address, printed string) {
 // cache, so each version is built once, whichever test asks first.
 func Program(t testing.TB, module string) string {
 	t.Helper()
+	testmode.Machine(t)
 	cache, err := driver.DefaultCache()
 	if err != nil {
 		t.Fatal(err)

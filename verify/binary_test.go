@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -133,9 +134,7 @@ func dynamic64(tags ...elf.DynTag) segment {
 // TestBinaryOfCompiler checks the difference between what a C compiler makes by default, which
 // needs a loader, and the two kinds of static binaries.
 func TestBinaryOfCompiler(t *testing.T) {
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, driver.Tool{Command: "gcc", Package: "gcc"}, driver.Tool{Command: "/usr/include/stdio.h", Package: "libc6-dev"}); err != nil {
-		t.Fatal(err)
-	}
+	testtools.Require(t, driver.Tool{Command: "gcc", Package: "gcc"}, driver.Tool{Command: "/usr/include/stdio.h", Package: "libc6-dev"})
 	folder := t.TempDir()
 	source := filepath.Join(folder, "main.c")
 	if err := os.WriteFile(source, []byte("int main(void) { return 0; }\n"), 0o644); err != nil {

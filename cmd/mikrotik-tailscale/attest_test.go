@@ -19,6 +19,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/size"
@@ -80,6 +82,7 @@ func TestBillsOfMaterialsKeepTheirSchema(t *testing.T) {
 
 // What the bill tells is compared with what other programs find in the image.
 func TestABillOfMaterialsTellsWhatIsInTheImage(t *testing.T) {
+	testtools.Require(t, driver.Tools()...)
 	t.Chdir(t.TempDir())
 	extra := t.TempDir()
 	if err := os.WriteFile(extra+"/note", []byte("mine"), 0o644); err != nil {
@@ -204,6 +207,7 @@ func TestProvenanceTellsHowTarballsWereMade(t *testing.T) {
 
 // The figures and the picture that users read are those of today's images.
 func TestTheBudgetAndThePictureAreThoseOfTheImages(t *testing.T) {
+	testtools.Require(t, driver.Tools()...)
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -19,7 +20,7 @@ import (
 // BenchmarkBuild builds all platforms with an empty cache and once more with a full one, and
 // prints how long each stage took and how large each component is.
 func BenchmarkBuild(b *testing.B) {
-	require(b, driver.Tools()...)
+	testtools.Require(b, driver.Tools()...)
 	base, err := driver.DefaultCache()
 	if err != nil {
 		b.Fatal(err)

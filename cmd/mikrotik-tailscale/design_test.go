@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 )
 
 // docs/design.md gives a reason for each feature that is left out, and for no other.
 func TestTheDesignTellsWhyFeaturesAreLeftOut(t *testing.T) {
-	require(t, driver.Tools()...)
+	testtools.Require(t, driver.Tools()...)
 	var out, log bytes.Buffer
 	if code := run(t.Context(), []string{"features", "--json"}, &out, &log); code != 0 {
 		t.Fatalf("exit code %d:\n%s%s", code, out.String(), log.String())

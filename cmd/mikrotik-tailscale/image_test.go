@@ -14,6 +14,8 @@ import (
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/verify"
@@ -28,6 +30,7 @@ type built struct{ Tarballs []result }
 // buildAllPlatforms runs the command as a user would, in a folder of its own.
 func buildAllPlatforms(t *testing.T, args ...string) built {
 	t.Helper()
+	testtools.Require(t, driver.Tools()...)
 	t.Chdir(t.TempDir())
 	stdout, stderr, code := call(t, append([]string{"build", "--arch", "all", "--json"}, args...)...)
 	if code != 0 {
@@ -46,6 +49,7 @@ func buildAllPlatforms(t *testing.T, args ...string) built {
 // Two builds share nothing but the sources: not the folder, not the cache, not the number of
 // stages at once, not the time. The second cache is kept, so that this is quick when nothing changed.
 func TestTwoBuildsGiveTheSameBytes(t *testing.T) {
+	testmode.Long(t)
 	cache, err := driver.DefaultCache()
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +67,7 @@ func TestTwoBuildsGiveTheSameBytes(t *testing.T) {
 var imageTools = []driver.Tool{{Command: "skopeo", Package: "skopeo"}, {Command: "umoci", Package: "umoci"}}
 
 func TestImages(t *testing.T) {
-	require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
+	testtools.Require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
 	b := buildAllPlatforms(t)
 	tool(t, "sh", "-c", "cd dist && sha256sum --check --strict "+attest.ChecksumsName)
 	for i, target := range platform.All() {
@@ -139,7 +143,7 @@ func inspect(t *testing.T, tarball string, target platform.Target) {
 // unpack extracts the image with skopeo and umoci and gives its root file system.
 func unpack(t *testing.T, tarball string) string {
 	t.Helper()
-	require(t, imageTools...)
+	testtools.Require(t, imageTools...)
 	dir := t.TempDir()
 	tool(t, "skopeo", "copy", "--quiet", "docker-archive:"+tarball, "oci:"+dir+"/image:router")
 	tool(t, "umoci", "unpack", "--image", dir+"/image:router", dir+"/bundle")
@@ -188,12 +192,12 @@ func runs(t *testing.T, rootfs string, target platform.Target) {
 
 // The daemon has to keep verbose lines to itself: a router's log is short.
 func TestVerboseLinesAreLeftOutOfTheLog(t *testing.T) {
-	require(t, driver.Tools()...)
+	testtools.Require(t, driver.Tools()...)
 	t.Chdir(t.TempDir())
 	if _, stderr, code := call(t, "build", "--arch", "amd64"); code != 0 {
 		t.Fatal(stderr)
 	}
-	require(t, imageTools...)
+	testtools.Require(t, imageTools...)
 	amd64, err := platform.Parse("amd64")
 	if err != nil {
 		t.Fatal(err)

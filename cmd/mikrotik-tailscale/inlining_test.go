@@ -15,12 +15,14 @@ import (
 
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Where processors have no assembly for the tailnet's cipher, calls in it make it several times slower.
 func TestTheCipherIsInlined(t *testing.T) {
+	testtools.Require(t, driver.Tools()...)
 	o := newOptions()
 	if err := o.resolve(); err != nil {
 		t.Fatal(err)
@@ -69,7 +71,7 @@ func functionsOf(t *testing.T, program string) map[string]bool {
 // BenchmarkCipher measures how long a packet takes to encrypt: with no inlining, with that of the image,
 // and with that of all packages. ARM is emulated, where times can be compared with each other only.
 func BenchmarkCipher(b *testing.B) {
-	require(b, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	testtools.Require(b, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
 	o := newOptions()
 	if err := o.resolve(); err != nil {
 		b.Fatal(err)

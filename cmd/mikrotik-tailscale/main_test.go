@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -36,13 +37,6 @@ func call(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	var out, err bytes.Buffer
 	code = run(t.Context(), args, &out, &err)
 	return out.String(), err.String(), code
-}
-
-func require(t testing.TB, tools ...driver.Tool) {
-	t.Helper()
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, tools...); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // emptyDir gives a folder that a test is to leave empty.
@@ -170,6 +164,7 @@ func mountTmpfs(t *testing.T, options string) string {
 }
 
 func TestFailuresWhileBuilding(t *testing.T) {
+	testtools.Require(t, driver.Tools()...)
 	zeros := strings.Repeat("0", 64)
 	for name, c := range map[string]struct {
 		args []string
@@ -201,6 +196,7 @@ func TestFailuresWhileBuilding(t *testing.T) {
 }
 
 func TestFullDiskLeavesNothing(t *testing.T) {
+	testtools.Require(t, driver.Tools()...)
 	for name, args := range map[string][]string{
 		"for the output": {"--output", "DIR/x.tar"},
 		"for the cache":  {"--output", "/dev/null/x", "--cache-dir", "DIR"},
@@ -257,7 +253,7 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 }
 
 func TestInterruptingABuildLeavesNothing(t *testing.T) {
-	require(t, driver.Tools()...)
+	testtools.Require(t, driver.Tools()...)
 	cache, output := t.TempDir(), emptyDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -297,7 +293,7 @@ func TestInterruptingABuildLeavesNothing(t *testing.T) {
 
 // On a terminal the stages have moving lines, and the command ends when they do.
 func TestProgressOnATerminal(t *testing.T) {
-	require(t, append(driver.Tools(), driver.Tool{Command: "script", Package: "bsdutils"})...)
+	testtools.Require(t, append(driver.Tools(), driver.Tool{Command: "script", Package: "bsdutils"})...)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	for name, c := range map[string]struct {
@@ -363,7 +359,7 @@ func TestAppletsPrintsAListThatBuildTakes(t *testing.T) {
 }
 
 func TestFeaturesMarksTheDefaultOnes(t *testing.T) {
-	require(t, driver.Tools()...)
+	testtools.Require(t, driver.Tools()...)
 	stdout, stderr, code := call(t, "features")
 	if code != 0 {
 		t.Fatal(stderr)

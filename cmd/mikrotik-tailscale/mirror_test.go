@@ -18,6 +18,8 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -29,6 +31,7 @@ const insideMirror = "MIKROTIK_TAILSCALE_TEST_MIRROR"
 // network of its own, where nothing but these mirrors can be reached. The result is kept for as long
 // as the test program stays the same.
 func TestBehindAMirror(t *testing.T) {
+	testmode.Long(t)
 	if folder := os.Getenv(insideMirror); folder != "" {
 		buildBehind(t, folder)
 		return
@@ -44,7 +47,7 @@ func TestBehindAMirror(t *testing.T) {
 		t.Log("this very program has passed before")
 		return
 	}
-	require(t, driver.Tools()...)
+	testtools.Require(t, driver.Tools()...)
 	inside := func() (string, error) {
 		cmd := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh",
 			os.Args[0], "-test.run=^TestBehindAMirror$", "-test.v", "-test.timeout=1h")

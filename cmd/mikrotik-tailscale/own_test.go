@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/platform"
 )
 
 func TestAnImageOfOnesOwn(t *testing.T) {
-	require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
+	testtools.Require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
 	extra := t.TempDir()
 	if err := os.WriteFile(extra+"/hello", []byte("#!/bin/sh\necho hello from $(uname)\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -48,6 +49,7 @@ func TestAnImageOfOnesOwn(t *testing.T) {
 
 // What a user puts into an image has to run on the router, too.
 func TestAProgramForAnotherMachineIsRefused(t *testing.T) {
+	testtools.Require(t, driver.Tools()...)
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

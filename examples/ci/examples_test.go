@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testtools"
 )
 
 const actionlint = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
@@ -16,7 +17,7 @@ const actionlint = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 // linters tell what is wrong with a file.
 var linters = map[string]func(t *testing.T, path string) (string, error){
 	"github.yml": func(t *testing.T, path string) (string, error) {
-		require(t, shellcheck)
+		testtools.Require(t, shellcheck)
 		return run(t, "", nil, "go", "run", actionlint, path)
 	},
 	"gitlab-ci.yml": func(t *testing.T, path string) (string, error) {

@@ -15,6 +15,8 @@ import (
 	"unicode"
 
 	"go.yaml.in/yaml/v3"
+
+	"dagger/mikrotik-tailscale/internal/testtools"
 )
 
 // What a user of the examples gives them, and the tag that they run for.
@@ -145,6 +147,7 @@ func calls(t *testing.T, j job) []string {
 		env = append(env, variable+"="+text)
 	}
 	write(t, filepath.Join(dir, "script"), []byte(strings.Join(j.lines, "\n")+"\n"))
+	testtools.Require(t, shellcheck)
 	if out, err := run(t, dir, nil, "shellcheck", "--shell="+j.shell, "script"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -155,7 +158,6 @@ func calls(t *testing.T, j job) []string {
 }
 
 func TestScriptsCallTheModule(t *testing.T) {
-	require(t, shellcheck)
 	all := jobs(t)
 	for _, file := range slices.Sorted(maps.Keys(linters)) {
 		t.Run(file, func(t *testing.T) {

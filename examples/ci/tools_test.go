@@ -15,18 +15,13 @@ import (
 	"github.com/gofrs/flock"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/internal/testtools"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 // root is the top of the repository.
 const root = "../.."
-
-func require(t *testing.T, tools ...driver.Tool) {
-	t.Helper()
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, tools...); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // run gives what a command prints on both outputs.
 func run(t *testing.T, dir string, env []string, argv ...string) (string, error) {
@@ -43,7 +38,8 @@ func run(t *testing.T, dir string, env []string, argv ...string) (string, error)
 // Debian's, which runs npm, is too old for them.
 func modules(t *testing.T) string {
 	t.Helper()
-	require(t, driver.Tool{Command: "node", Package: "nodejs"}, driver.Tool{Command: "npm", Package: "npm"},
+	testmode.Long(t)
+	testtools.Require(t, driver.Tool{Command: "node", Package: "nodejs"}, driver.Tool{Command: "npm", Package: "npm"},
 		driver.Tool{Command: "git", Package: "git"}) // Renovate does not start without
 	manifest := read(t, "testdata/package.json")
 	cache, err := os.UserCacheDir()

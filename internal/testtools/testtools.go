@@ -1,0 +1,18 @@
+// Package testtools sees to the programs that tests call.
+package testtools
+
+import (
+	"testing"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/internal/testmode"
+)
+
+// Require installs the tools that are missing on this machine. With -short it skips the test.
+func Require(t testing.TB, tools ...driver.Tool) {
+	t.Helper()
+	testmode.Machine(t)
+	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, tools...); err != nil {
+		t.Fatal(err)
+	}
+}
