@@ -6,11 +6,8 @@ import (
 	"net"
 	"net/http"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/publish"
-	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Pushes the images of all platforms to a registry, as one multi-platform index, and gives its
@@ -22,6 +19,8 @@ import (
 // Beside each tag there is one for each platform, with the platform's name behind it, as in
 // 1.102.5-mt.1-armv5. The same inputs give the same digest, and what the registry has already is
 // not pushed again.
+//
+// The registry is asked for permission to push before anything is built.
 //
 // +cache="session"
 func (m *MikrotikTailscale) Publish(
@@ -73,59 +72,33 @@ func (m *MikrotikTailscale) Publish(
 	if err != nil {
 		return "", err
 	}
+	var transport http.RoundTripper
+	if !dryRun {
+		if registry != nil {
+			if transport, err = serviceTransport(ctx, registry); err != nil {
+				return "", fmt.Errorf("starting the registry: %w", err)
+			}
+		}
+		if err := publish.Check(ctx, destination, transport); err != nil {
+			return "", err
+		}
+	}
 	work, products, err := m.products(ctx, platforms)
 	if err != nil {
 		return "", err
 	}
-	release, err := m.release(ctx, work, products, address)
+	b, err := m.build(ctx, products)
+	if err != nil {
+		return "", err
+	}
+	release, err := publish.Of(ctx, m.outputs(work), b, address)
 	if err != nil {
 		return "", err
 	}
 	if dryRun {
 		return publish.Reference(destination, release)
 	}
-	var transport http.RoundTripper
-	if registry != nil {
-		if transport, err = serviceTransport(ctx, registry); err != nil {
-			return "", fmt.Errorf("starting the registry: %w", err)
-		}
-	}
 	return publish.Push(ctx, destination, release, transport)
-}
-
-// release puts images together with what tells of them.
-func (m *MikrotikTailscale) release(ctx context.Context, work string, products []assembly.Product, address string) (*publish.Release, error) {
-	outputs := m.outputs(work)
-	abouts, err := attest.OfAll(ctx, outputs, products)
-	if err != nil {
-		return nil, err
-	}
-	images := make([]publish.Image, len(products))
-	for i, p := range products {
-		img, err := p.Image()
-		if err != nil {
-			return nil, err
-		}
-		images[i] = publish.Image{Target: p.Target, Image: img, Attached: []publish.Attachment{{Type: attest.SBOMType, Text: abouts[i].SBOM}}}
-		if abouts[i].Symbols != "" {
-			images[i].Attached = append(images[i].Attached, publish.Attachment{Type: attest.SymbolsType, Text: abouts[i].Symbols})
-		}
-	}
-	release, err := publish.NewRelease(images, recipe.Annotations(products[0].Config))
-	if err != nil {
-		return nil, err
-	}
-	digest, err := release.Digest()
-	if err != nil {
-		return nil, err
-	}
-	b, err := m.build(ctx, products)
-	if err != nil {
-		return nil, err
-	}
-	provenance, err := attest.Provenance(ctx, outputs, b, []attest.Subject{{Name: address, SHA256: digest}})
-	release.Attach(publish.Attachment{Type: attest.ProvenanceType, Text: provenance})
-	return release, err
 }
 
 // serviceTransport speaks to a service whatever host is asked for.

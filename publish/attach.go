@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -27,30 +26,16 @@ var emptyConfig = static.NewLayer([]byte("{}"), "application/vnd.oci.empty.v1+js
 
 // attach pushes an attachment for a subject that is there.
 func attach(repository name.Repository, subject v1.Descriptor, a Attachment, options []remote.Option) error {
-	content := static.NewLayer([]byte(a.Text), types.MediaType(a.Type))
-	m := referrer{v1.Manifest{
-		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type,
-		Subject: &v1.Descriptor{MediaType: subject.MediaType, Size: subject.Size, Digest: subject.Digest},
-	}}
-	for _, blob := range []v1.Layer{emptyConfig, content} {
+	m, err := a.referrer(subject)
+	if err != nil {
+		return err
+	}
+	for _, blob := range []v1.Layer{emptyConfig, a.content()} {
 		if err := remote.WriteLayer(repository, blob, options...); err != nil {
 			return fmt.Errorf("attaching %s to %s: %w", a.Type, subject.Digest, err)
 		}
 	}
-	descriptor, err := partial.Descriptor(emptyConfig)
-	if err != nil {
-		return err
-	}
-	m.manifest.Config = *descriptor
-	if descriptor, err = partial.Descriptor(content); err != nil {
-		return err
-	}
-	m.manifest.Layers = []v1.Descriptor{*descriptor}
-	raw, err := m.RawManifest()
-	if err != nil {
-		return err
-	}
-	digest, _, err := v1.SHA256(bytes.NewReader(raw))
+	digest, err := partial.Digest(m)
 	if err != nil {
 		return err
 	}
@@ -62,6 +47,27 @@ func attach(repository name.Repository, subject v1.Descriptor, a Attachment, opt
 		return fmt.Errorf("attaching %s to %s: %w", a.Type, subject.Digest, err)
 	}
 	return nil
+}
+
+func (a Attachment) content() v1.Layer {
+	return static.NewLayer([]byte(a.Text), types.MediaType(a.Type))
+}
+
+// referrer makes the manifest that attaches it to a subject.
+func (a Attachment) referrer(subject v1.Descriptor) (referrer, error) {
+	config, err := partial.Descriptor(emptyConfig)
+	if err != nil {
+		return referrer{}, err
+	}
+	content, err := partial.Descriptor(a.content())
+	if err != nil {
+		return referrer{}, err
+	}
+	return referrer{v1.Manifest{
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type,
+		Subject: &v1.Descriptor{MediaType: subject.MediaType, Size: subject.Size, Digest: subject.Digest},
+		Config:  *config, Layers: []v1.Descriptor{*content},
+	}}, nil
 }
 
 // referrer is a manifest as it is pushed.

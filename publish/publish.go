@@ -16,7 +16,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -28,7 +27,7 @@ type Destination struct {
 	reference name.Tag
 	tags      []name.Tag
 	auth      authn.Authenticator
-	secret    string
+	secrets   []string
 }
 
 // NewDestination checks an address and further tags of the same repository. An address that
@@ -44,7 +43,7 @@ func NewDestination(address, version string, tags []string, username, password s
 	if err != nil {
 		problems = append(problems, fmt.Errorf("malformed address %q: registry/repository or registry/repository:tag is wanted: %w", address, err))
 	}
-	d := Destination{reference: reference, auth: authn.Anonymous, secret: password}
+	d := Destination{reference: reference, auth: authn.Anonymous}
 	for _, tag := range tags {
 		further, err := name.NewTag(reference.Context().Name()+":"+tag, options...)
 		if err != nil {
@@ -54,7 +53,7 @@ func NewDestination(address, version string, tags []string, username, password s
 	}
 	switch {
 	case username != "" && password != "":
-		d.auth = authn.FromConfig(authn.AuthConfig{Username: username, Password: password})
+		d = d.as(authn.AuthConfig{Username: username, Password: password})
 	case username != "":
 		problems = append(problems, fmt.Errorf("the user %q has no password: give both or neither", username))
 	case password != "":
@@ -152,17 +151,8 @@ func compressed(img v1.Image) (v1.Image, error) {
 //
 // What the registry has already is not pushed again. A transport of nil is the usual one.
 func Push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) (string, error) {
-	err := push(ctx, d, r, rt)
-	var refusal *transport.Error
-	if errors.As(err, &refusal) && (refusal.StatusCode == http.StatusUnauthorized || refusal.StatusCode == http.StatusForbidden) {
-		err = fmt.Errorf("the registry refused the user name or password: %w", err)
-	}
-	if err != nil && d.secret != "" {
-		// No registry is known to send a password back in its error, and none shall get it printed.
-		err = errors.New(strings.ReplaceAll(err.Error(), d.secret, "***"))
-	}
-	if err != nil {
-		return "", err
+	if err := push(ctx, d, r, rt); err != nil {
+		return "", d.explained(err)
 	}
 	return Reference(d, r)
 }
@@ -193,11 +183,10 @@ func push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) 
 	if err := attachAll(d, r.index, r.attached, options); err != nil {
 		return err
 	}
-	for _, tag := range append([]name.Tag{d.reference}, d.tags...) {
+	for _, tag := range d.all() {
 		for _, i := range r.images {
-			own := tag.Context().Tag(tag.TagStr() + "-" + i.Target.Name)
-			if err := pusher.Push(ctx, own, i.Image); err != nil {
-				return fmt.Errorf("tagging %s: %w", own, err)
+			if err := pusher.Push(ctx, own(tag, i), i.Image); err != nil {
+				return fmt.Errorf("tagging %s: %w", own(tag, i), err)
 			}
 		}
 		if err := pusher.Push(ctx, tag, r.index); err != nil {

@@ -60,6 +60,7 @@ func buildCommand(asJSON *bool) *cobra.Command {
 	flags.StringSliceVar(&arch, "arch", nil, "platforms to build for, or \"all\"")
 	flags.StringVarP(&output, "output", "o", "", "file to write for one platform (default tailscale-ARCH.tar), folder for several (default dist)")
 	o.imageFlags(flags)
+	flags.StringVar(&o.config.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+o.config.DefaultTag()+")")
 	o.driverFlags(flags)
 	return c
 }
@@ -174,19 +175,25 @@ func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (re
 	return r, nil
 }
 
+// stage is what became of a stage, as --json shows it.
+type stage struct {
+	Stage   string       `json:"stage"`
+	State   driver.State `json:"state"`
+	Seconds float64      `json:"seconds"`
+}
+
+func stagesOf(ended []driver.Event) []stage {
+	stages := []stage{}
+	for _, e := range ended {
+		stages = append(stages, stage{e.Title, e.State, e.Took.Seconds()})
+	}
+	return stages
+}
+
 // report tells what was built.
 func report(w io.Writer, asJSON bool, results []result, ended []driver.Event) error {
 	if asJSON {
-		type stage struct {
-			Stage   string       `json:"stage"`
-			State   driver.State `json:"state"`
-			Seconds float64      `json:"seconds"`
-		}
-		stages := []stage{}
-		for _, e := range ended {
-			stages = append(stages, stage{e.Title, e.State, e.Took.Seconds()})
-		}
-		return printJSON(w, map[string]any{"tarballs": results, "stages": stages})
+		return printJSON(w, map[string]any{"tarballs": results, "stages": stagesOf(ended)})
 	}
 	for _, r := range results {
 		_, err := fmt.Fprintf(w, "%s: %s for %s, %d bytes (%d on the router), sha256 %s\n",

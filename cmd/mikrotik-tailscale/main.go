@@ -33,6 +33,9 @@ func main() {
 // usageError is an error in how the command was called.
 type usageError struct{ error }
 
+// pushError is an error after which a registry may have a part of what was to be pushed.
+type pushError struct{ error }
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var asJSON bool
 	root := &cobra.Command{
@@ -42,7 +45,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"shell, and writes it as a tarball that RouterOS takes with /container/add file=...\n" +
 			"It needs neither Docker nor Dagger: Debian or Ubuntu, Go and user namespaces do.",
 		Example: "  mikrotik-tailscale build --arch arm64\n" +
-			"  mikrotik-tailscale build --arch all --output dist/",
+			"  mikrotik-tailscale build --arch all --output dist/\n" +
+			"  mikrotik-tailscale publish --address registry.example/me/tailscale",
 		SilenceUsage: true, SilenceErrors: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -52,7 +56,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(buildCommand(&asJSON), sizesCommand(&asJSON), featuresCommand(&asJSON), appletsCommand(&asJSON),
-		routerosCommand(&asJSON))
+		publishCommand(&asJSON), sbomCommand(&asJSON), compressCommand(&asJSON), routerosCommand(&asJSON))
 	for _, c := range root.Commands() {
 		c.Args = noArguments
 	}
@@ -64,7 +68,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	code := exitFailure
 	var usage usageError
+	var push pushError
 	switch {
+	case ctx.Err() != nil && errors.As(err, &push):
+		code, err = exitInterrupted, errors.New("interrupted while pushing: the same command again pushes what is missing")
 	case ctx.Err() != nil:
 		code, err = exitInterrupted, errors.New("interrupted, nothing was written")
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):

@@ -37,6 +37,11 @@ func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded where this machine has another")
 	flags.StringVar(&c.GoProxy, "go-proxy", "", "GOPROXY setting to download with (default what \"go env\" says)")
 	flags.StringVar(&c.GoSumDB, "go-sumdb", "", "GOSUMDB setting that vouches for what the proxy gives, off for none (default what \"go env\" says)")
+	o.mirrorFlags(flags)
+}
+
+func (o *options) mirrorFlags(flags *pflag.FlagSet) {
+	c := &o.config
 	flags.StringVar(&c.DebianMirror, "debian-mirror", "", "address of a Debian archive, such as http://mirror.example/debian (default Debian's own)")
 }
 
@@ -56,7 +61,7 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 		"sha256 of busybox's .tar.bz2 (default the known one of "+strings.Join(recipe.BusyboxVersions(), ", ")+")")
 	flags.StringVar(&c.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
 	o.appletFlags(flags)
-	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
+	o.compressionFlags(flags)
 	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "leave the names, files and lines of functions in Tailscale's program")
 	flags.BoolVar(&c.StockRuntime, "stock-runtime", c.StockRuntime, "leave Go's runtime as it is, which holds about a megabyte more of a router's memory")
 	flags.StringVar(&o.certificates, "certificates", o.certificates, fmt.Sprintf("where the CA certificates are: one of %v", recipe.CertificatePlaces()))
@@ -64,7 +69,10 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that a container starts, with its arguments (default the image's own)")
 	flags.StringArrayVar(&o.labels, "labels", nil, "label of the image, as name=value; may be given several times")
 	flags.IntVar(&c.Revision, "revision", c.Revision, "tells images of one Tailscale release apart: the N in "+c.TailscaleVersion+"-mt.N")
-	flags.StringVar(&c.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+c.DefaultTag()+")")
+}
+
+func (o *options) compressionFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
 }
 
 func (o *options) driverFlags(flags *pflag.FlagSet) {

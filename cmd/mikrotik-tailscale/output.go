@@ -42,6 +42,14 @@ func newDestination(output string, targets []platform.Target) (destination, erro
 	return destination{file: output}, checkFolder(filepath.Dir(output))
 }
 
+// checkFile finds out, before anything is built, whether a file can be written.
+func checkFile(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("output %s is not a file", path)
+	}
+	return checkFolder(filepath.Dir(path))
+}
+
 // checkFolder finds out whether files can be made in a folder, or the folder itself be made.
 func checkFolder(folder string) error {
 	place := folder
@@ -129,4 +137,35 @@ func copyFile(ctx context.Context, to, from string) error {
 		return err
 	})
 	return err
+}
+
+// writeResult writes the one file that a command gives, and says so.
+func writeResult(ctx context.Context, w io.Writer, asJSON bool, t platform.Target, path string, executable bool, write func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return fmt.Errorf("making the output folder: %w", err)
+	}
+	written, err := archive.WriteFile(ctx, path, write)
+	if err != nil {
+		return err
+	}
+	if executable {
+		if err := makeExecutable(path); err != nil {
+			return err
+		}
+	}
+	if asJSON {
+		return printJSON(w, map[string]any{"platform": t.Name, "path": path, "size": written.Size, "sha256": written.SHA256})
+	}
+	_, err = fmt.Fprintf(w, "%s: %d bytes, sha256 %s\n", path, written.Size, written.SHA256)
+	return err
+}
+
+// makeExecutable lets everybody who may read a file run it.
+func makeExecutable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	const read = 0o444
+	return os.Chmod(path, info.Mode()|info.Mode()&read>>2)
 }

@@ -78,6 +78,19 @@ func (p *progress) print(e driver.Event) {
 	_, _ = fmt.Fprintf(p.w, "%s: %s%s\n", e.Title, e.State, more)
 }
 
+// during shows work that no stage does.
+func (p *progress) during(title string, work func() error) error {
+	began := time.Now()
+	p.observe(driver.Event{Title: title, State: driver.Started})
+	err := work()
+	state := driver.Done
+	if err != nil {
+		state = driver.Failed
+	}
+	p.observe(driver.Event{Title: title, State: state, Took: time.Since(began)})
+	return err
+}
+
 // waitsFor says what a stage waits for.
 const waitsFor = " for another build that uses the same cache"
 

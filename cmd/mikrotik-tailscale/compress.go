@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/verify"
+)
+
+func compressCommand(asJSON *bool) *cobra.Command {
+	o := newOptions()
+	var arch, binary, output string
+	c := &cobra.Command{
+		Use:   "compress --arch arm64 --binary FILE --output FILE",
+		Short: "Pack a program the way those in the image are packed",
+		Long: "Packs a static program for a platform the way the image's own programs are packed. Put the result into\n" +
+			"an image with --extra.",
+		Example: "  GOARCH=arm64 CGO_ENABLED=0 go build -o hello .\n" +
+			"  mikrotik-tailscale compress --arch arm64 --binary hello --output extra/usr/local/bin/hello\n" +
+			"  mikrotik-tailscale build --arch arm64 --extra extra",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			target, err := parseTarget(arch)
+			if err != nil {
+				return usageError{err}
+			}
+			if binary == "" || output == "" {
+				return usageError{errors.New("no file: give the program with --binary and the file to write with --output")}
+			}
+			if err := o.resolve(); err != nil {
+				return err
+			}
+			if err := verify.Binary(binary, target); err != nil {
+				return usageError{fmt.Errorf("checking the program: %w", err)}
+			}
+			if err := checkFile(output); err != nil {
+				return usageError{err}
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			err = compress(cmd.Context(), o, target, binary, p, func(packed string) error {
+				return writeProgram(cmd.Context(), cmd.OutOrStdout(), *asJSON, target, output, packed)
+			})
+			p.close()
+			return err
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&arch, "arch", "", "platform that the program is for")
+	flags.StringVar(&binary, "binary", "", "static program to pack")
+	flags.StringVarP(&output, "output", "o", "", "file to write")
+	o.compressionFlags(flags)
+	o.mirrorFlags(flags)
+	o.driverFlags(flags)
+	return c
+}
+
+// compress packs a program and gives the packed one to use, for as long as that runs.
+func compress(ctx context.Context, o *options, t platform.Target, binary string, p *progress, use func(packed string) error) (err error) {
+	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
+		return err
+	}
+	d, err := driver.Open(ctx, o.driverOptions(p.observe))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	s := recipe.Compress(t, o.config, nil)
+	packed, err := d.OutputWith(ctx, s, map[string]string{s.Inputs[0].Name: binary})
+	if err != nil {
+		return err
+	}
+	return use(packed)
+}
+
+func writeProgram(ctx context.Context, w io.Writer, asJSON bool, t platform.Target, output, packed string) error {
+	in, err := os.Open(packed)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	return writeResult(ctx, w, asJSON, t, output, true, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
+		return err
+	})
+}

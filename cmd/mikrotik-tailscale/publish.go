@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/spf13/cobra"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/publish"
+)
+
+func publishCommand(asJSON *bool) *cobra.Command {
+	o := newOptions()
+	var arch, tags []string
+	var address, username, password string
+	var insecure, dryRun bool
+	c := &cobra.Command{
+		Use:   "publish --address registry.example/me/tailscale [--tags stable] [--dry-run]",
+		Short: "Push the images of all platforms to a registry",
+		Long: "Builds the images and pushes them to a registry as one multi-platform index, with their SBOMs,\n" +
+			"symbols and provenance attached as OCI referrers. Each tag has one more for each platform, as in\n" +
+			"1.102.5-mt.1-armv5. The same inputs give the same digest, and the command does not push again what\n" +
+			"the registry already has. It prints the reference with the digest.\n\n" +
+			"The registry is asked for permission to push before anything is built. Without --username, the\n" +
+			"credentials come from Docker's configuration (docker login) or Podman's.",
+		Example: "  mikrotik-tailscale publish --address registry.example/me/tailscale --tags stable --username me --password env://TOKEN\n" +
+			"  mikrotik-tailscale publish --address registry.example/me/tailscale:edge --arch arm64,arm --dry-run",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if address == "" {
+				return usageError{errors.New("no address: give --address with registry and repository, as in registry.example/me/tailscale")}
+			}
+			targets, err := parseTargets(arch)
+			if err != nil {
+				return usageError{err}
+			}
+			if err := o.resolve(); err != nil {
+				return err
+			}
+			plain, err := readSecret("password", password)
+			if err != nil {
+				return usageError{err}
+			}
+			d, err := publish.NewDestination(address, o.config.ImageVersion(), tags, username, plain, insecure)
+			if err != nil {
+				return usageError{err}
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			contents, err := publishTo(cmd.Context(), o, targets, d, address, dryRun, p)
+			p.close()
+			if err != nil {
+				return err
+			}
+			return reportPublished(cmd.OutOrStdout(), cmd.ErrOrStderr(), *asJSON, contents, dryRun, p)
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&address, "address", "", "registry and repository, with a tag or without (default tag the image's version)")
+	flags.StringSliceVar(&tags, "tags", nil, "further tags for the same index, such as stable")
+	flags.StringSliceVar(&arch, "arch", []string{"all"}, "platforms to publish, or \"all\"")
+	flags.StringVar(&username, "username", "", "user name for the registry; needs --password, too")
+	flags.StringVar(&password, "password", "", "where the password or token is: "+secretForms)
+	flags.BoolVar(&insecure, "insecure", false, "speak plain HTTP with the registry; one on this machine needs no such flag")
+	flags.BoolVar(&dryRun, "dry-run", false, "build everything and say what would be pushed, but neither ask the registry nor push")
+	o.imageFlags(flags)
+	o.driverFlags(flags)
+	return c
+}
+
+// publishTo asks the registry, builds the images and pushes them.
+func publishTo(ctx context.Context, o *options, targets []platform.Target, d publish.Destination, address string, dryRun bool, p *progress) (c publish.Contents, err error) {
+	if !dryRun {
+		if d, err = d.WithKeychain(ctx, authn.DefaultKeychain); err != nil {
+			return c, err
+		}
+		if err := p.during("registry", func() error { return publish.Check(ctx, d, nil) }); err != nil {
+			return c, err
+		}
+	}
+	err = o.products(ctx, targets, p, func(outputs assembly.Outputs, products []assembly.Product, _ string) error {
+		release, err := publish.Of(ctx, outputs, attest.Build{Builder: attest.BuilderCommand, Products: products}, address)
+		if err != nil {
+			return err
+		}
+		if c, err = publish.ContentsOf(d, release); err != nil || dryRun {
+			return err
+		}
+		return p.during("push", func() error {
+			if _, err := publish.Push(ctx, d, release, nil); err != nil {
+				return pushError{err}
+			}
+			return nil
+		})
+	})
+	return c, err
+}
+
+// reportPublished prints the reference, for scripts alone on the standard output, and for people what is behind it.
+func reportPublished(stdout, stderr io.Writer, asJSON bool, c publish.Contents, dryRun bool, p *progress) error {
+	if asJSON {
+		return printJSON(stdout, struct {
+			publish.Contents
+			Pushed bool    `json:"pushed"`
+			Stages []stage `json:"stages"`
+		}{c, !dryRun, stagesOf(p.ended)})
+	}
+	what := "Pushed to"
+	if dryRun {
+		what = "Would push to"
+	}
+	if _, err := fmt.Fprintf(stderr, "%s %s:\n%s", what, c.Repository, c.Table()); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(stdout, c.Reference)
+	return err
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/platform"
+)
+
+func sbomCommand(asJSON *bool) *cobra.Command {
+	o := newOptions()
+	var arch, output string
+	c := &cobra.Command{
+		Use:   "sbom --arch arm64 [--output tailscale-arm64.cdx.json]",
+		Short: "Print the SBOM of an image",
+		Long: "Builds the image for a platform and prints its software bill of materials (SBOM), in CycloneDX:\n" +
+			"every Go module, busybox, the C libraries, the CA certificates, and every file with its sha256.",
+		Example: "  mikrotik-tailscale sbom --arch arm64 --output tailscale-arm64.cdx.json\n" +
+			"  mikrotik-tailscale sbom --arch arm --features +ssh",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			target, err := parseTarget(arch)
+			if err != nil {
+				return usageError{err}
+			}
+			if err := o.resolve(); err != nil {
+				return err
+			}
+			if output != "" {
+				if err := checkFile(output); err != nil {
+					return usageError{err}
+				}
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			text := ""
+			err = o.products(cmd.Context(), []platform.Target{target}, p, func(outputs assembly.Outputs, products []assembly.Product, _ string) error {
+				text, err = attest.SBOM(cmd.Context(), outputs, products[0])
+				return err
+			})
+			p.close()
+			if err != nil {
+				return err
+			}
+			if output == "" {
+				_, err := io.WriteString(cmd.OutOrStdout(), text)
+				return err
+			}
+			return writeResult(cmd.Context(), cmd.OutOrStdout(), *asJSON, target, output, false, func(w io.Writer) error {
+				_, err := io.WriteString(w, text)
+				return err
+			})
+		},
+	}
+	flags := c.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&arch, "arch", "", "platform of the image")
+	flags.StringVarP(&output, "output", "o", "", "file to write (default the standard output)")
+	o.imageFlags(flags)
+	o.driverFlags(flags)
+	return c
+}
+
+// parseTarget is parseTargets for commands about one platform.
+func parseTarget(name string) (platform.Target, error) {
+	if name == "" || name == "all" {
+		return platform.Target{}, errors.New("no platform: give --arch with one of " + strings.Join(platformNames(), ", "))
+	}
+	return platform.Parse(name)
+}

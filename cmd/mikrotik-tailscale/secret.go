@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// secretForms are the places that a secret can come from.
+const secretForms = "env://NAME or file://PATH"
+
+// readSecret reads a secret from the place that an option names, without the end of the line that editors
+// and echo put behind it. The option never takes the secret itself, since others on the machine see a command's
+// arguments; so errors do not repeat a value that may be one.
+func readSecret(option, place string) (string, error) {
+	if place == "" {
+		return "", nil
+	}
+	scheme, name, _ := strings.Cut(place, "://")
+	var value string
+	switch scheme {
+	case "env":
+		value = os.Getenv(name)
+	case "file":
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return "", fmt.Errorf("reading --%s: %w", option, err)
+		}
+		value = string(text)
+	default:
+		return "", fmt.Errorf("--%s says where the %s is, and does not take it itself: give %s", option, option, secretForms)
+	}
+	value = strings.TrimRight(value, "\r\n")
+	if value == "" {
+		return "", fmt.Errorf("no %s in %s", option, place)
+	}
+	return value, nil
+}
