@@ -17,7 +17,7 @@ import (
 
 	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testtools"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/testregistry"
 )

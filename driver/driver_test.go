@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/recipe"
 )
 

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testtools"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 // survivor is a router that something bad happens to. It was logged in with a key for one use, which

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/platform"
 )
 

@@ -19,7 +19,7 @@ import (
 
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/platform"
 )
 

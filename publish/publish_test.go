@@ -16,7 +16,7 @@ import (
 
 	"dagger/mikrotik-tailscale/archive"
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testtools"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/testregistry"
 )

@@ -21,7 +21,7 @@ import (
 
 	"dagger/mikrotik-tailscale/applets"
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )

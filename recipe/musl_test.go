@@ -3,7 +3,7 @@ package recipe_test
 import (
 	"testing"
 
-	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/recipe"
 )
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testtools"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")

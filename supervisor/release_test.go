@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/supervisor"
 )

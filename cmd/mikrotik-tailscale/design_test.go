@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testtools"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 // docs/design.md gives a reason for each feature that is left out, and for no other.

@@ -22,7 +22,7 @@ import (
 
 	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testtools"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/publish"
 	"dagger/mikrotik-tailscale/recipe"

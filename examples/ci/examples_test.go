@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testtools"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 const actionlint = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
-	"dagger/mikrotik-tailscale/internal/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 )
 
 // Require installs the tools that are missing on this machine. With -short it skips the test.
