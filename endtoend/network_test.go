@@ -94,12 +94,12 @@ func (n namespace) addresses(device string, addresses ...string) {
 	n.ip("link", "set", device, "up")
 }
 
-// routes adds routes, each "TO VIA".
+// routes adds routes, each "TO VIA" and what else the route has.
 func (n namespace) routes(routes ...string) {
 	n.t.Helper()
 	for _, r := range routes {
 		to, via, _ := strings.Cut(r, " ")
-		n.ip("route", "add", to, "via", via)
+		n.ip(append([]string{"route", "add", to, "via"}, strings.Fields(via)...)...)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestTheSecretOfAnOAuthClient(t *testing.T) {
 		keptSecret(t, secret, c)
 	})
 	t.Run("Feature", func(t *testing.T) {
-		i := authority.builtIn(builtImage(t, "amd64", "--features=+oauthkey", "--compression=none"))
+		i := authority.builtIn(imageWithFeatures(t))
 		c := w.router(i, w.site(2), "with", "TS_AUTHKEY="+secret)
 		c.waitFor(hint) // since the tags are missing
 		if !strings.Contains(c.log(), "--advertise-tags") {

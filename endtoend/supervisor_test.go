@@ -1,8 +1,12 @@
 package endtoend
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -271,7 +275,8 @@ func TestTwoRoutersOfOneNetwork(t *testing.T) {
 	}
 }
 
-// The router's own packets leave through another router's exit node, and the control server is still reached.
+// Packets of the router and of a host behind it leave through another router's exit node, and the control server is
+// still reached.
 func TestUsingAnExitNode(t *testing.T) {
 	for name, setup := range map[string]string{"Rules": "", "NoRules": ignoreRules} {
 		t.Run(name, func(t *testing.T) {
@@ -290,6 +295,9 @@ func TestUsingAnExitNode(t *testing.T) {
 				return out
 			}
 			eventually(t, "the router's own packets leave through the exit node", func() bool { return get() == want })
+			one.gateway.routes("default 172.20.0.2 table 100")
+			one.gateway.ip("rule", "add", "iif", "lan", "lookup", "100")
+			eventually(t, "the host's packets leave through the exit node", func() bool { return visit(one.host, websiteAddress) == want })
 			if got := first.must("ip route get " + controlAddress); name == "NoRules" && !strings.Contains(got, "via 172.20.0.1") {
 				t.Errorf("the control server is reached by\n%s", got)
 			}
@@ -298,4 +306,22 @@ func TestUsingAnExitNode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// visit is what the website says to a namespace.
+func visit(n namespace, address string) string {
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (conn net.Conn, err error) {
+		err = n.within(func() (err error) {
+			conn, err = net.DialTimeout(network, address, 2*time.Second)
+			return err
+		})
+		return conn, err
+	}}
+	answer, err := (&http.Client{Transport: transport, Timeout: 4 * time.Second}).Get("http://" + address)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, _ := io.ReadAll(answer.Body)
+	return string(text)
 }

@@ -176,8 +176,8 @@ func (r *reader) boolean(values map[string]string, name string) bool {
 	return yes
 }
 
-// limits reads what Go's runtime is told. The runtime itself would end the daemon because of a size that it can't
-// read, so the entrypoint hands the text over under the same name only after this has been applied.
+// limits reads the limits for Go's runtime. The runtime would end the daemon if it met a size that it can't read, so the
+// entrypoint keeps the variable out of the environment and hands it over through a pipe.
 func (r *reader) limits(s *Settings, values map[string]string) {
 	s.MemoryLimit, _ = parseMemory(Default("GOMEMLIMIT"))
 	if text, ok := values["GOMEMLIMIT"]; ok {

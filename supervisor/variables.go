@@ -28,7 +28,7 @@ const (
 )
 
 // Variable is an environment variable that the image understands. Its effect is the comment on its line: the
-// reference in docs/usage.md is made from this table, and the comments cost the image nothing.
+// reference in docs/reference.md is made from this table, and the comments cost the image nothing.
 type Variable struct {
 	Name    string
 	Kind    Kind

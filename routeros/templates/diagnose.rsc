@@ -1,7 +1,7 @@
 # Looks for what keeps the container {{.Name}} from working, and prints it. It changes nothing.
 #
 # Copy this file to the router and run there: /import {{.Name}}-diagnose.rsc
-# The words are those of the table "Troubleshooting" in docs/usage.md, which says more.
+# The words are those of the table "Symptoms" in docs/troubleshooting.md, which says more.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}

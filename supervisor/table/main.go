@@ -1,5 +1,5 @@
 // Command table writes the table of environment variables into a page of the documentation, from the supervisor's own
-// table: go run ./supervisor/table docs/usage.md
+// table: go run ./supervisor/table docs/reference.md
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 
 // The table stands between these lines of the page.
 const (
-	begin = "<!-- variables: written by \"go run ./supervisor/table docs/usage.md\" -->\n"
+	begin = "<!-- variables: written by \"go run ./supervisor/table docs/reference.md\" -->\n"
 	end   = "<!-- end of variables -->\n"
 )
 

@@ -7,7 +7,7 @@ import (
 )
 
 func TestThePageHasThePresentTable(t *testing.T) {
-	page, err := os.ReadFile("../../docs/usage.md")
+	page, err := os.ReadFile("../../docs/reference.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -16,7 +16,7 @@ func TestThePageHasThePresentTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(page) != string(want) {
-		t.Error("the table in docs/usage.md is not the supervisor's: run go run ./supervisor/table docs/usage.md")
+		t.Error("the table in docs/reference.md is not the supervisor's: run go run ./supervisor/table docs/reference.md")
 	}
 	if got, err := insert([]byte("no table\n")); err == nil || !strings.Contains(err.Error(), "the page lacks the lines") {
 		t.Errorf("%q, %v", got, err)

@@ -1,7 +1,7 @@
 # Looks for what keeps the container tailscale from working, and prints it. It changes nothing.
 #
 # Copy this file to the router and run there: /import tailscale-diagnose.rsc
-# The words are those of the table "Troubleshooting" in docs/usage.md, which says more.
+# The words are those of the table "Symptoms" in docs/troubleshooting.md, which says more.
 # Written for RouterOS 7.21 and later.
 
 # An older release would not even read what follows, so this stands on its own.
