@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/pclntab"
 	"dagger/mikrotik-tailscale/platform"
@@ -32,12 +33,14 @@ const unknownToolchain = "go1.25.5"
 var asTailscale = []string{"-trimpath", "-gcflags=all=-l", "-ldflags=-s -w"}
 
 // eachWay does something for each platform and toolchain, with a program that is compiled as Tailscale is, and with
-// one that has inlined calls. What is alike on all platforms is left out where an emulator makes it slow.
+// one that has inlined calls. Emulators are slow, so by default they only run what an image is made with, and never a
+// combination that is alike on all platforms.
 func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platform.Target, flags []string)) {
 	for i, toolchain := range toolchains {
 		for _, target := range platform.All() {
 			for how, flags := range map[string][]string{"as Tailscale": asTailscale, "inlined": nil} {
-				if emulated(target) && i > 0 && flags == nil || testing.Short() && (emulated(target) || i > 0) {
+				other, inlined := i > 0, flags == nil
+				if emulated(target) && (other && inlined || (other || inlined) && !testmode.IsLong()) || testing.Short() && (emulated(target) || other) {
 					continue
 				}
 				t.Run(toolchain+"/"+target.Name+"/"+how, func(t *testing.T) { do(t, toolchain, target, flags) })

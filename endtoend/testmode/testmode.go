@@ -15,10 +15,13 @@ const LongTests = "LONG_TESTS"
 func Long(t testing.TB) {
 	t.Helper()
 	Machine(t)
-	if os.Getenv(LongTests) == "" {
+	if !IsLong() {
 		t.Skipf("takes long: set %s=1 to run it", LongTests)
 	}
 }
+
+// IsLong says whether long tests are wanted, for a test that tries more cases then.
+func IsLong() bool { return os.Getenv(LongTests) != "" }
 
 // Machine skips a test with -short: the test needs root or a network, or builds an image.
 func Machine(t testing.TB) {
