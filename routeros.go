@@ -7,58 +7,55 @@ import (
 
 // Write scripts that install, update, remove and diagnose the container.
 //
-// Run them on the router with /import. The update script changes something only if the registry has
-// another image, the remove script removes everything that the install script added, and the diagnose
-// script prints what is wrong.
+// Run them on the router with /import. The update script replaces the image if the registry has another one, the remove script removes everything that the install script added, and the diagnose script prints what is wrong.
 //
-// No script has a key or password in it: docs/routeros.md says where they go.
+// Scripts contain no keys or passwords. docs/routeros.md says where to put them.
 func (m *MikrotikTailscale) Routeros(
-	// Image in a registry, as in ghcr.io/me/tailscale:stable.
+	// Image in a registry, for example ghcr.io/me/tailscale:stable.
 	//
 	// +optional
 	image string,
-	// Path of the image's tarball on the router, in place of an image.
+	// Path of the image's tarball on the router, instead of an image.
 	//
 	// +optional
 	tarball string,
-	// Name of container, lists and folders, up to 10 characters. The interface is veth-NAME.
+	// Name of the container and its lists and directories, up to 10 characters. The interface is called veth-NAME.
 	//
 	// +optional
 	// +default="tailscale"
 	name string,
-	// Disk or folder on the router for image and state, such as usb1 or flash. The internal storage
-	// when left out.
+	// Disk or directory on the router for image and state, for example usb1 or flash. Defaults to the internal storage.
 	//
 	// +optional
 	disk string,
-	// Platform of the image: amd64, arm64, arm or armv5. By the router's architecture when left out.
+	// Platform of the image: amd64, arm64, arm or armv5. By default, the router's architecture decides.
 	//
 	// +optional
 	arch string,
-	// Oldest RouterOS that the scripts have to run on.
+	// Oldest RouterOS release that the scripts must run on.
 	//
 	// +optional
 	// +default="7.21"
 	routerosVersion string,
-	// Addresses of the container with prefix length: one for IPv4, and one for IPv6 if wanted.
+	// Addresses of the container with prefix length: one for IPv4, optionally one for IPv6.
 	//
 	// +optional
 	// +default=["172.31.255.254/30"]
 	address []string,
-	// Router's address in the network of each address.
+	// The router's address in the network of each address.
 	//
 	// +optional
 	// +default=["172.31.255.253"]
 	gateway []string,
-	// Bridge that the container joins. None when left out.
+	// Bridge that the container joins. By default none.
 	//
 	// +optional
 	bridge string,
-	// Networks to advertise to the tailnet.
+	// Networks behind the router to advertise to the tailnet.
 	//
 	// +optional
 	subnet []string,
-	// Networks behind other subnet routers, to reach from the router's own networks.
+	// Networks behind other subnet routers that the router's own networks can reach.
 	//
 	// +optional
 	remoteSubnet []string,
@@ -66,91 +63,91 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	exitNode bool,
-	// Name in the tailnet. The container's when left out.
+	// Name in the tailnet. Defaults to the container's name.
 	//
 	// +optional
 	hostname string,
-	// Address of a control server other than Tailscale's.
+	// URL of another control server than Tailscale's.
 	//
 	// +optional
 	loginServer string,
-	// Log in with the key in the file authkey of the state folder on the router.
+	// Log in with the key in the file authkey in the state directory on the router.
 	//
 	// +optional
 	authKeyFile bool,
-	// Further arguments of tailscale up, separated by spaces.
+	// More arguments for tailscale up, separated by spaces.
 	//
 	// +optional
 	extraArgs string,
-	// Further variables for the container, as in GOGC=50.
+	// More environment variables for the container, for example GOGC=50.
 	//
 	// +optional
 	env []string,
-	// Soft limit of memory in MiB. None when 0.
+	// Soft memory limit in MiB. 0 means none.
 	//
 	// +optional
 	memory int,
-	// Size in MiB of a disk in memory where images are unpacked. None when 0.
+	// Size in MiB of a disk in memory for unpacking images. 0 means none.
 	//
 	// +optional
 	// +default=32
 	tmpfs int,
-	// Name servers of the container. The router's when left out.
+	// Name servers of the container. Defaults to the router's.
 	//
 	// +optional
 	dns []string,
-	// Domains that the router asks the tailnet about.
+	// Domains that the router resolves in the tailnet.
 	//
 	// +optional
 	// +default=["ts.net"]
 	magicDns []string,
-	// Interface list of the way out, where addresses are translated. Nothing is translated when empty.
+	// Interface list of the way to the internet, for source NAT. Empty means no NAT.
 	//
 	// +optional
 	// +default="WAN"
 	wanList string,
-	// Show the router's address to its networks in place of the tailnet's.
+	// Hosts behind the router see the router's address instead of tailnet addresses.
 	//
 	// +optional
 	masquerade bool,
-	// Interface list that the container's interface joins, such as LAN.
+	// Interface list that the container's interface joins, for example LAN.
 	//
 	// +optional
 	interfaceList string,
-	// Accept what is forwarded from and to the container.
+	// Add rules that accept forwarded packets from and to the container.
 	//
 	// +optional
 	firewall bool,
-	// UDP port for direct connections, forwarded to the container, as in 41641. None when 0.
+	// UDP port for direct connections, forwarded to the container, for example 41641. 0 means none.
 	//
 	// +optional
 	port int,
-	// Lower the segment size of forwarded TCP connections to what fits into the tunnel.
+	// Lower the segment size of forwarded TCP connections to fit into the tunnel.
 	//
 	// +optional
 	clampMss bool,
-	// How the registry lets people in: auto, plain, dockerhub, ghcr, gitea or gitlab.
+	// Kind of registry: auto, plain, dockerhub, ghcr, gitea or gitlab.
 	//
 	// +optional
 	// +default="auto"
 	registry string,
-	// Address of the registry's tokens, with its service, if the kind of registry does not say it.
+	// URL of the registry's token server, for registries that the kind doesn't know.
 	//
 	// +optional
 	tokenUrl string,
-	// User at the registry. The password is in the router's /container/config.
+	// User name for the registry. The password is in the router's /container/config.
 	//
 	// +optional
 	username string,
-	// Speak plain HTTP with the registry.
+	// Use plain HTTP to the registry.
 	//
 	// +optional
 	insecure bool,
-	// Update without room for two images: remove the old one first.
+	// Update without space for two images: remove the old image first.
 	//
 	// +optional
 	inPlace bool,
-	// Time of day at which the router looks for an update, as in 04:30. Never when left out.
+	// Time of day when the router looks for an update, for example 04:30. By default never.
 	//
 	// +optional
 	updateAt string,

@@ -88,7 +88,7 @@ func newExchange(o Options) (exchange, error) {
 	host, _, _ := strings.Cut(o.Image, "/")
 	tag, err := name.NewTag(o.Image, name.StrictValidation)
 	if err != nil || !strings.ContainsAny(host, ".:") || strings.Contains(o.Image, "@") {
-		return e, fmt.Errorf("malformed image %q: host, repository and tag are wanted, such as ghcr.io/me/tailscale:stable", o.Image)
+		return e, fmt.Errorf("malformed image %q: want host, repository and tag, such as ghcr.io/me/tailscale:stable", o.Image)
 	}
 	repository := tag.Context().RepositoryStr()
 	e.Reference = o.Image
@@ -106,11 +106,11 @@ func newExchange(o Options) (exchange, error) {
 	token, ok := tokens[kind]
 	switch {
 	case !ok && kind != RegistryPlain:
-		p.add("unknown registry %q: choose one of %s", o.Registry, strings.Join(Registries(), ", "))
+		p.add("unknown registry %q: want one of %s", o.Registry, strings.Join(Registries(), ", "))
 	case kind == "dockerhub" && server != name.DefaultRegistry:
-		p.add("the registry %q is docker.io, and the image %q is elsewhere: choose %s", kind, o.Image, RegistryPlain)
+		p.add("registry %q only works with images on docker.io, and the image is %q: want %s", kind, o.Image, RegistryPlain)
 	case kind == "dockerhub" && o.TokenURL != "":
-		p.add("the token address %q is not used for docker.io: leave it out", o.TokenURL)
+		p.add("the token address %q is not used for docker.io: want none", o.TokenURL)
 	case server == "quay.io" && o.Username != "":
 		p.add("private images on quay.io need two parameters in a token address, and RouterOS can't fetch an address with \"&\": make the repository public, or use a tarball or another registry")
 	}
@@ -134,7 +134,7 @@ func newExchange(o Options) (exchange, error) {
 	e.Manifest = manifest.String()
 	checkText(&p, "user name", o.Username)
 	if strings.Contains(o.Username, ":") {
-		p.add("malformed user name %q: one without a colon is wanted", o.Username)
+		p.add("malformed user name %q: want one without a colon", o.Username)
 	}
 	return e, errors.Join(p...)
 }

@@ -156,13 +156,13 @@ func (o *Options) check() error {
 	o.checkRemotes(&p)
 	o.checkPort(&p)
 	if o.Memory != 0 && o.Memory < 32 {
-		p.add("memory limit of %d MiB: give 32 or more, or 0 for none", o.Memory)
+		p.add("memory limit of %d MiB: want 32 or more, or 0 for none", o.Memory)
 	}
 	if o.Tmpfs != 0 && (o.Tmpfs < 16 || o.Tmpfs > 1024) {
-		p.add("disk in memory of %d MiB: give 16 to 1024, or 0 for none", o.Tmpfs)
+		p.add("disk in memory of %d MiB: want 16 to 1024, or 0 for none", o.Tmpfs)
 	}
 	if o.UpdateAt != "" && !timeForm.MatchString(o.UpdateAt) {
-		p.add("malformed time %q: hours and minutes are wanted, such as 04:30", o.UpdateAt)
+		p.add("malformed time %q: want hours and minutes, such as 04:30", o.UpdateAt)
 	}
 	return errors.Join(p...)
 }
@@ -173,12 +173,12 @@ func (o *Options) checkNames(p *problems) {
 	}
 	o.Disk = strings.Trim(o.Disk, "/")
 	if o.Disk != "" && !diskForm.MatchString(o.Disk) {
-		p.add("malformed disk %q: the name of a disk or folder in /file is wanted, such as disk1, usb1-part1 or flash", o.Disk)
+		p.add("malformed disk %q: want the name of a disk or directory in /file, such as disk1, usb1-part1 or flash", o.Disk)
 	}
 	if minor := releaseForm.FindStringSubmatch(o.RouterOS); minor == nil {
-		p.add("malformed RouterOS version %q: one such as %s or 7.24.2 is wanted", o.RouterOS, MinimumRouterOS)
+		p.add("malformed RouterOS version %q: want one such as %s or 7.24.2", o.RouterOS, MinimumRouterOS)
 	} else if !o.atLeast(21) {
-		p.add("RouterOS %s is too old: %s or later is wanted", o.RouterOS, MinimumRouterOS)
+		p.add("RouterOS %s is too old: want %s or later", o.RouterOS, MinimumRouterOS)
 	}
 	if o.Arch != "" {
 		if _, err := platform.Parse(o.Arch); err != nil {
@@ -198,9 +198,9 @@ func (o *Options) checkImage(p *problems) {
 	checkText(p, "tarball", o.Tarball)
 	switch {
 	case o.Image == "" && o.Tarball == "":
-		p.add("neither an image nor a tarball: give one such as ghcr.io/me/tailscale:stable, or the path of a tarball on the router")
+		p.add("neither an image nor a tarball: want an image such as ghcr.io/me/tailscale:stable, or the path of a tarball on the router")
 	case o.Image != "" && o.Tarball != "":
-		p.add("both the image %q and the tarball %q: give one of them", o.Image, o.Tarball)
+		p.add("both the image %q and the tarball %q: want one of them", o.Image, o.Tarball)
 	case o.Image != "":
 		if _, err := newExchange(*o); err != nil {
 			*p = append(*p, err)
@@ -216,43 +216,43 @@ func (o *Options) checkAddresses(p *problems) {
 		address, err := netip.ParsePrefix(text)
 		if err != nil || address.Addr().Zone() != "" {
 			malformed = true
-			p.add("malformed address %q: one with the length of its prefix is wanted, such as 172.31.255.254/30", text)
+			p.add("malformed address %q: want one with a prefix length, such as 172.31.255.254/30", text)
 			continue
 		}
 		six := address.Addr().Is6()
 		if families[six] {
-			p.add("a second address of the same family, %s: one for IPv4 and one for IPv6 can be given", address)
+			p.add("two addresses of one family, the second is %s: want at most one for IPv4 and one for IPv6", address)
 		}
 		families[six] = true
 		if address.Overlaps(tailnet) || address.Overlaps(tailnetSix) {
-			p.add("the address %s is in the tailnet's own range: choose another", address)
+			p.add("the address %s is in the tailnet's own range: want another", address)
 		}
 		if !isHost(address.Addr(), address) {
-			p.add("%s is the first or last of its network, and no address for a host: choose another", address)
+			p.add("the address %s is the first or last of its network: want a host's address", address)
 		}
 		if _, err := o.gatewayOf(address); err != nil {
 			*p = append(*p, err)
 		}
 	}
 	if !families[false] && !malformed {
-		p.add("no IPv4 address for the container: give one such as 172.31.255.254/30")
+		p.add("no IPv4 address for the container: want one such as 172.31.255.254/30")
 	}
 	if len(o.Gateways) > len(o.Addresses) {
-		p.add("%d gateways for %d addresses: give one for each", len(o.Gateways), len(o.Addresses))
+		p.add("%d gateways for %d addresses: want one for each", len(o.Gateways), len(o.Addresses))
 	}
 	for _, text := range o.Gateways {
 		if _, err := netip.ParseAddr(text); err != nil {
-			p.add("malformed gateway %q: an address is wanted, such as 172.31.255.253", text)
+			p.add("malformed gateway %q: want an address such as 172.31.255.253", text)
 		}
 	}
 	for _, text := range o.DNS {
 		if _, err := netip.ParseAddr(text); err != nil {
-			p.add("malformed name server %q: an address is wanted, such as 9.9.9.9", text)
+			p.add("malformed name server %q: want an address such as 9.9.9.9", text)
 		}
 	}
 	for _, domain := range o.MagicDNS {
 		if !isDomain(domain) {
-			p.add("malformed domain %q: one such as ts.net is wanted", domain)
+			p.add("malformed domain %q: want one such as ts.net", domain)
 		}
 	}
 }
@@ -264,7 +264,7 @@ func (o *Options) gatewayOf(address netip.Prefix) (netip.Addr, error) {
 			return g, nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("none of the gateways %q is another address of the network %s: give the router's address there",
+	return netip.Addr{}, fmt.Errorf("none of the gateways %q is another address of the network %s: want the router's address there",
 		o.Gateways, address.Masked())
 }
 
@@ -282,37 +282,37 @@ func (o *Options) checkTailscale(p *problems) {
 		subnet, err := netip.ParsePrefix(text)
 		switch {
 		case err != nil:
-			p.add("malformed subnet %q: one such as 192.168.88.0/24 is wanted", text)
+			p.add("malformed subnet %q: want one such as 192.168.88.0/24", text)
 		case subnet != subnet.Masked():
-			p.add("the subnet %q has an address in place of a network: give %s", text, subnet.Masked())
+			p.add("the subnet %q is an address, not a network: want %s", text, subnet.Masked())
 		case subnet.Bits() == 0:
-			p.add("the subnet %q is everything: ask for an exit node instead", text)
+			p.add("the subnet %q is everything: want an exit node instead", text)
 		case isVia(subnet):
 		case subnet.Overlaps(tailnet) || subnet.Overlaps(tailnetSix):
 			p.add("the subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
 		}
 	}
 	if o.Hostname != "" && !labelForm.MatchString(o.Hostname) {
-		p.add("malformed hostname %q: up to 63 letters, digits and hyphens are wanted", o.Hostname)
+		p.add("malformed hostname %q: want up to 63 letters, digits and hyphens", o.Hostname)
 	}
 	if o.LoginServer != "" && !isAddress(o.LoginServer) {
-		p.add("malformed login server %q: an http or https address is wanted", o.LoginServer)
+		p.add("malformed login server %q: want an http or https address", o.LoginServer)
 	}
 	checkText(p, "extra arguments", o.ExtraArgs)
 	switch {
 	case secretArgument.MatchString(o.ExtraArgs):
 		// The arguments themselves are not repeated.
-		p.add("the extra arguments have a key to log in with, which everybody could read in the router's settings: use the key file")
+		p.add("the extra arguments contain an auth key, which anyone could read in the router's settings: want the key file")
 	case ownArgument.MatchString(o.ExtraArgs):
-		p.add("the extra arguments %q have one that there is an option for: use the option", o.ExtraArgs)
+		p.add("the extra arguments %q contain one that has its own option: want the option", o.ExtraArgs)
 	}
 	for _, variable := range o.Env {
 		name, value, ok := strings.Cut(variable, "=")
 		switch {
 		case !ok || !variableForm.MatchString(name):
-			p.add("malformed variable %q: one such as GOGC=50 is wanted", name)
+			p.add("malformed variable %q: want one such as GOGC=50", name)
 		case ownVariable[name] != "":
-			p.add("the variable %s follows from another option, %s: use that one", name, ownVariable[name])
+			p.add("the variable %s is set by another option, %s: want that option", name, ownVariable[name])
 		}
 		checkText(p, "variable "+name, value)
 	}
@@ -374,7 +374,7 @@ func isVia(network netip.Prefix) bool {
 // checkText refuses what no name or text on a router can have. All else can be quoted.
 func checkText(p *problems, what, text string) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
-		p.add("malformed %s %q: text without control characters is wanted", what, text)
+		p.add("malformed %s %q: want text without control characters", what, text)
 	}
 }
 

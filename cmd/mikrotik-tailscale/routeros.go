@@ -22,11 +22,12 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	var kind, output string
 	c := &cobra.Command{
 		Use:   "routeros --image ghcr.io/me/tailscale:stable [--output scripts/]",
-		Short: "Write scripts that install, update and remove the container on a router",
-		Long: "Writes four scripts for the router's /import: one installs the container with its interface,\n" +
-			"addresses, routes, rules, mount and variables, one brings it up to date when the registry has\n" +
-			"another image, one removes everything that the first one added, and one looks for what is wrong.\n" +
-			"Without --output, one of them is printed. No script has a key or password in it: see docs/routeros.md.",
+		Short: "Write scripts that install, update, diagnose and remove the container on a router",
+		Long: "Write four scripts for the router's /import. The install script adds the container with its interface,\n" +
+			"addresses, routes, rules, mount and variables. The update script replaces the image if the registry has\n" +
+			"another one. The remove script removes everything that the install script added. The diagnose script\n" +
+			"prints what is wrong. Without --output, one script is printed. Scripts contain no keys or passwords;\n" +
+			"docs/routeros.md says where to put them.",
 		Example: "  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --subnet 192.168.88.0/24 --output scripts/\n" +
 			"  mikrotik-tailscale routeros --tarball usb1/tailscale-arm64.tar --disk usb1 --exit-node --script install",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,7 +37,7 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 			}
 			i := slices.IndexFunc(scripts, func(s routeros.Script) bool { return s.Kind == kind })
 			if i < 0 {
-				return usageError{fmt.Errorf("unknown script %q: choose one of %s", kind, strings.Join(routeros.Kinds, ", "))}
+				return usageError{fmt.Errorf("unknown script %q: want one of %s", kind, strings.Join(routeros.Kinds, ", "))}
 			}
 			if output == "" {
 				return printScript(cmd.OutOrStdout(), *asJSON, scripts[i])
@@ -51,7 +52,7 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	flags.SortFlags = false
 	routerosFlags(flags, &o)
 	flags.StringVar(&kind, "script", "install", "script to print: "+strings.Join(routeros.Kinds, ", "))
-	flags.StringVarP(&output, "output", "o", "", "folder to write all scripts to")
+	flags.StringVarP(&output, "output", "o", "", "directory to write all scripts to")
 	return c
 }
 
@@ -60,39 +61,39 @@ func routerosFlags(flags *pflag.FlagSet, o *routeros.Options) {
 	for _, t := range platform.All() {
 		platforms = append(platforms, t.Name)
 	}
-	flags.StringVar(&o.Name, "name", o.Name, "name of container, lists and folders, up to 10 characters; the interface is veth-NAME")
-	flags.StringVar(&o.Image, "image", "", "image in a registry, as in ghcr.io/me/tailscale:stable")
-	flags.StringVar(&o.Tarball, "tarball", "", "path of the image's tarball on the router, in place of an image")
-	flags.StringVar(&o.Disk, "disk", "", "disk or folder on the router for image and state, such as usb1 or flash (default the internal storage)")
-	flags.StringVar(&o.Arch, "arch", "", "platform of the image: "+strings.Join(platforms, ", ")+" (default by the router's architecture)")
-	flags.StringVar(&o.RouterOS, "routeros-version", o.RouterOS, "oldest RouterOS that the scripts have to run on")
-	flags.StringSliceVar(&o.Addresses, "address", o.Addresses, "addresses of the container with prefix length: one for IPv4, and one for IPv6 if wanted")
-	flags.StringSliceVar(&o.Gateways, "gateway", o.Gateways, "router's address in the network of each address")
+	flags.StringVar(&o.Name, "name", o.Name, "name of the container and its lists and directories, up to 10 characters; the interface is called veth-NAME")
+	flags.StringVar(&o.Image, "image", "", "image in a registry, for example ghcr.io/me/tailscale:stable")
+	flags.StringVar(&o.Tarball, "tarball", "", "path of the image's tarball on the router, instead of --image")
+	flags.StringVar(&o.Disk, "disk", "", "disk or directory on the router for image and state, for example usb1 or flash (default the internal storage)")
+	flags.StringVar(&o.Arch, "arch", "", "platform of the image: "+strings.Join(platforms, ", ")+" (default chosen by the router's architecture)")
+	flags.StringVar(&o.RouterOS, "routeros-version", o.RouterOS, "oldest RouterOS release that the scripts must run on")
+	flags.StringSliceVar(&o.Addresses, "address", o.Addresses, "addresses of the container with prefix length: one for IPv4, optionally one for IPv6")
+	flags.StringSliceVar(&o.Gateways, "gateway", o.Gateways, "the router's address in the network of each address")
 	flags.StringVar(&o.Bridge, "bridge", "", "bridge that the container joins (default none)")
-	flags.StringSliceVar(&o.Subnets, "subnet", nil, "networks to advertise to the tailnet")
-	flags.StringSliceVar(&o.RemoteSubnets, "remote-subnet", nil, "networks behind other subnet routers, to reach from the router's own networks")
+	flags.StringSliceVar(&o.Subnets, "subnet", nil, "networks behind the router to advertise to the tailnet")
+	flags.StringSliceVar(&o.RemoteSubnets, "remote-subnet", nil, "networks behind other subnet routers that the router's own networks can reach")
 	flags.BoolVar(&o.ExitNode, "exit-node", false, "offer the router as an exit node")
-	flags.StringVar(&o.Hostname, "hostname", "", "name in the tailnet (default the container's)")
-	flags.StringVar(&o.LoginServer, "login-server", "", "address of a control server other than Tailscale's")
-	flags.BoolVar(&o.AuthKeyFile, "auth-key-file", false, "log in with the key in the file authkey of the state folder on the router")
-	flags.StringVar(&o.ExtraArgs, "extra-args", "", "further arguments of tailscale up")
-	flags.StringArrayVar(&o.Env, "env", nil, "further variable for the container, as in GOGC=50")
-	flags.IntVar(&o.Memory, "memory", 0, "soft limit of memory in MiB (default none)")
-	flags.IntVar(&o.Tmpfs, "tmpfs", o.Tmpfs, "size in MiB of a disk in memory where images are unpacked, 0 for none")
+	flags.StringVar(&o.Hostname, "hostname", "", "name in the tailnet (default the container's name)")
+	flags.StringVar(&o.LoginServer, "login-server", "", "URL of another control server than Tailscale's")
+	flags.BoolVar(&o.AuthKeyFile, "auth-key-file", false, "log in with the key in the file authkey in the state directory on the router")
+	flags.StringVar(&o.ExtraArgs, "extra-args", "", "more arguments for tailscale up")
+	flags.StringArrayVar(&o.Env, "env", nil, "more environment variables for the container, for example GOGC=50")
+	flags.IntVar(&o.Memory, "memory", 0, "soft memory limit in MiB (default none)")
+	flags.IntVar(&o.Tmpfs, "tmpfs", o.Tmpfs, "size in MiB of a disk in memory for unpacking images, 0 for none")
 	flags.StringSliceVar(&o.DNS, "dns", nil, "name servers of the container (default the router's)")
-	flags.StringSliceVar(&o.MagicDNS, "magic-dns", o.MagicDNS, "domains that the router asks the tailnet about")
-	flags.StringVar(&o.WANList, "wan-list", o.WANList, "interface list of the way out, where addresses are translated; empty for no translation")
-	flags.BoolVar(&o.Masquerade, "masquerade", false, "show the router's address to its networks in place of the tailnet's")
-	flags.StringVar(&o.InterfaceList, "interface-list", "", "interface list that the container's interface joins, such as LAN")
-	flags.BoolVar(&o.Firewall, "firewall", false, "accept what is forwarded from and to the container")
-	flags.IntVar(&o.Port, "port", 0, "UDP port for direct connections, forwarded to the container, as in 41641 (default none)")
-	flags.BoolVar(&o.ClampMSS, "clamp-mss", false, "lower the segment size of forwarded TCP connections to what fits into the tunnel")
-	flags.StringVar(&o.Registry, "registry", o.Registry, "how the registry lets people in: "+strings.Join(routeros.Registries(), ", "))
-	flags.StringVar(&o.TokenURL, "token-url", "", "address of the registry's tokens, with its service, if --registry does not say it")
-	flags.StringVar(&o.Username, "username", "", "user at the registry; the password is in the router's /container/config")
-	flags.BoolVar(&o.Insecure, "insecure", false, "speak plain HTTP with the registry")
-	flags.BoolVar(&o.InPlace, "in-place", false, "update without room for two images: remove the old one first")
-	flags.StringVar(&o.UpdateAt, "update-at", "", "time of day at which the router looks for an update, as in 04:30 (default never)")
+	flags.StringSliceVar(&o.MagicDNS, "magic-dns", o.MagicDNS, "domains that the router resolves in the tailnet")
+	flags.StringVar(&o.WANList, "wan-list", o.WANList, "interface list of the way to the internet, for source NAT; empty for no NAT")
+	flags.BoolVar(&o.Masquerade, "masquerade", false, "hosts behind the router see the router's address instead of tailnet addresses")
+	flags.StringVar(&o.InterfaceList, "interface-list", "", "interface list that the container's interface joins, for example LAN")
+	flags.BoolVar(&o.Firewall, "firewall", false, "add rules that accept forwarded packets from and to the container")
+	flags.IntVar(&o.Port, "port", 0, "UDP port for direct connections, forwarded to the container, for example 41641 (default none)")
+	flags.BoolVar(&o.ClampMSS, "clamp-mss", false, "lower the segment size of forwarded TCP connections to fit into the tunnel")
+	flags.StringVar(&o.Registry, "registry", o.Registry, "kind of registry: "+strings.Join(routeros.Registries(), ", "))
+	flags.StringVar(&o.TokenURL, "token-url", "", "URL of the registry's token server, for registries that --registry doesn't know")
+	flags.StringVar(&o.Username, "username", "", "user name for the registry; the password is in the router's /container/config")
+	flags.BoolVar(&o.Insecure, "insecure", false, "use plain HTTP to the registry")
+	flags.BoolVar(&o.InPlace, "in-place", false, "update without space for two images: remove the old image first")
+	flags.StringVar(&o.UpdateAt, "update-at", "", "time of day when the router looks for an update, for example 04:30 (default never)")
 }
 
 // printed is a script as --json shows it.
@@ -113,7 +114,7 @@ func printScript(w io.Writer, asJSON bool, s routeros.Script) error {
 
 func writeScripts(ctx context.Context, w io.Writer, asJSON bool, folder string, scripts []routeros.Script) error {
 	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return fmt.Errorf("making the output folder: %w", err)
+		return fmt.Errorf("creating the output directory: %w", err)
 	}
 	var all []printed
 	for _, s := range scripts {
@@ -135,6 +136,6 @@ func writeScripts(ctx context.Context, w io.Writer, asJSON bool, folder string, 
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "Copy them to the router and run there: /import %s\n", all[0].Name)
+	_, err := fmt.Fprintf(w, "Copy them to the router, and run this there: /import %s\n", all[0].Name)
 	return err
 }
