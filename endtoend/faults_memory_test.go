@@ -87,7 +87,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Fatal("the kernel did not kill the daemon")
 	}
 	r.again()
-	r.says("the daemon did not stop by itself the last time: it was killed, perhaps for want of memory, or the power failed", 1)
+	r.says("the daemon did not stop by itself the last time: it was killed, perhaps because memory ran out, or the power failed", 1)
 	r.stop()
 	r.again()
 	r.says("the daemon did not stop by itself", 0)
