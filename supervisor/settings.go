@@ -264,17 +264,23 @@ func (r *reader) extra(s *Settings, f Flag, given map[string]string) {
 		}
 		return
 	}
+	// A flag without a value doesn't take the key away that a variable names.
+	keep := func(field *string) {
+		if value := strings.TrimSpace(f.Value); value != "" {
+			*field = value
+		}
+	}
 	switch f.Name {
 	case "auth-key":
-		s.Key.Auth = f.Value
+		keep(&s.Key.Auth)
 	case "client-id":
-		s.Key.ClientID = f.Value
+		keep(&s.Key.ClientID)
 	case "client-secret":
-		s.Key.ClientSecret = f.Value
+		keep(&s.Key.ClientSecret)
 	case "id-token":
-		s.Key.IDToken = f.Value
+		keep(&s.Key.IDToken)
 	case "audience":
-		s.Key.Audience = f.Value
+		keep(&s.Key.Audience)
 	case "force-reauth":
 		r.say("%s: leaving out --force-reauth: the router logs in again by itself whenever it has to", variable)
 	default:
