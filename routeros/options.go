@@ -134,6 +134,7 @@ var (
 	ownVariable = map[string]string{
 		"TS_AUTHKEY": "the key file", "TS_AUTH_KEY": "the key file", "TS_ROUTES": "the subnets",
 		"TS_HOSTNAME": "the hostname", "TS_EXTRA_ARGS": "the extra arguments", "TS_STATE_DIR": "the mount",
+		"TS_LOGIN_SERVER": "the login server",
 	}
 	secretArgument = regexp.MustCompile(`(^|\s)--?auth-?key`)
 	acceptArgument = regexp.MustCompile(`^--?accept-routes(=.*)?$`)
@@ -212,6 +213,13 @@ func (o *Options) checkImage(p *problems) {
 
 func (o *Options) checkAddresses(p *problems) {
 	families, malformed := map[bool]bool{}, false
+	gateways := true // each of them is an address
+	for _, text := range o.Gateways {
+		if _, err := netip.ParseAddr(text); err != nil {
+			gateways = false
+			p.add("malformed gateway %q: want an address such as 172.31.255.253", text)
+		}
+	}
 	for _, text := range o.Addresses {
 		address, err := netip.ParsePrefix(text)
 		if err != nil || address.Addr().Zone() != "" {
@@ -222,6 +230,7 @@ func (o *Options) checkAddresses(p *problems) {
 		six := address.Addr().Is6()
 		if families[six] {
 			p.add("two addresses of one family, the second is %s: want at most one for IPv4 and one for IPv6", address)
+			continue
 		}
 		families[six] = true
 		if address.Overlaps(tailnet) || address.Overlaps(tailnetSix) {
@@ -230,20 +239,15 @@ func (o *Options) checkAddresses(p *problems) {
 		if !isHost(address.Addr(), address) {
 			p.add("the address %s is the first or last of its network: want a host's address", address)
 		}
-		if _, err := o.gatewayOf(address); err != nil {
+		if _, err := o.gatewayOf(address); err != nil && gateways {
 			*p = append(*p, err)
 		}
 	}
-	if !families[false] && !malformed {
+	switch {
+	case !families[false] && !malformed:
 		p.add("no IPv4 address for the container: want one such as 172.31.255.254/30")
-	}
-	if len(o.Gateways) > len(o.Addresses) {
+	case len(o.Gateways) > len(o.Addresses):
 		p.add("%d gateways for %d addresses: want one for each", len(o.Gateways), len(o.Addresses))
-	}
-	for _, text := range o.Gateways {
-		if _, err := netip.ParseAddr(text); err != nil {
-			p.add("malformed gateway %q: want an address such as 172.31.255.253", text)
-		}
 	}
 	for _, text := range o.DNS {
 		if _, err := netip.ParseAddr(text); err != nil {
@@ -306,14 +310,18 @@ func (o *Options) checkTailscale(p *problems) {
 	case ownArgument.MatchString(o.ExtraArgs):
 		p.add("the extra arguments %q contain one that has its own option: want the option", o.ExtraArgs)
 	}
+	given := map[string]bool{}
 	for _, variable := range o.Env {
 		name, value, ok := strings.Cut(variable, "=")
 		switch {
 		case !ok || !variableForm.MatchString(name):
 			p.add("malformed variable %q: want one such as GOGC=50", name)
+		case given[name]:
+			p.add("the variable %s is given twice: want each one once", name)
 		case ownVariable[name] != "":
 			p.add("the variable %s is set by another option, %s: want that option", name, ownVariable[name])
 		}
+		given[name] = true
 		checkText(p, "variable "+name, value)
 	}
 }
@@ -325,27 +333,31 @@ func (o *Options) checkRemotes(p *problems) {
 		switch {
 		case err != nil:
 			p.add("malformed remote subnet %q: want a network such as 192.168.89.0/24", text)
-			continue
 		case remote != remote.Masked():
 			p.add("remote subnet %q is an address: want a network such as %s", text, remote.Masked())
 		case remote.Bits() == 0:
 			p.add("remote subnet %q is everything: want a network such as 192.168.89.0/24", text)
-		case isVia(remote):
-		case remote.Overlaps(tailnet) || remote.Overlaps(tailnetSix):
+		case !isVia(remote) && (remote.Overlaps(tailnet) || remote.Overlaps(tailnetSix)):
 			p.add("remote subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
-		}
-		if remote.Addr().Is6() && !slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, ":") }) {
-			p.add("remote subnet %q: the container has no IPv6 address to reach it through: want one among the addresses", text)
-		}
-		for _, own := range slices.Concat(o.Subnets, o.Addresses) {
-			if network, err := netip.ParsePrefix(own); err == nil && network.Overlaps(remote) {
-				p.add("remote subnet %q overlaps this router's own %q: want a network that is only elsewhere", text, own)
-			}
+		default:
+			o.checkReach(p, remote)
 		}
 	}
 	for argument := range strings.FieldsSeq(o.ExtraArgs) {
 		if _, value, _ := strings.Cut(argument, "="); len(o.RemoteSubnets) > 0 && acceptArgument.MatchString(argument) && value != "" && value != "true" {
 			p.add("the extra argument %q keeps the remote subnets %q out of reach: leave one of them out", argument, o.RemoteSubnets)
+		}
+	}
+}
+
+// checkReach looks for reasons why the router would not send a network's packets to the container.
+func (o *Options) checkReach(p *problems, remote netip.Prefix) {
+	if remote.Addr().Is6() && !slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, ":") }) {
+		p.add("remote subnet %q: the container has no IPv6 address to reach it through: want one among the addresses", remote)
+	}
+	for _, own := range slices.Concat(o.Subnets, o.Addresses) {
+		if network, err := netip.ParsePrefix(own); err == nil && network.Overlaps(remote) {
+			p.add("remote subnet %q overlaps this router's own %q: want a network that is only elsewhere", remote, own)
 		}
 	}
 }

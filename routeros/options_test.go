@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"dagger/mikrotik-tailscale/supervisor"
 )
 
 func TestWrongOptionsAreTold(t *testing.T) {
@@ -48,6 +50,8 @@ func TestWrongOptionsAreTold(t *testing.T) {
 		"login server":          {func(o *Options) { o.LoginServer = "headscale.example" }, `malformed login server "headscale.example"`},
 		"own argument":          {func(o *Options) { o.ExtraArgs = "--advertise-routes=10.0.0.0/8" }, "want the option"},
 		"own variable":          {func(o *Options) { o.Env = []string{"TS_ROUTES=10.0.0.0/8"} }, "is set by another option"},
+		"variable twice":        {func(o *Options) { o.Env = []string{"GOGC=50", "TS_AUTH_ONCE=true", "GOGC=100"} }, "the variable GOGC is given twice"},
+		"server's variable":     {func(o *Options) { o.Env = []string{"TS_LOGIN_SERVER=https://headscale.example"} }, "the variable TS_LOGIN_SERVER is set by another option, the login server"},
 		"variable":              {func(o *Options) { o.Env = []string{"gogc"} }, `malformed variable "gogc"`},
 		"a line in a value":     {func(o *Options) { o.Env = []string{"A=b\nc"} }, "without control characters"},
 		"little memory":         {func(o *Options) { o.Memory = 8 }, "memory limit of 8 MiB"},
@@ -85,10 +89,30 @@ func TestWrongOptionsAreTold(t *testing.T) {
 			o := Default()
 			o.Image = "ghcr.io/me/tailscale:stable"
 			c.change(&o)
-			if _, err := New(o); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+			_, err := New(o)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("error = %v; want it to say %q", err, c.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("one mistake gives several errors: %v", err)
 			}
 		})
+	}
+}
+
+// What an option says can't be said in a variable, too: one of them would be lost.
+func TestEveryVariableOfAnOptionIsRefused(t *testing.T) {
+	for _, v := range supervisor.Variables {
+		if v.Flag != "" && ownArgument.MatchString("--"+v.Flag) && ownVariable[v.Name] == "" {
+			t.Errorf("%s is accepted, although there is an option for --%s", v.Name, v.Flag)
+		}
+	}
+	o := Default()
+	o.Image, o.Hostname, o.Subnets, o.LoginServer, o.AuthKeyFile = "ghcr.io/me/tailscale:stable", "h", []string{"10.0.0.0/8"}, "https://h.example", true
+	for _, v := range o.variables() {
+		if name, _, _ := strings.Cut(v, "="); ownVariable[name] == "" {
+			t.Errorf("%s is accepted, although options set it", name)
+		}
 	}
 }
 
