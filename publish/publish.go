@@ -44,8 +44,12 @@ func NewDestination(address, version string, tags []string, username, password s
 		problems = append(problems, fmt.Errorf("malformed address %q: registry/repository or registry/repository:tag is wanted: %w", address, err))
 	}
 	d := Destination{reference: reference, auth: authn.Anonymous}
+	repository := reference.Context().Name()
+	if err != nil {
+		repository = "registry.example/any" // the tags are not to be blamed for the address
+	}
 	for _, tag := range tags {
-		further, err := name.NewTag(reference.Context().Name()+":"+tag, options...)
+		further, err := name.NewTag(repository+":"+tag, options...)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("malformed tag %q: %w", tag, err))
 		}

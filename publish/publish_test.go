@@ -186,6 +186,7 @@ func TestDestinationsAreCheckedFirst(t *testing.T) {
 	}{
 		"no registry":   {"tailscale", nil, "", "", `malformed address "tailscale"`},
 		"upper case":    {"registry.example/Tailscale", nil, "", "", `malformed address "registry.example/Tailscale"`},
+		"with a tag":    {"tailscale", []string{"stable", "edge"}, "", "", `malformed address "tailscale"`},
 		"bad tag":       {"registry.example/x", []string{"a b"}, "", "", `malformed tag "a b"`},
 		"no password":   {"registry.example/x", nil, "robot", "", `the user "robot" has no password`},
 		"only password": {"registry.example/x", nil, "", "hush", `the password has no user name`},
@@ -193,9 +194,19 @@ func TestDestinationsAreCheckedFirst(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewDestination(c.address, "1.0.0-mt.1", c.tags, c.user, c.password, false)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hush") {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Fatalf("error = %v; want it to say %q", err, c.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("one mistake gives several errors: %v", err)
 			}
 		})
+	}
+}
+
+func TestEachMistakeInADestinationIsTold(t *testing.T) {
+	_, err := NewDestination("tailscale", "1.0.0-mt.1", []string{"stable", "a b"}, "robot", "", false)
+	if err == nil || strings.Count(err.Error(), "\n") != 2 || !strings.Contains(err.Error(), `malformed tag "a b"`) {
+		t.Errorf("error = %v; want three lines, one of them about the tag", err)
 	}
 }
 
