@@ -112,13 +112,13 @@ func New(
 	// +optional
 	appletNames []string,
 	// How binaries are packed: launcher, the smallest, which unpacks into memory once; upx, which
-	// unpacks at every start; or none, at about five times the size.
+	// unpacks at every start; or none, at more than five times the size.
 	//
 	// +optional
 	// +default="launcher"
 	compression string,
 	// Leave the names, files and lines of functions in Tailscale's program, which only a crash's text
-	// needs, at a sixth of its size. Without it, crashes are read with a file of symbols.
+	// needs, at a fifth of its size. Without it, crashes are read with a file of symbols.
 	//
 	// +optional
 	keepSymbols bool,

@@ -42,7 +42,7 @@ type Config struct {
 	// Compression says how the binaries are packed.
 	Compression Compression `json:"compression"`
 	// KeepSymbols leaves the names, files and lines of functions in Tailscale's program, which only a
-	// crash's text needs. Without them it takes a sixth less.
+	// crash's text needs. Without them it takes a fifth less.
 	KeepSymbols bool `json:"keepSymbols"`
 	// StockRuntime leaves Go's runtime as it is. Without it, the daemon and each command hold less memory.
 	StockRuntime bool `json:"stockRuntime"`
@@ -77,7 +77,7 @@ const (
 	// CompressionUPX packs with UPX, LZMA at its best level. Every start unpacks again.
 	CompressionUPX Compression = "upx"
 	// CompressionNone leaves binaries as they are linked: quick to start and easy on memory, but
-	// about four times the size on flash.
+	// more than five times the size on flash.
 	CompressionNone Compression = "none"
 )
 

@@ -9,14 +9,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -330,6 +334,45 @@ func TestHelpNamesWhatThereIs(t *testing.T) {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the help does not say %q", want)
 		}
+	}
+}
+
+// Files that help and documents name are those that a build writes, and documents that help names are there.
+func TestFilesThatHelpNamesExist(t *testing.T) {
+	texts := map[string]string{}
+	root, _, _ := call(t, "--help")
+	for _, command := range regexp.MustCompile(`(?m)^  ([a-z]+) `).FindAllStringSubmatch(root, -1) {
+		texts[command[1]], _, _ = call(t, command[1], "--help")
+	}
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../*.go"} {
+		paths, err := filepath.Glob(pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("no files %s (%v)", pattern, err)
+		}
+		for _, path := range paths {
+			texts[path] = read(t, path)
+		}
+	}
+	written := []string{"tailscale-ARCH.tar"}
+	for _, p := range platform.All() {
+		written = append(written, assembly.TarballName(p), attest.SymbolsName(p), attest.SBOMName(p))
+	}
+	found := map[string]bool{}
+	for where, text := range texts {
+		for _, name := range regexp.MustCompile(`\btailscaled?-[\w.-]*\.(?:tar|symbols|cdx\.json)`).FindAllString(text, -1) {
+			found[name] = true
+			if !slices.Contains(written, name) {
+				t.Errorf("%s names the file %s, which no build writes", where, name)
+			}
+		}
+		for _, name := range regexp.MustCompile(`\bdocs/\w+\.\w+`).FindAllString(text, -1) {
+			if _, err := os.Stat("../../" + name); err != nil {
+				t.Errorf("%s names a file that isn't there: %v", where, err)
+			}
+		}
+	}
+	if len(found) < 3 || texts["symbolize"] == "" {
+		t.Errorf("found only the files %v in the help", found)
 	}
 }
 

@@ -9,11 +9,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/pclntab"
+	"dagger/mikrotik-tailscale/platform"
 )
 
 func symbolizeCommand() *cobra.Command {
-	symbols := ""
+	symbols, example := "", attest.SymbolsName(platform.All()[0])
 	c := &cobra.Command{
 		Use:   "symbolize --symbols FILE [CRASH]",
 		Short: "Put names and lines back into a crash",
@@ -22,8 +24,8 @@ func symbolizeCommand() *cobra.Command {
 			"with all of these put back in, from the file of symbols that the build keeps for each version\n" +
 			"and platform. The crash is read from the standard input when no file is given. It has the\n" +
 			"addresses for that only where GOTRACEBACK=system was in the program's environment.",
-		Example: "  mikrotik-tailscale symbolize --symbols tailscaled-1.102.5-arm64.symbols crash.txt\n" +
-			"  ssh router /log/print | mikrotik-tailscale symbolize --symbols tailscaled-1.102.5-arm64.symbols",
+		Example: "  mikrotik-tailscale symbolize --symbols " + example + " crash.txt\n" +
+			"  ssh router /log/print | mikrotik-tailscale symbolize --symbols " + example,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usageError{fmt.Errorf("unexpected argument %q: there is one crash at a time", args[1])}
