@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,5 +31,22 @@ func TestAllStandsForEveryPlatform(t *testing.T) {
 func TestOneImageIsOfOnePlatform(t *testing.T) {
 	if _, _, err := defaults().product(t.Context(), "all"); err == nil || !strings.Contains(err.Error(), `unknown platform "all"`) {
 		t.Errorf("error = %v; want that there is no platform of this name", err)
+	}
+}
+
+func TestTheReadmeLinksToFilesThatExist(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := map[string]bool{}
+	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(string(text), -1) {
+		linked[link[1]] = true
+		if _, err := os.Stat(path.Clean(link[1])); err != nil {
+			t.Error(err)
+		}
+	}
+	if !linked["LICENSE"] {
+		t.Error("nothing says under which terms the project may be used")
 	}
 }
