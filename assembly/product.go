@@ -78,7 +78,7 @@ func Make(ctx context.Context, outputs Outputs, t platform.Target, c recipe.Conf
 		if !ok {
 			continue
 		}
-		if err := verify.Binary(program, t); err != nil {
+		if err := verify.Built(program, t); err != nil {
 			return p, fmt.Errorf("checking what %s gave: %w", e.Component(), err)
 		}
 		p.Programs[e.Component()] = program

@@ -48,7 +48,7 @@ func Write(ctx context.Context, path, rootfs string, image recipe.Image, tag str
 // Image makes the image of a root file system once it has found every binary in it to be right
 // for the platform.
 func Image(rootfs string, image recipe.Image, epoch time.Time) (v1.Image, error) {
-	if err := verify.Tree(rootfs, image.Target); err != nil {
+	if err := verify.Tree(rootfs, image.Target, image.Volumes...); err != nil {
 		return nil, fmt.Errorf("checking the root file system for %s: %w", image.Target, err)
 	}
 	layer, err := archive.Layer(rootfs, epoch)

@@ -14,15 +14,29 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// Binary checks that a file is a static Linux executable for the target. The error names the
-// file, what was found and what the target needs.
+// Binary checks that a file is a static Linux executable that the target can run. The error names the
+// file, what was found and what the target needs. A program for an older ARM version passes, because a newer
+// processor runs it: many projects publish their programs for ARMv6 alone.
 //
 // Packing and stripping take information away. What is missing passes, what contradicts the target
 // does not: the ARM float ABI only counts where a C compiler has noted it, and GOARM where Go's build
 // information is still there. Of a packed binary, only the unpacking code and what a launcher notes of
 // the program can be checked, and that code is static even where the program inside is not: check
 // programs before, too.
-func Binary(path string, t platform.Target) error {
+func Binary(path string, t platform.Target) error { return checkPath(path, t, check) }
+
+// Built checks what this project has compiled itself: a file that passes Binary and was made for exactly the
+// target, not for an older version of its processor.
+func Built(path string, t platform.Target) error {
+	return checkPath(path, t, func(r io.ReaderAt, size int64, t platform.Target) error {
+		if err := check(r, size, t); err != nil {
+			return err
+		}
+		return checkExact(r, t)
+	})
+}
+
+func checkPath(path string, t platform.Target, check func(io.ReaderAt, int64, platform.Target) error) error {
 	// Opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
@@ -168,8 +182,6 @@ func checkARM(r io.ReaderAt, size int64, t platform.Target) error {
 		return fmt.Errorf("has version %d of the ARM EABI, but %s needs 5", header.Flags>>24, t)
 	case header.Flags&armHardFloat != 0 && !t.HardFloat:
 		return fmt.Errorf("passes floats in VFP registers (hard float), but %s needs soft float", t)
-	case header.Flags&armSoftFloat != 0 && t.HardFloat:
-		return fmt.Errorf("is for soft float, but %s needs hard float", t)
 	}
 	return checkUPX(r, size, header, t)
 }
@@ -177,18 +189,38 @@ func checkARM(r io.ReaderAt, size int64, t platform.Target) error {
 // checkGo compares the ARM version that a Go program was built for. Nothing else in the file tells:
 // a program for ARMv7 dies on ARMv5 of an illegal instruction.
 func checkGo(r io.ReaderAt, t platform.Target) error {
-	info, err := buildinfo.Read(r)
-	if err != nil {
-		return nil // Not a Go program, or packed.
-	}
-	for _, setting := range info.Settings {
-		// The setting can go on with the kind of floats, as in "7,softfloat".
-		version, _, _ := strings.Cut(setting.Value, ",")
-		if setting.Key == "GOARM" && version != t.GOARM {
-			return fmt.Errorf("was built with GOARM=%s, but %s needs GOARM=%s", setting.Value, t, t.GOARM)
-		}
+	if given, version := goARM(r); version > t.GOARM { // one digit each
+		return fmt.Errorf("was built with GOARM=%s, but %s needs GOARM=%s or lower", given, t, t.GOARM)
 	}
 	return nil
+}
+
+// checkExact finds binaries that the target runs although they were made for an older one.
+func checkExact(r io.ReaderAt, t platform.Target) error {
+	if given, version := goARM(r); version != "" && version != t.GOARM {
+		return fmt.Errorf("was built with GOARM=%s, but %s needs GOARM=%s", given, t, t.GOARM)
+	}
+	var header elf.Header32
+	if t.HardFloat && readAt(r, 0, &header) && header.Flags&armSoftFloat != 0 {
+		return fmt.Errorf("is for soft float, but %s needs hard float", t)
+	}
+	return nil
+}
+
+// goARM reads the setting GOARM of a Go program, as in "6,softfloat", and the ARM version in it. Both are empty for
+// other programs, for packed ones, and for other processors.
+func goARM(r io.ReaderAt) (setting, version string) {
+	info, err := buildinfo.Read(r)
+	if err != nil {
+		return "", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "GOARM" {
+			version, _, _ = strings.Cut(s.Value, ",")
+			return s.Value, version
+		}
+	}
+	return "", ""
 }
 
 func machine(m elf.Machine) string {

@@ -27,10 +27,9 @@ func TestBinaryPairs(t *testing.T) {
 		{"arm64", "armv5"}: "is for ARM (64-bit), but armv5 needs ARM (32-bit)",
 		{"arm", "amd64"}:   "is for ARM (32-bit), but amd64 needs x86-64",
 		{"arm", "arm64"}:   "is for ARM (32-bit), but arm64 needs ARM (64-bit)",
-		{"arm", "armv5"}:   "was built with GOARM=7, but armv5 needs GOARM=5",
+		{"arm", "armv5"}:   "was built with GOARM=7, but armv5 needs GOARM=5 or lower",
 		{"armv5", "amd64"}: "is for ARM (32-bit), but amd64 needs x86-64",
 		{"armv5", "arm64"}: "is for ARM (32-bit), but arm64 needs ARM (64-bit)",
-		{"armv5", "arm"}:   "was built with GOARM=5, but arm needs GOARM=7",
 	}
 	for _, built := range platform.All() {
 		binary := compile(t, built)
@@ -47,6 +46,36 @@ func TestBinaryPairs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Other people's programs may be for an older version of the processor, since many are published for ARMv6 alone.
+func TestProgramsForOlderARMRunOnNewer(t *testing.T) {
+	v6 := target(t, "arm")
+	v6.GOARM = "6"
+	soft := v6
+	soft.GOARM = "6,softfloat"
+	forARMv6, forARMv6Soft, forARMv5 := compile(t, v6), compile(t, soft), compile(t, target(t, "armv5"))
+	softC := store(t, "soft", fake{flags: armEABI5 | armSoftFloat}.bytes())
+	for _, path := range []string{forARMv6, forARMv6Soft, forARMv5, softC} {
+		if err := Binary(path, target(t, "arm")); err != nil {
+			t.Error(err)
+		}
+	}
+	wantError(t, Binary(forARMv6, target(t, "armv5")), forARMv6, "was built with GOARM=6, but armv5 needs GOARM=5 or lower")
+	wantError(t, Binary(forARMv6Soft, target(t, "armv5")), forARMv6Soft, "was built with GOARM=6,softfloat, but armv5 needs GOARM=5 or lower")
+}
+
+func TestWhatWasBuiltHereIsForExactlyTheTarget(t *testing.T) {
+	for _, tg := range platform.All() {
+		if err := Built(compile(t, tg), tg); err != nil {
+			t.Error(err)
+		}
+	}
+	arm := target(t, "arm")
+	older, soft := compile(t, target(t, "armv5")), store(t, "soft", fake{flags: armEABI5 | armSoftFloat}.bytes())
+	wantError(t, Built(older, arm), older, "was built with GOARM=5, but arm needs GOARM=7")
+	wantError(t, Built(soft, arm), soft, "is for soft float, but arm needs hard float")
+	wantError(t, Built(older, target(t, "arm64")), older, "is for ARM (32-bit), but arm64 needs ARM (64-bit)")
 }
 
 func TestBinaryHeader(t *testing.T) {
@@ -74,7 +103,7 @@ func TestBinaryHeader(t *testing.T) {
 		"big-endian":      {fake{order: binary.BigEndian}, "arm", "big-endian order, but arm needs little-endian"},
 		"FreeBSD":         {fake{system: elf.ELFOSABI_FREEBSD}, "arm", "(ELFOSABI_FREEBSD), but arm needs Linux"},
 		"hard on soft":    {fake{flags: armEABI5 | armHardFloat}, "armv5", "(hard float), but armv5 needs soft float"},
-		"soft on hard":    {fake{flags: armEABI5 | armSoftFloat}, "arm", "is for soft float, but arm needs hard float"},
+		"soft on hard":    {fake{flags: armEABI5 | armSoftFloat}, "arm", ""},
 		"old EABI":        {fake{flags: 0x04000000}, "arm", "has version 4 of the ARM EABI, but arm needs 5"},
 		"object file":     {fake{kind: elf.ET_REL}, "arm", "is of type ET_REL, but arm needs an executable"},
 		"shared library":  {fake{kind: elf.ET_DYN, noEntry: true}, "arm", "is of type ET_DYN, but arm needs an executable"},

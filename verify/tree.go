@@ -17,19 +17,38 @@ import (
 
 // Tree checks a root file system for the target: every file that starts as an ELF binary does must
 // pass Binary, and every symbolic link must lead to something inside the tree. Absolute links
-// start at the tree's root, and links into /dev, /proc and /sys pass, because the kernel fills these
-// in. A tree without any binary is refused, since it is most likely the wrong folder.
+// start at the tree's root. Links to what is only there in a running container pass: places that the kernel or
+// the container engine fills in, and the image's volumes. A tree without any binary is refused, since it is most
+// likely the wrong folder.
 //
 // The error has every problem, sorted, each with its path inside the tree.
-func Tree(rootfs string, t platform.Target) error {
+func Tree(rootfs string, t platform.Target, volumes ...string) error {
+	binaries, problems := inspect(rootfs, t, volumes)
+	if binaries == 0 && problems == nil {
+		problems = fmt.Errorf("%s: holds no ELF binary, but %s needs at least one", rootfs, t)
+	}
+	return problems
+}
+
+// Part checks a part of a root file system like Tree. It may lack binaries.
+func Part(rootfs string, t platform.Target, volumes ...string) error {
+	_, problems := inspect(rootfs, t, volumes)
+	return problems
+}
+
+// inspect returns the number of binaries in a tree, and every problem.
+func inspect(rootfs string, t platform.Target, volumes []string) (binaries int, _ error) {
+	late := slices.Clone(filledInLater)
+	for _, v := range volumes {
+		late = append(late, strings.Trim(path.Clean(v), "/"))
+	}
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
-		return fmt.Errorf("checking a tree: %w", err)
+		return 0, fmt.Errorf("checking a tree: %w", err)
 	}
 	defer root.Close()
 
 	var problems []error
-	binaries := 0
 	note := func(name string, err error) {
 		if err != nil {
 			problems = append(problems, fmt.Errorf("%s: %w", name, err))
@@ -41,7 +60,7 @@ func Tree(rootfs string, t platform.Target) error {
 		case err != nil:
 			note(name, err)
 		case d.Type() == fs.ModeSymlink:
-			note(name, resolve(root, name))
+			note(name, resolve(root, name, late))
 		case d.Type().IsRegular():
 			isELF, err := checkFile(root, name, t)
 			if isELF {
@@ -51,12 +70,13 @@ func Tree(rootfs string, t platform.Target) error {
 		}
 		return nil
 	})
-	if binaries == 0 {
-		note(rootfs, fmt.Errorf("holds no ELF binary, but %s needs at least one", t))
-	}
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errors.Join(problems...)
+	return binaries, errors.Join(problems...)
 }
+
+// filledInLater are the paths whose content comes when a container runs: from the kernel, from the container engine, or
+// from programs that keep their temporary files there.
+var filledInLater = []string{"dev", "proc", "sys", "run", "tmp", "etc/hostname", "etc/hosts", "etc/resolv.conf"}
 
 func checkFile(root *os.Root, name string, t platform.Target) (isELF bool, err error) {
 	file, err := root.Open(name)
@@ -86,7 +106,7 @@ const maxLinks = 40
 
 // resolve follows a link as the kernel will once the tree is its root. It does not let the link
 // climb above that root, where the kernel would stop: whoever wrote such a link meant another place.
-func resolve(root *os.Root, name string) error {
+func resolve(root *os.Root, name string, late []string) error {
 	target, err := root.Readlink(name)
 	if err != nil {
 		return err
@@ -106,8 +126,7 @@ func resolve(root *os.Root, name string) error {
 			continue
 		}
 		at = path.Join(at, part)
-		switch at {
-		case "dev", "proc", "sys":
+		if slices.Contains(late, at) {
 			return nil
 		}
 		info, err := root.Lstat(at)

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"debug/elf"
 	"errors"
 	"io/fs"
 	"os"
@@ -46,19 +47,27 @@ func TestTree(t *testing.T) {
 		"root-folder":       "->/",
 		"etc/mtab":          "->/proc/self/mounts",
 		"etc/tty":           "->../dev/console",
+		"etc/resolver":      "->/run/resolv.conf",
+		"etc/dnsmasq":       "->resolv.conf",
+		"var/run":           "->../run",
+		"usr/bin/socket":    "->/var/run/tailscale/socket",
+		"root/scratch":      "->/tmp/scratch/file",
+		"root/state":        "->../var/lib/tailscale/own",
+		"root/states":       "->../var/lib/tailscale",
+		"var/lib/keep":      "",
 		"etc/short":         "ELF",
 		"etc/empty":         "",
 		"etc/script":        "#!/bin/sh\n",
 		"usr/bin/tailscale": binary,
 	})
-	if err := Tree(root, target(t, "arm")); err != nil {
+	if err := Tree(root, target(t, "arm"), "/var/lib/tailscale/"); err != nil {
 		t.Error(err)
 	}
 	link := filepath.Join(t.TempDir(), "link to the tree")
 	if err := os.Symlink(root, link); err != nil {
 		t.Fatal(err)
 	}
-	if err := Tree(link, target(t, "arm")); err != nil {
+	if err := Tree(link, target(t, "arm"), "/var/lib/tailscale"); err != nil {
 		t.Error(err)
 	}
 }
@@ -66,7 +75,7 @@ func TestTree(t *testing.T) {
 func TestTreeProblems(t *testing.T) {
 	root := plant(t, map[string]string{
 		"bin/busybox":       string(fake{}.bytes()),
-		"bin/soft":          string(fake{flags: armEABI5 | armSoftFloat}.bytes()),
+		"bin/old":           string(fake{flags: 0x04000000}.bytes()),
 		"bin/cut":           "\x7fELF",
 		"bin.dangling":      "->bin/none",
 		"bin/circle":        "->../circle",
@@ -74,6 +83,7 @@ func TestTreeProblems(t *testing.T) {
 		"bin/up":            "->../../etc/passwd",
 		"bin/through-file":  "->busybox/x",
 		"etc/not-proc":      "->/procfs",
+		"etc/no-volume":     "->/var/lib/other/x",
 		"usr/bin/far/away":  "->../../../../bin/busybox",
 		"usr/bin/far/close": "->../../../bin/busybox",
 	})
@@ -85,10 +95,11 @@ func TestTreeProblems(t *testing.T) {
 		`bin.dangling: links to "bin/none", but the tree has no bin/none`,
 		`bin/circle: links to "../circle", which never ends at a file: the links go in a circle`,
 		`bin/cut: cannot be read as the ELF binary that arm needs: EOF`,
-		`bin/soft: is for soft float, but arm needs hard float`,
+		`bin/old: has version 4 of the ARM EABI, but arm needs 5`,
 		`bin/through-file: links to "busybox/x", but the tree has no bin/busybox/x`,
 		`bin/up: links to "../../etc/passwd", which leads out of the tree`,
 		`circle: links to "/bin/circle", which never ends at a file: the links go in a circle`,
+		`etc/no-volume: links to "/var/lib/other/x", but the tree has no var`,
 		`etc/not-proc: links to "/procfs", but the tree has no procfs`,
 		`usr/bin/far/away: links to "../../../../bin/busybox", which leads out of the tree`,
 	}
@@ -100,6 +111,18 @@ func TestTreeProblems(t *testing.T) {
 func TestTreeWithoutBinary(t *testing.T) {
 	root := plant(t, map[string]string{"etc/hosts": "127.0.0.1 localhost\n"})
 	wantError(t, Tree(root, target(t, "arm")), root, "holds no ELF binary")
+}
+
+func TestAPartOfATreeNeedsNoBinary(t *testing.T) {
+	root := plant(t, map[string]string{"etc/hosts": "127.0.0.1 localhost\n"})
+	if err := Part(root, target(t, "arm")); err != nil {
+		t.Error(err)
+	}
+	root = plant(t, map[string]string{"bin/cut": elf.ELFMAG, "bin/up": "->../../x"})
+	err := Part(root, target(t, "arm"))
+	if err == nil || !strings.Contains(err.Error(), "bin/cut: cannot be read") || !strings.Contains(err.Error(), "bin/up: links to") {
+		t.Errorf("error = %v; want that of the binary and that of the link", err)
+	}
 }
 
 func TestTreeMissing(t *testing.T) {
