@@ -43,26 +43,28 @@ var folderModes = map[string]int64{
 // The layer is held in memory. Its digest is that of the plain archive, so it does not change with
 // the compressor of a Go release; compress it before pushing it to a registry.
 func Layer(rootfs string, epoch time.Time) (v1.Layer, error) {
-	content, err := pack(rootfs, epoch)
-	if err != nil {
+	var content bytes.Buffer
+	if err := pack(&content, rootfs, epoch); err != nil {
 		return nil, fmt.Errorf("making a layer of %s: %w", rootfs, err)
 	}
-	return static.NewLayer(content, types.DockerUncompressedLayer), nil
+	return static.NewLayer(content.Bytes(), types.DockerUncompressedLayer), nil
 }
 
-func pack(rootfs string, epoch time.Time) ([]byte, error) {
+// Check returns the error that Layer would return for a tree, without holding its content in memory.
+func Check(rootfs string) error { return pack(io.Discard, rootfs, time.Time{}) }
+
+func pack(to io.Writer, rootfs string, epoch time.Time) error {
 	epoch, err := stamp(epoch)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer root.Close()
 
-	var content bytes.Buffer
-	w := tar.NewWriter(&content)
+	w := tar.NewWriter(to)
 	empty := true
 	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || name == "." {
@@ -75,15 +77,12 @@ func pack(rootfs string, epoch time.Time) ([]byte, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if empty {
-		return nil, errors.New("the folder is empty")
+		return errors.New("the folder is empty")
 	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return content.Bytes(), nil
+	return w.Close()
 }
 
 // add writes one entry. It leaves the format to the tar package, which takes USTAR where that fits.

@@ -9,9 +9,13 @@ import (
 )
 
 // Merge copies the files, folders and symbolic links below extra into a root file system. A file
-// or link takes the place of one that is there already.
+// or link takes the place of one that is there already. Extra itself may be a symbolic link to a folder.
 func Merge(rootfs, extra string) error {
-	err := filepath.WalkDir(extra, func(from string, e fs.DirEntry, err error) error {
+	extra, err := filepath.EvalSymlinks(extra)
+	if err != nil {
+		return fmt.Errorf("merging the extra folder into the root file system: %w", err)
+	}
+	err = filepath.WalkDir(extra, func(from string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

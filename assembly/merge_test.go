@@ -50,6 +50,19 @@ func TestMergePutsExtraFilesOverTheImages(t *testing.T) {
 	}
 }
 
+func TestMergeFollowsALinkToTheFolder(t *testing.T) {
+	rootfs, link := t.TempDir(), filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(plant(t, map[string]string{"etc/motd": "new"}), link); err != nil {
+		t.Fatal(err)
+	}
+	if err := Merge(rootfs, link); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(rootfs, "etc/motd")); err != nil || string(got) != "new" {
+		t.Errorf("the file holds %q (%v)", got, err)
+	}
+}
+
 func TestMergeRefusesWhatDoesNotFit(t *testing.T) {
 	image := map[string]string{"bin/sh": "-> busybox", "bin/busybox": "the shell"}
 	pipe := t.TempDir()

@@ -60,6 +60,10 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 	if err := os.WriteFile(list, []byte("[shell]\nash\nsh\nfrobnicate\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	extra := t.TempDir()
+	if err := os.WriteFile(filepath.Join(extra, "tool"), []byte("\x7fELF"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		args []string
 		want []string
@@ -92,6 +96,7 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 		"relative entrypoint": {[]string{"--arch", "arm", "--entrypoint", "sh"}, []string{`malformed entrypoint "sh"`, "beginning with /"}},
 		"no extra folder":     {[]string{"--arch", "arm", "--extra", "nowhere"}, []string{"extra folder nowhere", "no such file"}},
 		"extra is a file":     {[]string{"--arch", "arm", "--extra", list}, []string{"extra folder " + list, "not a directory"}},
+		"broken extra file":   {[]string{"--arch", "arm", "--extra", extra}, []string{"the extra folder " + extra, "for arm: tool: cannot be read as the ELF binary"}},
 		"two applet lists":    {[]string{"--arch", "arm", "--applets", list, "--applet-names", "ash"}, []string{"give one of them"}},
 		"unknown applet name": {[]string{"--arch", "arm", "--applet-names", "ash,frobnicate"}, []string{`unknown applet "frobnicate"`}},
 		"no jobs":             {[]string{"--arch", "arm", "--jobs", "0"}, []string{"jobs is 0"}},

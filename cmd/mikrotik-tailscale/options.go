@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -104,9 +103,6 @@ func (o *options) resolve() error {
 		problems = append(problems, err)
 	}
 	o.config.Labels = labels
-	if err := checkExtra(o.extra); err != nil {
-		problems = append(problems, err)
-	}
 	epoch, err := archive.SourceDateEpoch(os.Getenv("SOURCE_DATE_EPOCH"))
 	if err != nil {
 		problems = append(problems, err)
@@ -141,18 +137,4 @@ func (o *options) driverOptions(observe func(driver.Event)) driver.Options {
 		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Observe: observe,
 		GoProxy: o.config.GoProxy, GoSumDB: o.config.GoSumDB, DebianMirror: o.config.DebianMirror,
 	}
-}
-
-func checkExtra(folder string) error {
-	if folder == "" {
-		return nil
-	}
-	info, err := os.Stat(folder)
-	if err == nil && !info.IsDir() {
-		err = syscall.ENOTDIR
-	}
-	if err != nil {
-		return fmt.Errorf("reading the extra folder %s: %w", folder, err)
-	}
-	return nil
 }
