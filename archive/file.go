@@ -22,6 +22,13 @@ type Written struct {
 	SHA256 string
 }
 
+// File is one of several files that WriteFiles makes.
+type File struct {
+	Path string
+	// Write writes the content.
+	Write func(io.Writer) error
+}
+
 // WriteFile makes a file of what the function write gives it, and replaces a file of that name.
 // The file appears whole or not at all: the bytes go to a hidden file in the same folder, which is
 // flushed to disk and then renamed, or removed where anything fails or ctx is cancelled before that.
@@ -29,27 +36,60 @@ type Written struct {
 // Errors name path and wrap their cause, such as syscall.ENOSPC. A path that is there and is not a
 // regular file, such as a folder or /dev/null, is refused rather than replaced.
 func WriteFile(ctx context.Context, path string, write func(io.Writer) error) (Written, error) {
-	written, err := writeFile(ctx, path, write)
+	written, err := WriteFiles(ctx, []File{{path, write}})
 	if err != nil {
-		return Written{}, fmt.Errorf("writing %s: %w", path, err)
-	}
-	return written, nil
-}
-
-func writeFile(ctx context.Context, path string, write func(io.Writer) error) (Written, error) {
-	if err := replaceable(path); err != nil {
 		return Written{}, err
 	}
-	folder := filepath.Dir(path)
-	temporary := filepath.Join(folder, ".partial-"+rand.Text())
-	// Unlike os.CreateTemp, this leaves the permissions to the umask.
-	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return Written{}, fmt.Errorf("making a file in %s: %w", folder, cause(err))
+	return written[0], nil
+}
+
+// WriteFiles makes several files like WriteFile, all of them or none: it renames none before the content of all is on
+// disk. From the first rename on, it no longer looks whether ctx is cancelled.
+func WriteFiles(ctx context.Context, files []File) (all []Written, err error) {
+	var temporary []string
+	defer func() {
+		for _, path := range temporary {
+			_ = os.Remove(path) // nothing is there once it is renamed
+		}
+	}()
+	for _, f := range files {
+		if err := replaceable(f.Path); err != nil {
+			return nil, fmt.Errorf("writing %s: %w", f.Path, err)
+		}
+		path := filepath.Join(filepath.Dir(f.Path), ".partial-"+rand.Text())
+		temporary = append(temporary, path)
+		written, err := writeTemporary(ctx, path, f.Write)
+		if err != nil {
+			return nil, fmt.Errorf("writing %s: %w", f.Path, err)
+		}
+		all = append(all, written)
 	}
-	// Once the file is closed and renamed, both do nothing.
-	defer os.Remove(temporary)
-	defer file.Close()
+	// Renaming fails only for reasons like those that are looked for here.
+	for _, f := range files {
+		err := replaceable(f.Path)
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("writing %s: %w", f.Path, err)
+		}
+	}
+	for i, f := range files {
+		if err := os.Rename(temporary[i], f.Path); err != nil {
+			return nil, fmt.Errorf("writing %s, after %d of %d files: %w", f.Path, i, len(files), cause(err))
+		}
+	}
+	return all, nil
+}
+
+// writeTemporary writes a file whose name nobody sees.
+func writeTemporary(ctx context.Context, path string, write func(io.Writer) error) (Written, error) {
+	// Unlike os.CreateTemp, this leaves the permissions to the umask.
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return Written{}, fmt.Errorf("making a file in %s: %w", filepath.Dir(path), cause(err))
+	}
+	defer file.Close() // once the file is closed, this does nothing
 
 	s := &sink{ctx: ctx, file: file, hash: sha256.New()}
 	if err := write(s); err != nil {
@@ -62,12 +102,6 @@ func writeFile(ctx context.Context, path string, write func(io.Writer) error) (W
 		return Written{}, cause(err)
 	}
 	if err := file.Close(); err != nil {
-		return Written{}, cause(err)
-	}
-	if err := context.Cause(ctx); err != nil {
-		return Written{}, err
-	}
-	if err := os.Rename(temporary, path); err != nil {
 		return Written{}, cause(err)
 	}
 	return Written{Size: s.size, SHA256: hex.EncodeToString(s.hash.Sum(nil))}, nil

@@ -117,6 +117,66 @@ func TestWriteFileKeepsTheOldFile(t *testing.T) {
 	}
 }
 
+// Several files are the result of one build: none of them is of another one than the rest.
+func TestWriteFilesWritesAllOrNone(t *testing.T) {
+	broken := errors.New("broken")
+	for name, c := range map[string]struct {
+		last func(folder string, cancel func()) File
+		want string
+	}{
+		"the last can't be written": {func(folder string, _ func()) File {
+			return File{filepath.Join(folder, "c"), func(io.Writer) error { return broken }}
+		}, "broken"},
+		"the last is a folder": {func(folder string, _ func()) File {
+			return File{folder, writeString("new")}
+		}, "it is a folder"},
+		"the last becomes a folder": {func(folder string, _ func()) File {
+			path := filepath.Join(folder, "c")
+			return File{path, func(io.Writer) error { return os.Mkdir(path, 0o755) }}
+		}, "it is a folder"},
+		"its folder is missing": {func(folder string, _ func()) File {
+			return File{filepath.Join(folder, "missing", "c"), writeString("new")}
+		}, "making a file in"},
+		"cancelled at the end": {func(folder string, cancel func()) File {
+			return File{filepath.Join(folder, "c"), func(w io.Writer) error { defer cancel(); return writeString("new")(w) }}
+		}, "context canceled"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			old := filepath.Join(folder, "a")
+			if err := os.WriteFile(old, []byte("old"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			last := c.last(folder, cancel)
+			all, err := WriteFiles(ctx, []File{{old, writeString("new")}, {filepath.Join(folder, "b"), writeString("new")}, last})
+			wantError(t, err, c.want)
+			if all != nil {
+				t.Errorf("WriteFiles = %v; want nothing", all)
+			}
+			if got, err := os.ReadFile(old); err != nil || string(got) != "old" {
+				t.Errorf("the first file holds %q (%v); want what was there before", got, err)
+			}
+			only(t, old)
+		})
+	}
+}
+
+func TestWriteFilesTellsOfEach(t *testing.T) {
+	folder := t.TempDir()
+	one, two := filepath.Join(folder, "one"), filepath.Join(folder, "two")
+	all, err := WriteFiles(t.Context(), []File{{one, writeString("1")}, {two, writeString("22")}})
+	if err != nil || len(all) != 2 || all[0].Size != 1 || all[1].Size != 2 || all[0].SHA256 == all[1].SHA256 {
+		t.Errorf("WriteFiles = %+v, %v", all, err)
+	}
+	for path, want := range map[string]string{one: "1", two: "22"} {
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s holds %q (%v); want %q", path, got, err, want)
+		}
+	}
+}
+
 func TestWriteFileCleansUpAfterPanic(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "image.tar")
 	func() {

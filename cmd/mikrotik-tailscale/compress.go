@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -81,13 +80,5 @@ func compress(ctx context.Context, o *options, t platform.Target, binary string,
 }
 
 func writeProgram(ctx context.Context, w io.Writer, asJSON bool, t platform.Target, output, packed string) error {
-	in, err := os.Open(packed)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = in.Close() }()
-	return writeResult(ctx, w, asJSON, t, output, true, func(w io.Writer) error {
-		_, err := io.Copy(w, in)
-		return err
-	})
+	return writeResult(ctx, w, asJSON, t, output, true, copyOf(packed))
 }

@@ -101,50 +101,72 @@ func (d destination) place(ctx context.Context, built []result, beside []attest.
 	if folder == "" {
 		folder = filepath.Dir(d.file)
 	}
-	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return fmt.Errorf("making the output folder: %w", err)
-	}
-	for i := range built {
+	var files []archive.File
+	var paths []string
+	for _, r := range built {
 		to := d.file
 		if to == "" {
-			to = filepath.Join(folder, filepath.Base(built[i].Path))
+			to = filepath.Join(folder, filepath.Base(r.Path))
 		}
-		if err := copyFile(ctx, to, built[i].Path); err != nil {
-			return err
-		}
-		built[i].Path = to
+		paths = append(paths, to)
+		files = append(files, archive.File{Path: to, Write: copyOf(r.Path)})
 	}
 	for _, f := range beside {
-		_, err := archive.WriteFile(ctx, filepath.Join(folder, f.Name), func(w io.Writer) error {
-			_, err := io.WriteString(w, f.Content)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+		files = append(files, archive.File{Path: filepath.Join(folder, f.Name), Write: textOf(f.Content)})
+	}
+	if _, err := writeAll(ctx, folder, files); err != nil {
+		return err
+	}
+	for i, to := range paths {
+		built[i].Path = to
 	}
 	return nil
 }
 
-func copyFile(ctx context.Context, to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", to, err)
+// writeAll writes files into a folder, all of them or none. It makes the folder, and takes it away again if it fails.
+func writeAll(ctx context.Context, folder string, files []archive.File) (_ []archive.Written, err error) {
+	var made []string // the innermost first
+	for dir := folder; ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); err == nil || dir == filepath.Dir(dir) {
+			break
+		}
+		made = append(made, dir)
 	}
-	defer func() { _ = in.Close() }()
-	_, err = archive.WriteFile(ctx, to, func(w io.Writer) error {
-		_, err := io.Copy(w, in)
+	defer func() {
+		if err != nil {
+			for _, dir := range made {
+				_ = os.Remove(dir) // only an empty one goes
+			}
+		}
+	}()
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return nil, fmt.Errorf("making the output folder: %w", err)
+	}
+	return archive.WriteFiles(ctx, files)
+}
+
+func copyOf(path string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		in, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = in.Close() }()
+		_, err = io.Copy(w, in)
 		return err
-	})
-	return err
+	}
+}
+
+func textOf(content string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, content)
+		return err
+	}
 }
 
 // writeResult writes the one file that a command gives, and says so.
 func writeResult(ctx context.Context, w io.Writer, asJSON bool, t platform.Target, path string, executable bool, write func(io.Writer) error) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return fmt.Errorf("making the output folder: %w", err)
-	}
-	written, err := archive.WriteFile(ctx, path, write)
+	all, err := writeAll(ctx, filepath.Dir(path), []archive.File{{Path: path, Write: write}})
 	if err != nil {
 		return err
 	}
@@ -154,9 +176,9 @@ func writeResult(ctx context.Context, w io.Writer, asJSON bool, t platform.Targe
 		}
 	}
 	if asJSON {
-		return printJSON(w, map[string]any{"platform": t.Name, "path": path, "size": written.Size, "sha256": written.SHA256})
+		return printJSON(w, map[string]any{"platform": t.Name, "path": path, "size": all[0].Size, "sha256": all[0].SHA256})
 	}
-	_, err = fmt.Fprintf(w, "%s: %d bytes, sha256 %s\n", path, written.Size, written.SHA256)
+	_, err = fmt.Fprintf(w, "%s: %d bytes, sha256 %s\n", path, all[0].Size, all[0].SHA256)
 	return err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,20 +112,15 @@ func printScript(w io.Writer, asJSON bool, s routeros.Script) error {
 }
 
 func writeScripts(ctx context.Context, w io.Writer, asJSON bool, folder string, scripts []routeros.Script) error {
-	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return fmt.Errorf("creating the output directory: %w", err)
-	}
 	var all []printed
+	var files []archive.File
 	for _, s := range scripts {
 		path := filepath.Join(folder, s.Name)
-		_, err := archive.WriteFile(ctx, path, func(w io.Writer) error {
-			_, err := io.WriteString(w, s.Text)
-			return err
-		})
-		if err != nil {
-			return err
-		}
+		files = append(files, archive.File{Path: path, Write: textOf(s.Text)})
 		all = append(all, printed{Script: s.Kind, Name: s.Name, Path: path})
+	}
+	if _, err := writeAll(ctx, folder, files); err != nil {
+		return err
 	}
 	if asJSON {
 		return printJSON(w, map[string]any{"scripts": all})

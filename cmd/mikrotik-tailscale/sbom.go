@@ -49,10 +49,7 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 				_, err := io.WriteString(cmd.OutOrStdout(), text)
 				return err
 			}
-			return writeResult(cmd.Context(), cmd.OutOrStdout(), *asJSON, target, output, false, func(w io.Writer) error {
-				_, err := io.WriteString(w, text)
-				return err
-			})
+			return writeResult(cmd.Context(), cmd.OutOrStdout(), *asJSON, target, output, false, textOf(text))
 		},
 	}
 	flags := c.Flags()

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/attest"
+)
+
+// builtTarballs are two tarballs as a build leaves them in its scratch folder, and what stands beside them.
+func builtTarballs(t *testing.T) ([]result, []attest.File) {
+	t.Helper()
+	scratch := t.TempDir()
+	var built []result
+	for _, name := range []string{"a.tar", "b.tar"} {
+		path := filepath.Join(scratch, name)
+		if err := os.WriteFile(path, []byte("new "+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		built = append(built, result{Path: path})
+	}
+	return built, []attest.File{{Name: "a.symbols", Content: "new symbols"}, {Name: "SHA256SUMS", Content: "new sums"}}
+}
+
+func TestTarballsArePlacedTogether(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "new", "dist")
+	built, beside := builtTarballs(t)
+	if err := (destination{folder: folder}).place(t.Context(), built, beside); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"a.tar": "new a.tar", "b.tar": "new b.tar", "a.symbols": "new symbols", "SHA256SUMS": "new sums"} {
+		if got := read(t, filepath.Join(folder, name)); got != want {
+			t.Errorf("%s holds %q; want %q", name, got, want)
+		}
+	}
+	if want := filepath.Join(folder, "b.tar"); built[1].Path != want {
+		t.Errorf("the path is told as %s; want %s", built[1].Path, want)
+	}
+}
+
+// Tarballs of one build beside the checksums of another would be refused by whoever checks them.
+func TestABuildThatFailsAtTheEndChangesNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, folder string, cancel func())
+		want  error
+	}{
+		"the checksums can't be written": {func(t *testing.T, folder string, _ func()) {
+			if err := os.Mkdir(filepath.Join(folder, "SHA256SUMS"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}, nil},
+		"interrupted": {func(_ *testing.T, _ string, cancel func()) { cancel() }, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			if err := os.WriteFile(filepath.Join(folder, "a.tar"), []byte("old"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			c.spoil(t, folder, cancel)
+			before := listing(t, folder)
+			built, beside := builtTarballs(t)
+			err := (destination{folder: folder}).place(ctx, built, beside)
+			if err == nil || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("error = %v", err)
+			}
+			if after := listing(t, folder); !slices.Equal(before, after) {
+				t.Errorf("the folder has %v; it had %v", after, before)
+			}
+			if got := read(t, filepath.Join(folder, "a.tar")); got != "old" {
+				t.Errorf("the tarball of the build before holds %q", got)
+			}
+		})
+	}
+}
+
+func TestAFolderThatWasMadeForNothingIsRemoved(t *testing.T) {
+	parent := t.TempDir()
+	files := []archive.File{{Path: filepath.Join(parent, "new", "dist", "a"), Write: copyOf("/nonexistent")}}
+	if _, err := writeAll(t.Context(), filepath.Join(parent, "new", "dist"), files); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error = %v", err)
+	}
+	if left := listing(t, parent); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func listing(t *testing.T, folder string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
