@@ -164,8 +164,14 @@ func (r *reader) cleanURL(name, text string) string {
 
 // redact takes a user name and a password out of an address.
 func redact(address string) string {
-	if start := strings.Index(address, "://") + 1; strings.Contains(address[max(0, start-1):], "@") {
-		return address[:max(0, start+2)] + "…" + address[strings.LastIndex(address, "@"):]
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "", address
+	} else {
+		scheme += "://"
+	}
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		return scheme + "…" + rest[at:]
 	}
 	return address
 }
