@@ -233,7 +233,7 @@ func (s *site) dial(ctx context.Context, network, address string) (net.Conn, err
 // router is one for which all names lead to the site.
 func (s *site) router() *router {
 	r := newRouter(24)
-	r.roots, r.dial = s.roots, s.dial
+	r.Roots, r.Dial = s.roots, s.dial
 	return r
 }
 
@@ -310,12 +310,12 @@ func installed(t *testing.T, r *router, o Options) (string, error) {
 	if err := run(t, r, s["install"]); err != nil {
 		return "", err
 	}
-	r.changes = 0
+	r.Changes = 0
 	must(t, r, s["update"])
-	if r.changes > 0 {
+	if r.Changes > 0 {
 		t.Error("an update follows the installation")
 	}
-	return strings.TrimPrefix(r.tables["/container"][0].values["comment"].(string), "mikrotik-tailscale:tailscale "), nil
+	return strings.TrimPrefix(r.Tables["/container"][0].Values["comment"].(string), "mikrotik-tailscale:tailscale "), nil
 }
 
 // The requests are those of the scripts, at the addresses of the scripts, and the registry is the
@@ -352,7 +352,7 @@ func (s *site) testDigests(t *testing.T) {
 					s.tokens.field, s.tokens.public, s.asked = field, !private, nil
 					if private {
 						o.Username = robot
-						r.singles["/container/config"]["username"], r.singles["/container/config"]["password"] = robot, password
+						r.Singles["/container/config"]["username"], r.Singles["/container/config"]["password"] = robot, password
 					}
 					got, err := installed(t, r, o)
 					if err != nil || got != want {
@@ -391,8 +391,8 @@ func TestDigestsOfPlainRegistries(t *testing.T) {
 				o := Default()
 				o.Image, o.Insecure, o.Username, o.Arch = registry+"/me/tailscale:stable", true, c.user, target.Name
 				r := newRouter(21)
-				r.singles["/system/resource"]["architecture-name"] = target.RouterOS
-				r.singles["/container/config"]["username"], r.singles["/container/config"]["password"] = c.user, secret
+				r.Singles["/system/resource"]["architecture-name"] = target.RouterOS
+				r.Singles["/container/config"]["username"], r.Singles["/container/config"]["password"] = c.user, secret
 				want := digest(t, registry, c.who, http.DefaultTransport, target)
 				if got, err := installed(t, r, o); err != nil || got != want {
 					t.Errorf("%s: digest = %s (%v); want %s", target, got, err, want)
@@ -400,8 +400,8 @@ func TestDigestsOfPlainRegistries(t *testing.T) {
 				// The tag of one platform is no index, but the image itself.
 				o.Image += "-" + target.Name
 				r = newRouter(21)
-				r.singles["/system/resource"]["architecture-name"] = target.RouterOS
-				r.singles["/container/config"]["username"], r.singles["/container/config"]["password"] = c.user, secret
+				r.Singles["/system/resource"]["architecture-name"] = target.RouterOS
+				r.Singles["/container/config"]["username"], r.Singles["/container/config"]["password"] = c.user, secret
 				if got, err := installed(t, r, o); err != nil || got == want || !strings.HasPrefix(got, "sha256:") {
 					t.Errorf("%s: digest = %s (%v)", o.Image, got, err)
 				}
@@ -420,7 +420,7 @@ func architectureChooses(t *testing.T, registry string) {
 		o := Default()
 		o.Image, o.Insecure = registry+"/me/tailscale:stable", true
 		r := newRouter(24)
-		r.singles["/system/resource"]["architecture-name"] = architecture
+		r.Singles["/system/resource"]["architecture-name"] = architecture
 		want := digest(t, registry, authn.Anonymous, http.DefaultTransport, target)
 		if got, err := installed(t, r, o); err != nil || got != want {
 			t.Errorf("%s: digest = %s (%v); want %s", architecture, got, err, want)
@@ -464,17 +464,17 @@ func (s *site) testRefusals(t *testing.T) {
 		want  string
 	}{
 		"nobody knows the host":  {func(r *router, o *Options) { o.Image = "other.example/me/tailscale:stable" }, "certificate"},
-		"no certificate is good": {func(r *router, _ *Options) { r.roots = x509.NewCertPool() }, "certificate"},
+		"no certificate is good": {func(r *router, _ *Options) { r.Roots = x509.NewCertPool() }, "certificate"},
 		"no such tag on the hub": {func(_ *router, o *Options) { o.Image = "docker.io/me/tailscale:other" }, "Status 404"},
 		"the hub's password is wrong": {func(r *router, o *Options) {
 			o.Image, o.Username = "docker.io/me/tailscale:stable", robot
-			r.singles["/container/config"]["username"], r.singles["/container/config"]["password"] = robot, "gu3ssed"
+			r.Singles["/container/config"]["username"], r.Singles["/container/config"]["password"] = robot, "gu3ssed"
 		}, "Status 401"},
 		"no such tag":      {func(_ *router, o *Options) { o.Image = "ghcr.io/me/tailscale:other" }, "Status 404"},
 		"it wants a token": {func(_ *router, o *Options) { o.Registry = RegistryPlain }, "Status 401"},
 		"the password is wrong": {func(r *router, o *Options) {
 			o.Username = robot
-			r.singles["/container/config"]["username"], r.singles["/container/config"]["password"] = robot, "gu3ssed"
+			r.Singles["/container/config"]["username"], r.Singles["/container/config"]["password"] = robot, "gu3ssed"
 		}, "Status 401"},
 		"there is no password": {func(_ *router, o *Options) { o.Username = robot }, `/container/config/set username=` + robot},
 	} {
@@ -484,12 +484,12 @@ func (s *site) testRefusals(t *testing.T) {
 			r := s.router()
 			s.tokens.public = true
 			c.spoil(r, &o)
-			before := r.snapshot()
+			before := r.Snapshot()
 			_, err := installed(t, r, o)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "gu3ssed") {
 				t.Errorf("error = %v; want it to say %q", err, c.want)
 			}
-			if r.snapshot() != before {
+			if r.Snapshot() != before {
 				t.Error("the router was changed")
 			}
 		})
@@ -516,8 +516,8 @@ func (s *site) testTrust(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := s.router()
-			r.singles["/certificate/settings"]["builtin-trust-store"] = c.store
-			before := r.snapshot()
+			r.Singles["/certificate/settings"]["builtin-trust-store"] = c.store
+			before := r.Snapshot()
 			err := run(t, r, scripts(t, o)["install"])
 			if c.want == "" {
 				if err != nil {
@@ -528,7 +528,7 @@ func (s *site) testTrust(t *testing.T) {
 			if err == nil || !strings.HasSuffix(err.Error(), "/certificate/settings/set "+c.want+"; nothing was changed") {
 				t.Fatalf("error = %v; want it to end with %s", err, c.want)
 			}
-			if r.snapshot() != before {
+			if r.Snapshot() != before {
 				t.Error("the router was changed")
 			}
 			var store []any
@@ -536,27 +536,27 @@ func (s *site) testTrust(t *testing.T) {
 			for service := range strings.SplitSeq(list, ",") {
 				store = append(store, service)
 			}
-			r.singles["/certificate/settings"]["builtin-trust-store"] = store
+			r.Singles["/certificate/settings"]["builtin-trust-store"] = store
 			must(t, r, scripts(t, o)["install"])
 
 			// The same again, before an update.
-			r.singles["/certificate/settings"]["builtin-trust-store"] = c.store
+			r.Singles["/certificate/settings"]["builtin-trust-store"] = c.store
 			err = run(t, r, scripts(t, o)["update"])
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(r.log[len(r.log)-1], c.want) {
-				t.Errorf("error = %v, log %q; want both to say %s", err, r.log, c.want)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(r.Log[len(r.Log)-1], c.want) {
+				t.Errorf("error = %v, log %q; want both to say %s", err, r.Log, c.want)
 			}
 		})
 	}
 	t.Run("imported authorities", func(t *testing.T) {
 		r := s.router()
-		r.singles["/certificate/settings"]["builtin-trust-store"] = []any{}
-		r.put("/certificate", "name", "root").flags["trusted"] = true
+		r.Singles["/certificate/settings"]["builtin-trust-store"] = []any{}
+		r.Put("/certificate", "name", "root").Flags["trusted"] = true
 		must(t, r, scripts(t, o)["install"])
 		// None of them is the registry's.
 		r = s.router()
-		r.roots = nil
-		r.singles["/certificate/settings"]["builtin-trust-store"] = []any{}
-		r.put("/certificate", "name", "root").flags["trusted"] = true
+		r.Roots = nil
+		r.Singles["/certificate/settings"]["builtin-trust-store"] = []any{}
+		r.Put("/certificate", "name", "root").Flags["trusted"] = true
 		if err := run(t, r, scripts(t, o)["install"]); err == nil || !strings.Contains(err.Error(), "builtin-trust-store=fetch,container") {
 			t.Errorf("error = %v; want it to name the command that helps", err)
 		}
@@ -564,7 +564,7 @@ func (s *site) testTrust(t *testing.T) {
 	t.Run("nothing to check", func(t *testing.T) {
 		o := newShop(t).options()
 		r := newRouter(24)
-		r.singles["/certificate/settings"]["builtin-trust-store"] = []any{}
+		r.Singles["/certificate/settings"]["builtin-trust-store"] = []any{}
 		must(t, r, scripts(t, o)["install"])
 		must(t, r, scripts(t, o)["update"])
 	})

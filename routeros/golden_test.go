@@ -11,6 +11,7 @@ import (
 
 	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/routeros/routertest"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -127,7 +128,7 @@ func write(t *testing.T, dir string, o Options) map[string]string {
 		if err := os.WriteFile(filepath.Join(dir, kind), []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := parse(text); err != nil {
+		if err := routertest.Parse(text); err != nil {
 			t.Errorf("%s: %v", filepath.Base(dir), err)
 		}
 		if strings.Contains(text, "<no value>") || strings.Contains(text, "<nil>") || strings.Contains(text, "\t") {

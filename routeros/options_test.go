@@ -2,9 +2,11 @@ package routeros
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/routeros/routertest"
 	"dagger/mikrotik-tailscale/supervisor"
 )
 
@@ -123,7 +125,7 @@ func TestNetworksOf4via6AreAdvertised(t *testing.T) {
 		o.Subnets = []string{"192.168.88.0/24", subnet}
 		r := newRouter(24)
 		must(t, r, scripts(t, o)["install"])
-		if want := "192.168.88.0/24," + subnet; !r.has("/container/envs", "value", want) {
+		if want := "192.168.88.0/24," + subnet; !r.Has("/container/envs", "value", want) {
 			t.Errorf("no variable has the value %s", want)
 		}
 	}
@@ -135,8 +137,8 @@ func TestTheInterfaceHasItsWholeName(t *testing.T) {
 	o.Name = "a-name-of1"
 	r := newRouter(24)
 	must(t, r, scripts(t, o)["install"])
-	for _, e := range r.tables["/interface/veth"] {
-		if given := e.values["name"].(string); len(given) != 15 {
+	for _, e := range r.Tables["/interface/veth"] {
+		if given := e.Values["name"].(string); len(given) != 15 {
 			t.Errorf("the interface is called %s", given)
 		}
 	}
@@ -184,9 +186,9 @@ func TestHostileTextsAreQuoted(t *testing.T) {
 		all[i] = byte(i)
 	}
 	for _, text := range []string{"", "plain", `a"b`, `a\`, "$name", "$[/system/reset]", "what?", "two\nlines\r\t", "наш", string(all), `\0A`, `"; /quit; "`} {
-		commands, err := parse(":put " + Quote(text))
-		if err != nil || len(commands) != 1 || len(commands[0].args) != 1 || commands[0].args[0].value.text != text {
-			t.Errorf("%q is quoted as %s: %v", text, Quote(text), err)
+		r := newRouter(24)
+		if err := run(t, r, ":put "+Quote(text)); err != nil || !slices.Equal(r.Said, []string{text}) {
+			t.Errorf("%q is quoted as %s, which means %q: %v", text, Quote(text), r.Said, err)
 		}
 		if q := Quote(text); strings.ContainsFunc(q, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Errorf("%q is quoted as %q", text, q)
@@ -200,22 +202,22 @@ func TestHostileOptionsChangeNoCommand(t *testing.T) {
 	o := newShop(t).options()
 	o.WANList, o.InterfaceList, o.ExtraArgs, o.Env = evil, evil, evil, []string{"X=" + evil}
 	r, s := newRouter(24), scripts(t, o)
-	r.put("/interface/list", "name", evil)
-	before := r.snapshot()
+	r.Put("/interface/list", "name", evil)
+	before := r.Snapshot()
 	must(t, r, s["install"])
-	nat := r.tables["/ip/firewall/nat"][0].values["out-interface-list"]
-	if nat != evil || !r.has("/container/envs", "value", evil) {
+	nat := r.Tables["/ip/firewall/nat"][0].Values["out-interface-list"]
+	if nat != evil || !r.Has("/container/envs", "value", evil) {
 		t.Errorf("the list is %q", nat)
 	}
 	must(t, r, s["update"])
 	must(t, r, strings.Replace(s["remove"], "keepState true", "keepState false", 1))
-	if after := r.snapshot(); after != before {
+	if after := r.Snapshot(); after != before {
 		t.Errorf("after the removal:\n%s\nbefore:\n%s", after, before)
 	}
 	o = Default()
 	o.Tarball = "дом/" + evil + "\\"
 	for kind, script := range scripts(t, o) {
-		if _, err := parse(script); err != nil {
+		if err := routertest.Parse(script); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
@@ -243,7 +245,7 @@ func TestTheParserRefusesWrongScripts(t *testing.T) {
 		":put ж":                           "no value",
 		":local x do={ :put [ :len \"\" ]": "is missing",
 	} {
-		if _, err := parse(script); err == nil || !strings.Contains(err.Error(), want) {
+		if err := routertest.Parse(script); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error = %v; want it to say %q", script, err, want)
 		}
 	}

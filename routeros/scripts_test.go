@@ -11,6 +11,7 @@ import (
 
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/routeros/routertest"
 )
 
 // shop is a registry with one image for arm64 and one for ARMv7, which a test can change.
@@ -46,7 +47,7 @@ func (s *shop) options() Options {
 // release puts another image into the shop, which is what routers then pull.
 func (s *shop) release(r *router, id string) {
 	s.digest = "sha256:" + strings.Repeat(id, 64)
-	r.pull = func(string) (string, error) { return id, nil }
+	r.Pull = func(string) (string, error) { return id, nil }
 }
 
 func scripts(t testing.TB, o Options) map[string]string {
@@ -62,20 +63,37 @@ func scripts(t testing.TB, o Options) map[string]string {
 	return texts
 }
 
+type (
+	router = routertest.Router
+	entry  = routertest.Entry
+)
+
+func newRouter(minor int) *router { return routertest.New(minor) }
+
+// run imports a script, which has to be one that RouterOS reads.
+func run(t testing.TB, r *router, script string) error {
+	t.Helper()
+	err := r.Run(script)
+	if errors.As(err, new(routertest.SyntaxError)) {
+		t.Fatalf("the script does not parse: %v\n%s", err, script)
+	}
+	return err
+}
+
 func must(t *testing.T, r *router, script string) {
 	t.Helper()
 	if err := run(t, r, script); err != nil {
-		t.Fatalf("%v\nlog: %q", err, r.log)
+		t.Fatalf("%v\nlog: %q", err, r.Log)
 	}
 }
 
-func (r *router) expectRunning(t *testing.T, want ...string) {
+func expectRunning(t *testing.T, r *router, want ...string) {
 	t.Helper()
-	if got := r.running(); !slices.Equal(got, want) {
+	if got := r.Running(); !slices.Equal(got, want) {
 		t.Errorf("running: %q; want %q", got, want)
 	}
-	if r.fights > 0 {
-		t.Errorf("two containers ran with one state for %d seconds", r.fights)
+	if r.Fights > 0 {
+		t.Errorf("two containers ran with one state for %d seconds", r.Fights)
 	}
 }
 
@@ -107,10 +125,10 @@ func variants(t *testing.T) map[string]Options {
 
 func ready(o Options) *router {
 	r := newRouter(24)
-	r.put("/file", "name", "disk1/tailscale.tar", "size", int64(5<<20), "last-modified", "2026-01-01 00:00:00")
-	r.put("/file", "name", o.path("state"))
-	r.put("/file", "name", o.path("state")+"/authkey")
-	r.put("/file", "name", "disk1/tailscale-update.rsc")
+	r.Put("/file", "name", "disk1/tailscale.tar", "size", int64(5<<20), "last-modified", "2026-01-01 00:00:00")
+	r.Put("/file", "name", o.path("state"))
+	r.Put("/file", "name", o.path("state")+"/authkey")
+	r.Put("/file", "name", "disk1/tailscale-update.rsc")
 	return r
 }
 
@@ -118,15 +136,15 @@ func TestRemovalUndoesWhatWasInstalled(t *testing.T) {
 	for name, o := range variants(t) {
 		t.Run(name, func(t *testing.T) {
 			r, s := ready(o), scripts(t, o)
-			before := r.snapshot()
+			before := r.Snapshot()
 			must(t, r, s["install"])
-			r.wait(5)
-			r.expectRunning(t, "image")
-			if r.snapshot() == before {
+			r.Wait(5)
+			expectRunning(t, r, "image")
+			if r.Snapshot() == before {
 				t.Error("nothing was installed")
 			}
 			must(t, r, s["remove"])
-			if after := r.snapshot(); after != before {
+			if after := r.Snapshot(); after != before {
 				t.Errorf("after the removal:\n%s\nbefore the installation:\n%s", after, before)
 			}
 			must(t, r, s["remove"])
@@ -137,16 +155,16 @@ func TestRemovalUndoesWhatWasInstalled(t *testing.T) {
 func TestTheStateIsRemovedOnlyWhenAskedFor(t *testing.T) {
 	o := newShop(t).options()
 	r, s := newRouter(21), scripts(t, o)
-	before := r.snapshot()
+	before := r.Snapshot()
 	must(t, r, s["install"])
 	must(t, r, s["remove"])
-	if !r.has("/file", "name", "tailscale-state") {
+	if !r.Has("/file", "name", "tailscale-state") {
 		t.Error("the state is gone")
 	}
 	must(t, r, s["install"])
 	all := strings.Replace(s["remove"], ":local keepState true", ":local keepState false", 1)
 	must(t, r, all)
-	if after := r.snapshot(); after != before {
+	if after := r.Snapshot(); after != before {
 		t.Errorf("after the removal:\n%s\nbefore the installation:\n%s", after, before)
 	}
 }
@@ -172,33 +190,33 @@ func TestTheContainerWaitsForItsDisk(t *testing.T) {
 			o.Disk, o.RouterOS = c.disk, c.release
 			r, s := newRouter(24), scripts(t, o)
 			if c.disk != "" && c.disk != "disk1" {
-				r.put("/file", "name", c.disk)
+				r.Put("/file", "name", c.disk)
 			}
-			before := r.snapshot()
+			before := r.Snapshot()
 			must(t, r, s["install"])
-			if got := r.has("/system/scheduler", "name", "tailscale-start"); got != c.entry {
+			if got := r.Has("/system/scheduler", "name", "tailscale-start"); got != c.entry {
 				t.Fatalf("there is an entry in the scheduler: %v; want %v", got, c.entry)
 			}
 			if c.away > 0 {
-				r.unplug("disk1", c.away)
+				r.Unplug("disk1", c.away)
 			}
-			r.boot()
-			r.wait(10)
+			r.Boot()
+			r.Wait(10)
 			if c.away > 0 {
-				r.expectRunning(t)
+				expectRunning(t, r)
 			}
-			for _, e := range r.tables["/system/scheduler"] {
-				if e.values["start-time"] != "startup" {
-					t.Errorf("it runs at %v", e.values["start-time"])
+			for _, e := range r.Tables["/system/scheduler"] {
+				if e.Values["start-time"] != "startup" {
+					t.Errorf("it runs at %v", e.Values["start-time"])
 				}
-				must(t, r, e.values["on-event"].(string))
+				must(t, r, e.Values["on-event"].(string))
 			}
-			r.expectRunning(t, "image")
-			if c.away == 0 && c.entry && r.starts != 2 {
-				t.Errorf("the container was started %d times", r.starts)
+			expectRunning(t, r, "image")
+			if c.away == 0 && c.entry && r.Starts != 2 {
+				t.Errorf("the container was started %d times", r.Starts)
 			}
 			must(t, r, strings.Replace(s["remove"], "keepState true", "keepState false", 1))
-			if after := r.snapshot(); after != before {
+			if after := r.Snapshot(); after != before {
 				t.Errorf("after the removal:\n%s\nbefore:\n%s", after, before)
 			}
 		})
@@ -212,25 +230,25 @@ func TestAFailedInstallationCanBeRemoved(t *testing.T) {
 			s := scripts(t, o)
 			for step := 1; ; step++ {
 				r := ready(o)
-				before := r.snapshot()
-				r.failAt = step
+				before := r.Snapshot()
+				r.FailAt = step
 				err := run(t, r, s["install"])
-				if r.changes < step {
+				if r.Changes < step {
 					if step < 6 {
-						t.Errorf("the installation has %d steps", r.changes)
+						t.Errorf("the installation has %d steps", r.Changes)
 					}
 					return
 				}
 				if err == nil || !strings.Contains(err.Error(), "is removed by tailscale-remove.rsc") || !strings.Contains(err.Error(), "it does not work") {
 					t.Fatalf("step %d: error = %v", step, err)
 				}
-				if after := r.snapshot(); after != before {
+				if after := r.Snapshot(); after != before {
 					if again := run(t, r, s["install"]); again == nil {
 						t.Errorf("step %d: it was installed over what was left", step)
 					}
 				}
 				must(t, r, s["remove"])
-				if after := r.snapshot(); after != before {
+				if after := r.Snapshot(); after != before {
 					t.Fatalf("step %d: after the removal:\n%s\nbefore:\n%s", step, after, before)
 				}
 			}
@@ -244,19 +262,19 @@ func TestAFailedRemovalCanBeRepeated(t *testing.T) {
 	s := scripts(t, o)
 	for step := 1; ; step++ {
 		r := ready(o)
-		before := r.snapshot()
+		before := r.Snapshot()
 		must(t, r, s["install"])
-		r.wait(3)
-		r.changes, r.failAt = 0, step
+		r.Wait(3)
+		r.Changes, r.FailAt = 0, step
 		err := run(t, r, s["remove"])
-		if r.changes < step {
+		if r.Changes < step {
 			return
 		}
-		if after := r.snapshot(); err == nil && after != before {
+		if after := r.Snapshot(); err == nil && after != before {
 			t.Errorf("step %d: something is left, and nothing was said", step)
 		}
 		must(t, r, s["remove"])
-		if after := r.snapshot(); after != before {
+		if after := r.Snapshot(); after != before {
 			t.Fatalf("step %d: after the removal:\n%s\nbefore:\n%s", step, after, before)
 		}
 	}
@@ -277,21 +295,21 @@ func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
 		spoil   func(*router)
 		want    string
 	}{
-		"an old release":       {o, func(r *router) { r.singles["/system/resource"]["version"] = "7.20.8 (long-term)" }, "needs RouterOS 7.21 or later, and this router has 7.20.8 (long-term)"},
-		"an older release":     {o, func(r *router) { r.singles["/system/resource"]["version"] = "6.49.18 (long-term)" }, "7.21 or later"},
-		"no package":           {o, func(r *router) { r.tables["/system/package"] = nil }, "the container package is not installed"},
-		"a disabled package":   {o, func(r *router) { r.tables["/system/package"][0].flags["disabled"] = true }, "the container package is not installed"},
-		"fetch is off":         {o, func(r *router) { r.singles["/system/device-mode"]["fetch"] = false }, "/system/device-mode/update fetch=yes"},
-		"the scheduler is off": {daily, func(r *router) { r.singles["/system/device-mode"]["scheduler"] = false }, "/system/device-mode/update scheduler=yes"},
-		"containers are off":   {o, func(r *router) { r.singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
-		"the name is taken":    {o, func(r *router) { r.put("/interface/veth", "name", "veth-tailscale") }, "there is an interface veth-tailscale"},
-		"a list is taken":      {o, func(r *router) { r.put("/container/envs", "list", "tailscale") }, "there is a list of variables tailscale"},
-		"mounts are taken":     {o, func(r *router) { r.put("/container/mounts", "list", "tailscale") }, "there is a list of mounts tailscale"},
-		"the route is there":   {o, func(r *router) { r.put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
-		"the address is used":  {o, func(r *router) { r.put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is taken"},
-		"no interface list":    {o, func(r *router) { r.tables["/interface/list"] = nil }, "there is no interface list WAN"},
-		"no name server":       {o, func(r *router) { r.singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
-		"a folder flash":       {o, func(r *router) { r.put("/file", "name", "flash") }, "--disk flash"},
+		"an old release":       {o, func(r *router) { r.Singles["/system/resource"]["version"] = "7.20.8 (long-term)" }, "needs RouterOS 7.21 or later, and this router has 7.20.8 (long-term)"},
+		"an older release":     {o, func(r *router) { r.Singles["/system/resource"]["version"] = "6.49.18 (long-term)" }, "7.21 or later"},
+		"no package":           {o, func(r *router) { r.Tables["/system/package"] = nil }, "the container package is not installed"},
+		"a disabled package":   {o, func(r *router) { r.Tables["/system/package"][0].Flags["disabled"] = true }, "the container package is not installed"},
+		"fetch is off":         {o, func(r *router) { r.Singles["/system/device-mode"]["fetch"] = false }, "/system/device-mode/update fetch=yes"},
+		"the scheduler is off": {daily, func(r *router) { r.Singles["/system/device-mode"]["scheduler"] = false }, "/system/device-mode/update scheduler=yes"},
+		"containers are off":   {o, func(r *router) { r.Singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
+		"the name is taken":    {o, func(r *router) { r.Put("/interface/veth", "name", "veth-tailscale") }, "there is an interface veth-tailscale"},
+		"a list is taken":      {o, func(r *router) { r.Put("/container/envs", "list", "tailscale") }, "there is a list of variables tailscale"},
+		"mounts are taken":     {o, func(r *router) { r.Put("/container/mounts", "list", "tailscale") }, "there is a list of mounts tailscale"},
+		"the route is there":   {o, func(r *router) { r.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
+		"the address is used":  {o, func(r *router) { r.Put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is taken"},
+		"no interface list":    {o, func(r *router) { r.Tables["/interface/list"] = nil }, "there is no interface list WAN"},
+		"no name server":       {o, func(r *router) { r.Singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
+		"a folder flash":       {o, func(r *router) { r.Put("/file", "name", "flash") }, "--disk flash"},
 		"no bridge":            {lan, func(*router) {}, `there is no bridge br"idge$`},
 		"no disk":              {disk, func(*router) {}, "there is no disk or folder usb1"},
 		"no key":               {key, func(*router) {}, "there is no file tailscale-state/authkey"},
@@ -299,12 +317,12 @@ func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRouter(24)
 			c.spoil(r)
-			before := r.snapshot()
+			before := r.Snapshot()
 			err := run(t, r, scripts(t, c.options)["install"])
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error = %v; want it to say %q", err, c.want)
 			}
-			if r.changes > 0 || r.snapshot() != before {
+			if r.Changes > 0 || r.Snapshot() != before {
 				t.Error("the router was changed")
 			}
 		})
@@ -315,11 +333,11 @@ func TestASecondInstallationIsRefused(t *testing.T) {
 	o := newShop(t).options()
 	r, s := newRouter(24), scripts(t, o)
 	must(t, r, s["install"])
-	before := r.snapshot()
+	before := r.Snapshot()
 	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "installed already") {
 		t.Errorf("error = %v", err)
 	}
-	if r.snapshot() != before {
+	if r.Snapshot() != before {
 		t.Error("the router was changed")
 	}
 }
@@ -332,14 +350,14 @@ func TestTwoInstallationsDoNotTouchEachOther(t *testing.T) {
 	second.Name, second.Addresses, second.Gateways = "tailscale2", []string{"10.0.0.2/30"}, []string{"10.0.0.1"}
 	r, a, b := newRouter(24), scripts(t, first), scripts(t, second)
 	must(t, r, a["install"])
-	before := r.snapshot()
+	before := r.Snapshot()
 	// Both would add the way to the tailnet, which only one can have.
-	r.tables["/ip/route"][0].values["dst-address"] = "elsewhere"
+	r.Tables["/ip/route"][0].Values["dst-address"] = "elsewhere"
 	must(t, r, b["install"])
 	must(t, r, b["remove"])
-	r.tables["/ip/route"][0].values["dst-address"] = "100.64.0.0/10"
-	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(e *entry) bool { return e.values["name"] == "tailscale2-state" })
-	if after := r.snapshot(); after != before {
+	r.Tables["/ip/route"][0].Values["dst-address"] = "100.64.0.0/10"
+	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(e *entry) bool { return e.Values["name"] == "tailscale2-state" })
+	if after := r.Snapshot(); after != before {
 		t.Errorf("after:\n%s\nbefore:\n%s", after, before)
 	}
 }
@@ -347,12 +365,12 @@ func TestTwoInstallationsDoNotTouchEachOther(t *testing.T) {
 func TestARegistryThatIsAwayLeavesTheRouterAlone(t *testing.T) {
 	shop := newShop(t)
 	r, s := newRouter(24), scripts(t, shop.options())
-	before := r.snapshot()
+	before := r.Snapshot()
 	shop.digest = ""
 	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "Status 404") {
 		t.Errorf("error = %v", err)
 	}
-	if r.snapshot() != before {
+	if r.Snapshot() != before {
 		t.Error("the router was changed")
 	}
 }
@@ -362,28 +380,28 @@ func TestAnUpdateHappensOnlyOnAChange(t *testing.T) {
 	r, s := newRouter(24), scripts(t, shop.options())
 	shop.release(r, "1")
 	must(t, r, s["install"])
-	r.changes = 0
+	r.Changes = 0
 	must(t, r, s["update"])
-	if r.changes != 0 || !slices.Contains(r.said, "tailscale is up to date") {
-		t.Errorf("%d changes, said %q", r.changes, r.said)
+	if r.Changes != 0 || !slices.Contains(r.Said, "tailscale is up to date") {
+		t.Errorf("%d changes, said %q", r.Changes, r.Said)
 	}
 	for _, id := range []string{"2", "3", "4"} {
 		shop.release(r, id)
 		must(t, r, s["update"])
-		r.expectRunning(t, id)
-		if n := len(r.tables["/container"]); n != 1 {
+		expectRunning(t, r, id)
+		if n := len(r.Tables["/container"]); n != 1 {
 			t.Errorf("%d containers", n)
 		}
-		c := r.tables["/container"][0]
-		if c.values["name"] != "tailscale" || c.values["comment"] != "mikrotik-tailscale:tailscale "+shop.digest || c.values["start-on-boot"] != true {
-			t.Errorf("the container is %v", c.values)
+		c := r.Tables["/container"][0]
+		if c.Values["name"] != "tailscale" || c.Values["comment"] != "mikrotik-tailscale:tailscale "+shop.digest || c.Values["start-on-boot"] != true {
+			t.Errorf("the container is %v", c.Values)
 		}
-		if !r.has("/file", "name", "tailscale-state") {
+		if !r.Has("/file", "name", "tailscale-state") {
 			t.Error("the state is gone")
 		}
 	}
 	must(t, r, s["remove"])
-	if len(r.tables["/container"]) > 0 {
+	if len(r.Tables["/container"]) > 0 {
 		t.Error("an updated container is not removed")
 	}
 }
@@ -394,14 +412,14 @@ func TestATarballIsTakenWhenItChanged(t *testing.T) {
 	r, s := ready(o), scripts(t, o)
 	must(t, r, s["install"])
 	must(t, r, s["update"])
-	if r.said[len(r.said)-1] != "tailscale is up to date" {
-		t.Errorf("said %q", r.said)
+	if r.Said[len(r.Said)-1] != "tailscale is up to date" {
+		t.Errorf("said %q", r.Said)
 	}
-	i := slices.IndexFunc(r.tables["/file"], func(e *entry) bool { return e.values["name"] == o.Tarball })
-	r.tables["/file"][i].values["last-modified"] = "2026-02-02 00:00:00"
-	r.pull = func(string) (string, error) { return "newer", nil }
+	i := slices.IndexFunc(r.Tables["/file"], func(e *entry) bool { return e.Values["name"] == o.Tarball })
+	r.Tables["/file"][i].Values["last-modified"] = "2026-02-02 00:00:00"
+	r.Pull = func(string) (string, error) { return "newer", nil }
 	must(t, r, s["update"])
-	r.expectRunning(t, "newer")
+	expectRunning(t, r, "newer")
 }
 
 func TestAFailedUpdateLeavesTheOldContainerRunning(t *testing.T) {
@@ -410,37 +428,37 @@ func TestAFailedUpdateLeavesTheOldContainerRunning(t *testing.T) {
 		want  string
 	}{
 		"the registry is away":      {func(_ *router, s *shop) { s.digest = "" }, "Status 404"},
-		"no image for the router":   {func(r *router, _ *shop) { r.singles["/system/resource"]["architecture-name"] = "arm" }, "has no image for armv7"},
-		"the download breaks off":   {func(r *router, _ *shop) { r.pull = func(string) (string, error) { return "", errors.New("broken") } }, "could not be fetched or unpacked"},
-		"nothing was unpacked":      {func(r *router, _ *shop) { r.pull = func(string) (string, error) { return "", nil } }, "could not be fetched or unpacked"},
-		"the new image crashes":     {func(r *router, _ *shop) { r.crashes["2"] = true }, "the old one was started again"},
-		"there is too little space": {func(r *router, _ *shop) { r.singles["/system/resource"]["free-hdd-space"] = int64(5 << 20) }, "--in-place"},
+		"no image for the router":   {func(r *router, _ *shop) { r.Singles["/system/resource"]["architecture-name"] = "arm" }, "has no image for armv7"},
+		"the download breaks off":   {func(r *router, _ *shop) { r.Pull = func(string) (string, error) { return "", errors.New("broken") } }, "could not be fetched or unpacked"},
+		"nothing was unpacked":      {func(r *router, _ *shop) { r.Pull = func(string) (string, error) { return "", nil } }, "could not be fetched or unpacked"},
+		"the new image crashes":     {func(r *router, _ *shop) { r.Crashes["2"] = true }, "the old one was started again"},
+		"there is too little space": {func(r *router, _ *shop) { r.Singles["/system/resource"]["free-hdd-space"] = int64(5 << 20) }, "--in-place"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			shop := newShop(t)
 			r, s := newRouter(24), scripts(t, shop.options())
 			shop.release(r, "1")
 			must(t, r, s["install"])
-			installed := r.snapshot()
+			installed := r.Snapshot()
 			shop.release(r, "2")
 			c.spoil(r, shop)
 			err := run(t, r, s["update"])
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error = %v; want it to say %q", err, c.want)
 			}
-			if len(r.log) == 0 || !strings.Contains(r.log[len(r.log)-1], c.want) {
-				t.Errorf("log: %q; want it to say %q", r.log, c.want)
+			if len(r.Log) == 0 || !strings.Contains(r.Log[len(r.Log)-1], c.want) {
+				t.Errorf("log: %q; want it to say %q", r.Log, c.want)
 			}
-			r.wait(10)
-			r.expectRunning(t, "1")
-			r.singles["/system/resource"]["architecture-name"], r.singles["/system/resource"]["free-hdd-space"] = "arm64", int64(8<<20)
-			if after := r.snapshot(); after != installed {
+			r.Wait(10)
+			expectRunning(t, r, "1")
+			r.Singles["/system/resource"]["architecture-name"], r.Singles["/system/resource"]["free-hdd-space"] = "arm64", int64(8<<20)
+			if after := r.Snapshot(); after != installed {
 				t.Errorf("after:\n%s\nbefore:\n%s", after, installed)
 			}
-			r.crashes = map[string]bool{}
+			r.Crashes = map[string]bool{}
 			shop.release(r, "3")
 			must(t, r, s["update"])
-			r.expectRunning(t, "3")
+			expectRunning(t, r, "3")
 		})
 	}
 }
@@ -451,13 +469,13 @@ var logsIn = map[string]struct {
 	taken   bool
 }{
 	"the new one logs in":             {func(*router) {}, true},
-	"the new one takes long":          {func(r *router) { r.late["2"] = 110 }, true},
-	"the new one takes too long":      {func(r *router) { r.late["2"] = 150 }, false},
-	"the new one does not":            {func(r *router) { r.states["2"] = "NeedsLogin" }, false},
-	"the new one hangs":               {func(r *router) { r.hangs["2"] = true }, false},
-	"neither does":                    {func(r *router) { r.states["1"], r.states["2"] = "NeedsLogin", "NeedsLogin" }, true},
-	"the old one hangs":               {func(r *router) { r.hangs["1"], r.states["2"] = true, "NeedsLogin" }, true},
-	"nobody can ask, and it stays up": {func(r *router) { r.mute, r.states["2"] = true, "NeedsLogin" }, true},
+	"the new one takes long":          {func(r *router) { r.Late["2"] = 110 }, true},
+	"the new one takes too long":      {func(r *router) { r.Late["2"] = 150 }, false},
+	"the new one does not":            {func(r *router) { r.States["2"] = "NeedsLogin" }, false},
+	"the new one hangs":               {func(r *router) { r.Hangs["2"] = true }, false},
+	"neither does":                    {func(r *router) { r.States["1"], r.States["2"] = "NeedsLogin", "NeedsLogin" }, true},
+	"the old one hangs":               {func(r *router) { r.Hangs["1"], r.States["2"] = true, "NeedsLogin" }, true},
+	"nobody can ask, and it stays up": {func(r *router) { r.Mute, r.States["2"] = true, "NeedsLogin" }, true},
 }
 
 // Some releases start and do not work: an image takes the place of one that was logged in only if it
@@ -472,25 +490,25 @@ func TestAnUpdateNeedsALogin(t *testing.T) {
 				r, s := newRouter(24), scripts(t, o)
 				shop.release(r, "1")
 				must(t, r, s["install"])
-				r.wait(60)
-				installed := r.snapshot()
+				r.Wait(60)
+				installed := r.Snapshot()
 				shop.release(r, "2")
 				c.prepare(r)
 				err := run(t, r, s["update"])
-				r.wait(60)
+				r.Wait(60)
 				if c.taken {
 					if err != nil {
 						t.Error(err)
 					}
-					r.expectRunning(t, "2")
+					expectRunning(t, r, "2")
 					return
 				}
 				const want = "tailscale was not brought up to date: the new image was not logged in after two minutes, and the old one was started again"
-				if err == nil || err.Error() != want || r.log[len(r.log)-1] != "error: "+want {
-					t.Errorf("error = %v, log %q; want both to be %q", err, r.log, want)
+				if err == nil || err.Error() != want || r.Log[len(r.Log)-1] != "error: "+want {
+					t.Errorf("error = %v, log %q; want both to be %q", err, r.Log, want)
 				}
-				r.expectRunning(t, "1")
-				if after := r.snapshot(); after != installed {
+				expectRunning(t, r, "1")
+				if after := r.Snapshot(); after != installed {
 					t.Errorf("after:\n%s\nbefore:\n%s", after, installed)
 				}
 			})
@@ -506,13 +524,13 @@ func TestAnUpdateInPlaceReportsALoginThatFails(t *testing.T) {
 	r, s := newRouter(24), scripts(t, o)
 	shop.release(r, "1")
 	must(t, r, s["install"])
-	r.wait(60)
+	r.Wait(60)
 	shop.release(r, "2")
-	r.states["2"] = "NeedsLogin"
+	r.States["2"] = "NeedsLogin"
 	must(t, r, s["update"])
-	r.expectRunning(t, "2")
-	if want := "warning: tailscale was brought up to date, but was not logged in after two minutes"; !slices.Contains(r.log, want) {
-		t.Errorf("log: %q", r.log)
+	expectRunning(t, r, "2")
+	if want := "warning: tailscale was brought up to date, but was not logged in after two minutes"; !slices.Contains(r.Log, want) {
+		t.Errorf("log: %q", r.Log)
 	}
 }
 
@@ -526,19 +544,19 @@ func TestOnlyADaemonThatHangsIsRestarted(t *testing.T) {
 			restarted := func(spoil func(*router)) int {
 				r := newRouter(24)
 				must(t, r, scripts(t, o)["install"])
-				r.wait(3600)
+				r.Wait(3600)
 				spoil(r)
-				r.starts = 0
-				r.wait(3600)
-				return r.starts
+				r.Starts = 0
+				r.Wait(3600)
+				return r.Starts
 			}
 			for _, state := range []string{"NeedsLogin", "NoState", "Stopped", "Starting", "NeedsMachineAuth"} {
-				if n := restarted(func(r *router) { r.states["image"] = state }); n > 0 {
+				if n := restarted(func(r *router) { r.States["image"] = state }); n > 0 {
 					t.Errorf("a daemon in the state %s was restarted %d times in an hour", state, n)
 				}
 			}
 			want := release >= "7.23"
-			if n := restarted(func(r *router) { r.hangs["image"] = true }); (n > 0) != want {
+			if n := restarted(func(r *router) { r.Hangs["image"] = true }); (n > 0) != want {
 				t.Errorf("a daemon that hangs was restarted %d times in an hour", n)
 			}
 		})
@@ -553,7 +571,7 @@ func TestTheHardLimitOfMemoryIsAboveTheSoftOne(t *testing.T) {
 		o.RouterOS = release
 		r := newRouter(24)
 		must(t, r, scripts(t, o)["install"])
-		c := r.tables["/container"][0].values
+		c := r.Tables["/container"][0].Values
 		if c["memory-high"] != int64(64<<20) || (release == "7.23") != (c["memory-max"] == int64(96<<20)) {
 			t.Errorf("%s: memory-high %v, memory-max %v", release, c["memory-high"], c["memory-max"])
 		}
@@ -579,28 +597,28 @@ func survivesPowerFailures(t *testing.T, release string) {
 		shop.release(r, "1")
 		must(t, r, s["install"])
 		shop.release(r, "2")
-		r.changes, r.cutAt = 0, step
+		r.Changes, r.CutAt = 0, step
 		err := run(t, r, s["update"])
-		if r.cutAt > 0 && r.changes < step {
+		if r.CutAt > 0 && r.Changes < step {
 			if err != nil || step < 8 {
-				t.Errorf("the update has %d steps (%v)", r.changes, err)
+				t.Errorf("the update has %d steps (%v)", r.Changes, err)
 			}
 			break
 		}
-		r.boot()
-		switch n := len(r.running()); {
+		r.Boot()
+		switch n := len(r.Running()); {
 		case n > 1:
-			t.Errorf("step %d: %q run", step, r.running())
+			t.Errorf("step %d: %q run", step, r.Running())
 		case n == 0:
 			down++
 		}
 		must(t, r, s["update"])
-		r.wait(30)
-		r.expectRunning(t, "2")
-		if n := len(r.tables["/container"]); n != 1 {
+		r.Wait(30)
+		expectRunning(t, r, "2")
+		if n := len(r.Tables["/container"]); n != 1 {
 			t.Fatalf("step %d: %d containers", step, n)
 		}
-		if policy := r.tables["/container"][0].values["restart-policy"]; release >= "7.23" && policy != "always" {
+		if policy := r.Tables["/container"][0].Values["restart-policy"]; release >= "7.23" && policy != "always" {
 			t.Errorf("step %d: the restart policy is %v", step, policy)
 		}
 	}
@@ -620,26 +638,26 @@ func TestARollbackSurvivesPowerFailures(t *testing.T) {
 		r := newRouter(24)
 		shop.release(r, "1")
 		must(t, r, s["install"])
-		r.wait(60)
+		r.Wait(60)
 		shop.release(r, "2")
-		r.states["2"] = "NeedsLogin"
-		r.changes, r.cutAt = 0, step
+		r.States["2"] = "NeedsLogin"
+		r.Changes, r.CutAt = 0, step
 		err := run(t, r, s["update"])
-		if r.changes < step {
+		if r.Changes < step {
 			if err == nil || step < 6 {
-				t.Errorf("the update has %d steps (%v)", r.changes, err)
+				t.Errorf("the update has %d steps (%v)", r.Changes, err)
 			}
 			return
 		}
-		r.boot()
-		r.wait(60)
-		r.expectRunning(t, "1")
+		r.Boot()
+		r.Wait(60)
+		expectRunning(t, r, "1")
 		// The release is withdrawn.
 		shop.release(r, "1")
 		must(t, r, s["update"])
-		r.wait(60)
-		r.expectRunning(t, "1")
-		if n, policy := len(r.tables["/container"]), r.tables["/container"][0].values["restart-policy"]; n != 1 || policy != "always" {
+		r.Wait(60)
+		expectRunning(t, r, "1")
+		if n, policy := len(r.Tables["/container"]), r.Tables["/container"][0].Values["restart-policy"]; n != 1 || policy != "always" {
 			t.Errorf("step %d: %d containers, the restart policy is %v", step, n, policy)
 		}
 	}
@@ -653,17 +671,17 @@ func TestAnUpdateInPlaceCanBeRepeated(t *testing.T) {
 	s := scripts(t, o)
 	for step := 1; ; step++ {
 		r := newRouter(24)
-		r.singles["/system/resource"]["free-hdd-space"] = int64(1 << 20)
+		r.Singles["/system/resource"]["free-hdd-space"] = int64(1 << 20)
 		shop.release(r, "1")
 		must(t, r, s["install"])
 		shop.release(r, "2")
-		r.changes, r.cutAt = 0, step
+		r.Changes, r.CutAt = 0, step
 		_ = run(t, r, s["update"])
-		finished := r.changes < step
-		r.boot()
+		finished := r.Changes < step
+		r.Boot()
 		must(t, r, s["update"])
-		r.wait(10)
-		r.expectRunning(t, "2")
+		r.Wait(10)
+		expectRunning(t, r, "2")
 		if finished {
 			return
 		}
@@ -680,11 +698,11 @@ func TestAnUpdateNeedsAnInstallation(t *testing.T) {
 // A folder that was chosen for unpacking before is left alone.
 func TestAChosenFolderForUnpackingStays(t *testing.T) {
 	r, s := newRouter(24), scripts(t, newShop(t).options())
-	r.singles["/container/config"]["tmpdir"] = "/disk1/pull"
+	r.Singles["/container/config"]["tmpdir"] = "/disk1/pull"
 	must(t, r, s["install"])
 	must(t, r, s["remove"])
-	if got := r.singles["/container/config"]["tmpdir"]; got != "/disk1/pull" || len(r.tables["/disk"]) > 0 {
-		t.Errorf("tmpdir = %v, disks %v", got, r.tables["/disk"])
+	if got := r.Singles["/container/config"]["tmpdir"]; got != "/disk1/pull" || len(r.Tables["/disk"]) > 0 {
+		t.Errorf("tmpdir = %v, disks %v", got, r.Tables["/disk"])
 	}
 }
 
@@ -693,8 +711,8 @@ func TestTailscaleDoesNotTakeTheInterfaceForItsOwn(t *testing.T) {
 	for name, o := range variants(t) {
 		r := ready(o)
 		must(t, r, scripts(t, o)["install"])
-		for _, e := range r.tables["/interface/veth"] {
-			if given := strings.ToLower(e.values["name"].(string)); strings.HasPrefix(given, "tailscale") {
+		for _, e := range r.Tables["/interface/veth"] {
+			if given := strings.ToLower(e.Values["name"].(string)); strings.HasPrefix(given, "tailscale") {
 				t.Errorf("%s: the interface is called %s", name, given)
 			}
 		}
@@ -706,8 +724,8 @@ func TestAnExitNodeTranslatesBothFamilies(t *testing.T) {
 	r := ready(o)
 	must(t, r, scripts(t, o)["install"])
 	for menu, want := range map[string]string{"/ip/firewall/nat": tailnet.String(), "/ipv6/firewall/nat": tailnetSix.String()} {
-		if !slices.ContainsFunc(r.tables[menu], func(e *entry) bool {
-			return e.values["action"] == "masquerade" && e.values["src-address"] == want && e.values["out-interface-list"] == "WAN"
+		if !slices.ContainsFunc(r.Tables[menu], func(e *entry) bool {
+			return e.Values["action"] == "masquerade" && e.Values["src-address"] == want && e.Values["out-interface-list"] == "WAN"
 		}) {
 			t.Errorf("%s has no rule for packets from %s to the internet", menu, want)
 		}
@@ -725,32 +743,32 @@ func TestRemoteNetworksAreReached(t *testing.T) {
 		"/ipv6/route": {"fd89::/64 fd00:9::2"},
 	} {
 		for _, want := range routes {
-			if !slices.ContainsFunc(r.tables[menu], func(e *entry) bool { return fmt.Sprint(e.values["dst-address"], " ", e.values["gateway"]) == want }) {
+			if !slices.ContainsFunc(r.Tables[menu], func(e *entry) bool { return fmt.Sprint(e.Values["dst-address"], " ", e.Values["gateway"]) == want }) {
 				t.Errorf("%s has no %s", menu, want)
 			}
 		}
 	}
 	for _, want := range []string{"--advertise-exit-node --advertise-tags=tag:router --accept-routes", "--verbose=1 --port=41641"} {
-		if !r.has("/container/envs", "value", want) {
+		if !r.Has("/container/envs", "value", want) {
 			t.Errorf("no variable has the value %q", want)
 		}
 	}
-	if !slices.ContainsFunc(r.tables["/ip/firewall/nat"], func(e *entry) bool {
-		return e.values["chain"] == "dstnat" && e.values["protocol"] == "udp" && e.values["dst-port"] == int64(41641) &&
-			e.values["in-interface-list"] == "WAN" && e.values["to-addresses"] == "10.9.8.2"
+	if !slices.ContainsFunc(r.Tables["/ip/firewall/nat"], func(e *entry) bool {
+		return e.Values["chain"] == "dstnat" && e.Values["protocol"] == "udp" && e.Values["dst-port"] == int64(41641) &&
+			e.Values["in-interface-list"] == "WAN" && e.Values["to-addresses"] == "10.9.8.2"
 	}) {
 		t.Error("the port is not forwarded")
 	}
 	again := o
 	again.ExtraArgs = "--accept-routes"
 	r = ready(again)
-	r.put("/ip/route", "dst-address", "192.168.89.0/24")
+	r.Put("/ip/route", "dst-address", "192.168.89.0/24")
 	if err := run(t, r, scripts(t, again)["install"]); err == nil || !strings.Contains(err.Error(), "there is a route to 192.168.89.0/24; nothing was changed") {
 		t.Errorf("error = %v", err)
 	}
 	r = ready(again)
 	must(t, r, scripts(t, again)["install"])
-	if want := "--advertise-exit-node --accept-routes"; !r.has("/container/envs", "value", want) {
+	if want := "--advertise-exit-node --accept-routes"; !r.Has("/container/envs", "value", want) {
 		t.Errorf("no variable has the value %q", want)
 	}
 }
@@ -762,11 +780,11 @@ func TestSegmentsAreClampedInBothDirections(t *testing.T) {
 	must(t, r, scripts(t, o)["install"])
 	for menu, mss := range map[string]int64{"/ip/firewall/mangle": 1240, "/ipv6/firewall/mangle": 1220} {
 		for _, direction := range []string{"in-interface", "out-interface"} {
-			if !slices.ContainsFunc(r.tables[menu], func(e *entry) bool {
-				return e.values[direction] == "veth-tailscale" && e.values["chain"] == "forward" && e.values["action"] == "change-mss" &&
-					e.values["new-mss"] == mss && e.values["tcp-mss"] == fmt.Sprintf("%d-65535", mss+1)
+			if !slices.ContainsFunc(r.Tables[menu], func(e *entry) bool {
+				return e.Values[direction] == "veth-tailscale" && e.Values["chain"] == "forward" && e.Values["action"] == "change-mss" &&
+					e.Values["new-mss"] == mss && e.Values["tcp-mss"] == fmt.Sprintf("%d-65535", mss+1)
 			}) {
-				t.Errorf("%s has no rule with %s for %d bytes: %v", menu, direction, mss, r.tables[menu])
+				t.Errorf("%s has no rule with %s for %d bytes: %v", menu, direction, mss, r.Tables[menu])
 			}
 		}
 	}
@@ -792,45 +810,45 @@ func mustTarget(t *testing.T) platform.Target {
 func TestTheDiagnosisNamesTheProblem(t *testing.T) {
 	o := variants(t)["everything"]
 	first := func(r *router, menu, key string, value any) *entry {
-		return r.tables[menu][slices.IndexFunc(r.tables[menu], func(e *entry) bool { return e.values[key] == value })]
+		return r.Tables[menu][slices.IndexFunc(r.Tables[menu], func(e *entry) bool { return e.Values[key] == value })]
 	}
 	for name, c := range map[string]struct {
 		spoil func(*router)
 		want  string
 	}{
 		"nothing":              {func(*router) {}, ""},
-		"no package":           {func(r *router) { r.tables["/system/package"] = nil }, "the container package is not installed"},
-		"containers are off":   {func(r *router) { r.singles["/system/device-mode"]["container"] = false }, "containers are switched off"},
-		"the scheduler is off": {func(r *router) { r.singles["/system/device-mode"]["scheduler"] = false }, "the scheduler is switched off"},
-		"1970":                 {func(r *router) { r.singles["/system/clock"]["date"] = "1970-01-02" }, "the clock says 1970-01-02"},
-		"no interface":         {func(r *router) { r.tables["/interface/veth"] = nil }, "there is no interface veth-tailscale"},
-		"no gateway":           {func(r *router) { first(r, "/ip/address", "address", "10.9.8.1/30").flags["disabled"] = true }, "does not have the address 10.9.8.1"},
-		"no route":             {func(r *router) { first(r, "/ip/route", "dst-address", "100.64.0.0/10").flags["active"] = false }, "no active route to 100.64.0.0/10"},
-		"no remote route":      {func(r *router) { r.drop("/ipv6/route", first(r, "/ipv6/route", "dst-address", "fd89::/64")) }, "no active route to fd89::/64"},
-		"no NAT":               {func(r *router) { r.tables["/ip/firewall/nat"] = nil }, "no NAT rule"},
+		"no package":           {func(r *router) { r.Tables["/system/package"] = nil }, "the container package is not installed"},
+		"containers are off":   {func(r *router) { r.Singles["/system/device-mode"]["container"] = false }, "containers are switched off"},
+		"the scheduler is off": {func(r *router) { r.Singles["/system/device-mode"]["scheduler"] = false }, "the scheduler is switched off"},
+		"1970":                 {func(r *router) { r.Singles["/system/clock"]["date"] = "1970-01-02" }, "the clock says 1970-01-02"},
+		"no interface":         {func(r *router) { r.Tables["/interface/veth"] = nil }, "there is no interface veth-tailscale"},
+		"no gateway":           {func(r *router) { first(r, "/ip/address", "address", "10.9.8.1/30").Flags["disabled"] = true }, "does not have the address 10.9.8.1"},
+		"no route":             {func(r *router) { first(r, "/ip/route", "dst-address", "100.64.0.0/10").Flags["active"] = false }, "no active route to 100.64.0.0/10"},
+		"no remote route":      {func(r *router) { r.Drop("/ipv6/route", first(r, "/ipv6/route", "dst-address", "fd89::/64")) }, "no active route to fd89::/64"},
+		"no NAT":               {func(r *router) { r.Tables["/ip/firewall/nat"] = nil }, "no NAT rule"},
 		"a rule before": {func(r *router) {
-			rules := r.tables["/ip/firewall/filter"]
-			i := slices.IndexFunc(rules, func(e *entry) bool { return e.values["comment"] == "defconf" })
-			r.tables["/ip/firewall/filter"] = slices.Concat(rules[i:i+1], rules[:i], rules[i+1:])
+			rules := r.Tables["/ip/firewall/filter"]
+			i := slices.IndexFunc(rules, func(e *entry) bool { return e.Values["comment"] == "defconf" })
+			r.Tables["/ip/firewall/filter"] = slices.Concat(rules[i:i+1], rules[:i], rules[i+1:])
 		}, "another rule stands before those of the container"},
-		"no container": {func(r *router) { r.tables["/container"] = nil }, "there is no container tailscale"},
-		"stopped":      {func(r *router) { r.tables["/container"][0].state = "stopped" }, "the container is stopped"},
-		"no image":     {func(r *router) { r.tables["/container"][0].values["image-id"] = "" }, "could not be fetched"},
-		"logged out":   {func(r *router) { r.states["image"] = "NeedsLogin" }, "not logged in, the daemon says: map[output:NeedsLogin"},
+		"no container": {func(r *router) { r.Tables["/container"] = nil }, "there is no container tailscale"},
+		"stopped":      {func(r *router) { r.Tables["/container"][0].State = "stopped" }, "the container is stopped"},
+		"no image":     {func(r *router) { r.Tables["/container"][0].Values["image-id"] = "" }, "could not be fetched"},
+		"logged out":   {func(r *router) { r.States["image"] = "NeedsLogin" }, "not logged in, the daemon says: map[output:NeedsLogin"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, s := ready(o), scripts(t, o)
 			must(t, r, s["install"])
-			r.wait(60)
+			r.Wait(60)
 			for i := range 12 {
-				r.put("/log", "topics", "container,info", "message", fmt.Sprint("line ", i))
+				r.Put("/log", "topics", "container,info", "message", fmt.Sprint("line ", i))
 			}
 			c.spoil(r)
-			before := r.snapshot()
-			r.changes, r.said = 0, nil
+			before := r.Snapshot()
+			r.Changes, r.Said = 0, nil
 			must(t, r, s["diagnose"])
 			var found []string
-			for _, line := range r.said {
+			for _, line := range r.Said {
 				if strings.HasPrefix(line, "PROBLEM: ") {
 					found = append(found, line)
 				}
@@ -842,13 +860,13 @@ func TestTheDiagnosisNamesTheProblem(t *testing.T) {
 			case c.want == "" && len(found) > 0, c.want != "" && (len(found) != 1 || !strings.Contains(found[0], c.want)):
 				t.Errorf("found %q; want %q", found, c.want)
 			}
-			if want := fmt.Sprint("problems found: ", len(found)); r.said[len(r.said)-1] != want {
-				t.Errorf("the last line is %q; want %q", r.said[len(r.said)-1], want)
+			if want := fmt.Sprint("problems found: ", len(found)); r.Said[len(r.Said)-1] != want {
+				t.Errorf("the last line is %q; want %q", r.Said[len(r.Said)-1], want)
 			}
-			if !slices.Contains(r.said, "  line 11") || slices.Contains(r.said, "  line 1") {
-				t.Errorf("said %q; want the last ten lines of the log", r.said)
+			if !slices.Contains(r.Said, "  line 11") || slices.Contains(r.Said, "  line 1") {
+				t.Errorf("said %q; want the last ten lines of the log", r.Said)
 			}
-			if r.changes > 0 || r.snapshot() != before {
+			if r.Changes > 0 || r.Snapshot() != before {
 				t.Error("the router was changed")
 			}
 		})

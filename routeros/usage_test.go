@@ -19,19 +19,19 @@ func TestTheCommandsOfTheDocumentation(t *testing.T) {
 		t.Fatal("docs/usage.md has no commands")
 	}
 	r := newRouter(21)
-	r.put("/file", "name", "tailscale-arm64.tar")
-	r.put("/ipv6/firewall/filter", "chain", "forward", "action", "drop")
+	r.Put("/file", "name", "tailscale-arm64.tar")
+	r.Put("/ipv6/firewall/filter", "chain", "forward", "action", "drop")
 	for _, b := range blocks {
 		if err := run(t, r, b[1]); err != nil {
 			t.Errorf("%v in\n%s", err, b[1])
 		}
-		r.wait(60)
+		r.Wait(60)
 	}
 	// The last of them is an update, which leaves the container to be started.
 	must(t, r, "/container/start [find where name=tailscale]")
-	r.expectRunning(t, "image")
+	expectRunning(t, r, "image")
 	for menu, want := range map[string]string{"/ip/route": tailnet.String(), "/ipv6/route": tailnetSix.String()} {
-		if !r.has(menu, "dst-address", want) {
+		if !r.Has(menu, "dst-address", want) {
 			t.Errorf("there is no route to %s", want)
 		}
 	}

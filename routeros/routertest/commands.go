@@ -1,4 +1,4 @@
-package routeros
+package routertest
 
 import (
 	"maps"

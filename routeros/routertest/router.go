@@ -1,4 +1,6 @@
-package routeros
+// Package routertest has a router for tests: an interpreter of the part of RouterOS's scripting language
+// that the scripts use, and as much of a router as they have to do with.
+package routertest
 
 import (
 	"context"
@@ -17,58 +19,60 @@ import (
 	"time"
 )
 
-// router is as much of a router as the scripts have to do with: tables that commands change, and
+// Router is as much of a router as the scripts have to do with: tables that commands change, and
 // containers that take their time. It does what is known of RouterOS; where it is wrong about
 // RouterOS, so are the tests.
-type router struct {
+type Router struct {
 	minor   int
 	release string
-	tables  map[string][]*entry
-	singles map[string]map[string]any
-	said    []string
-	log     []string
-	// pull gives the ID of what a container gets for its reference or file.
-	pull func(source string) (string, error)
-	// crashes are the IDs of images that do not stay up.
-	crashes map[string]bool
-	roots   *x509.CertPool
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	// failAt is the change that fails, counted from 1, and cutAt the one before which power fails.
-	failAt, cutAt int
-	changes       int
-	// starts counts how often a container was started.
-	starts int
-	// states has what the daemon of an image says of itself once it is up, Running if nothing is said here,
-	// and late after how many seconds. Daemons in hangs never answer, and nobody can ask in a mute router.
-	states map[string]string
-	late   map[string]int
-	hangs  map[string]bool
-	mute   bool
+	Tables  map[string][]*Entry
+	Singles map[string]map[string]any
+	Said    []string
+	Log     []string
+	// Pull gives the ID of what a container gets for its reference or file.
+	Pull func(source string) (string, error)
+	// Crashes are the IDs of images that do not stay up.
+	Crashes map[string]bool
+	Roots   *x509.CertPool
+	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	// FailAt is the change that fails, counted from 1, and CutAt the one before which power fails.
+	FailAt, CutAt int
+	Changes       int
+	// Starts counts how often a container was started.
+	Starts int
+	// States has what the daemon of an image says of itself once it is up, Running if nothing is said here,
+	// and Late after how many seconds. Daemons in Hangs never answer, and nobody can ask in a Mute router.
+	States map[string]string
+	Late   map[string]int
+	Hangs  map[string]bool
+	Mute   bool
 	// away is how many seconds a disk needs to appear, and unplugged has its files until then.
 	away      int
-	unplugged []*entry
-	// fights counts moments at which two containers ran with one state.
-	fights int
+	unplugged []*Entry
+	// Fights counts moments at which two containers ran with one state.
+	Fights int
 	next   int
 }
 
-type entry struct {
+// Entry is one line of a table.
+type Entry struct {
 	id     string
-	values map[string]any
-	flags  map[string]bool
-	state  string
+	Values map[string]any
+	Flags  map[string]bool
+	State  string
 	left   int // seconds until the state changes
 	up     int // seconds since the start
 	failed int // health checks in a row
 	idle   int // seconds until RouterOS starts it again
 }
 
-func newRouter(minor int) *router {
-	r := &router{
+// New is a router with RouterOS 7.minor, as it is before anything is installed.
+func New(minor int) *Router {
+	r := &Router{
 		minor: minor, release: fmt.Sprintf("7.%d.1 (stable)", minor),
-		tables: map[string][]*entry{}, crashes: map[string]bool{},
-		states: map[string]string{}, late: map[string]int{}, hangs: map[string]bool{},
-		singles: map[string]map[string]any{
+		Tables: map[string][]*Entry{}, Crashes: map[string]bool{},
+		States: map[string]string{}, Late: map[string]int{}, Hangs: map[string]bool{},
+		Singles: map[string]map[string]any{
 			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "free-hdd-space": int64(8 << 20)},
 			"/system/clock":         {"date": "2026-11-25"},
 			"/system/device-mode":   {"container": true, "fetch": true, "scheduler": true},
@@ -76,38 +80,39 @@ func newRouter(minor int) *router {
 			"/certificate/settings": {"builtin-trust-store": []any{"fetch", "mqtt", "email", "netwatch", "container", "lora", "dns"}},
 			"/ip/dns":               {"servers": "", "dynamic-servers": "192.0.2.1"},
 		},
-		pull: func(string) (string, error) { return "image", nil },
+		Pull: func(string) (string, error) { return "image", nil },
 	}
-	r.put("/system/package", "name", "container")
-	r.put("/interface/list", "name", "WAN")
-	r.put("/interface/list", "name", "LAN")
-	r.put("/interface/bridge", "name", "bridge")
-	r.put("/ip/address", "address", "192.168.88.1/24", "interface", "bridge", "comment", "defconf")
-	r.put("/ip/firewall/filter", "chain", "forward", "action", "passthrough").flags["dynamic"] = true
-	r.put("/ip/firewall/filter", "chain", "input", "action", "drop")
-	r.put("/ip/firewall/filter", "chain", "forward", "action", "drop", "comment", "defconf")
-	r.put("/container/envs", "list", "pihole", "key", "TZ", "value", "UTC", "comment", "mikrotik-tailscale:other")
-	r.put("/file", "name", "disk1")
+	r.Put("/system/package", "name", "container")
+	r.Put("/interface/list", "name", "WAN")
+	r.Put("/interface/list", "name", "LAN")
+	r.Put("/interface/bridge", "name", "bridge")
+	r.Put("/ip/address", "address", "192.168.88.1/24", "interface", "bridge", "comment", "defconf")
+	r.Put("/ip/firewall/filter", "chain", "forward", "action", "passthrough").Flags["dynamic"] = true
+	r.Put("/ip/firewall/filter", "chain", "input", "action", "drop")
+	r.Put("/ip/firewall/filter", "chain", "forward", "action", "drop", "comment", "defconf")
+	r.Put("/container/envs", "list", "pihole", "key", "TZ", "value", "UTC", "comment", "mikrotik-tailscale:other")
+	r.Put("/file", "name", "disk1")
 	return r
 }
 
-func (r *router) put(menu string, pairs ...any) *entry {
+// Put adds an entry to a table, with properties given as names and values.
+func (r *Router) Put(menu string, pairs ...any) *Entry {
 	r.next++
-	e := &entry{id: fmt.Sprintf("*%X", r.next), values: map[string]any{}, flags: map[string]bool{}}
+	e := &Entry{id: fmt.Sprintf("*%X", r.next), Values: map[string]any{}, Flags: map[string]bool{}}
 	for i := 0; i < len(pairs); i += 2 {
-		e.values[pairs[i].(string)] = pairs[i+1]
+		e.Values[pairs[i].(string)] = pairs[i+1]
 	}
-	r.tables[menu] = append(r.tables[menu], e)
+	r.Tables[menu] = append(r.Tables[menu], e)
 	return e
 }
 
-// snapshot is everything on the router but numbers that RouterOS gives away.
-func (r *router) snapshot() string {
-	all := map[string]any{"singles": r.singles}
-	for menu, entries := range r.tables {
+// Snapshot is everything on the router but numbers that RouterOS gives away.
+func (r *Router) Snapshot() string {
+	all := map[string]any{"singles": r.Singles}
+	for menu, entries := range r.Tables {
 		var list []any
 		for _, e := range entries {
-			list = append(list, []any{e.values, e.flags, e.state})
+			list = append(list, []any{e.Values, e.Flags, e.State})
 		}
 		if list != nil {
 			all[menu] = list
@@ -117,16 +122,16 @@ func (r *router) snapshot() string {
 	return string(text)
 }
 
-// wait lets seconds pass.
-func (r *router) wait(seconds int) {
+// Wait lets seconds pass.
+func (r *Router) Wait(seconds int) {
 	for range seconds {
 		if r.away > 0 {
 			r.away--
 			if r.away == 0 {
-				r.tables["/file"] = append(r.tables["/file"], r.unplugged...)
+				r.Tables["/file"] = append(r.Tables["/file"], r.unplugged...)
 			}
 		}
-		for _, e := range slices.Clone(r.tables["/container"]) {
+		for _, e := range slices.Clone(r.Tables["/container"]) {
 			if e.left > 0 {
 				e.left--
 				if e.left == 0 {
@@ -136,36 +141,36 @@ func (r *router) wait(seconds int) {
 			r.watch(e)
 		}
 		running := 0
-		for _, e := range r.tables["/container"] {
-			if e.state == "running" || e.state == "stopping" {
+		for _, e := range r.Tables["/container"] {
+			if e.State == "running" || e.State == "stopping" {
 				running++
 			}
 		}
 		if running > 1 {
-			r.fights++
+			r.Fights++
 		}
 	}
 }
 
 // arrive ends what a container was in the middle of.
-func (r *router) arrive(e *entry) {
-	switch e.state {
+func (r *Router) arrive(e *Entry) {
+	switch e.State {
 	case "extracting":
-		source, _ := e.values["remote-image"].(string)
+		source, _ := e.Values["remote-image"].(string)
 		if source == "" {
-			source, _ = e.values["file"].(string)
+			source, _ = e.Values["file"].(string)
 		}
-		id, err := r.pull(source)
-		if e.values["check-certificate"] == true && !r.trusts("container") {
+		id, err := r.Pull(source)
+		if e.Values["check-certificate"] == true && !r.trusts("container") {
 			err = errors.New("no trusted CA certificate found")
 		}
 		if err != nil {
-			e.state = "failed"
-			r.log = append(r.log, "container: "+err.Error())
+			e.State = "failed"
+			r.Log = append(r.Log, "container: "+err.Error())
 			return
 		}
-		e.values["image-id"] = id
-		e.state = "stopped"
+		e.Values["image-id"] = id
+		e.State = "stopped"
 	case "running":
 		r.end(e, true)
 	case "stopping":
@@ -173,24 +178,25 @@ func (r *router) arrive(e *entry) {
 		// Nobody has said whether the restart interval applies to a container that was told to stop.
 		e.idle = min(e.idle, 1)
 	case "deleting":
-		r.drop("/container", e)
-		r.dropFile(e.values["root-dir"].(string))
+		r.Drop("/container", e)
+		r.dropFile(e.Values["root-dir"].(string))
 	}
 }
 
-func (r *router) drop(menu string, e *entry) {
-	r.tables[menu] = slices.DeleteFunc(r.tables[menu], func(o *entry) bool { return o == e })
+// Drop takes an entry out of a table.
+func (r *Router) Drop(menu string, e *Entry) {
+	r.Tables[menu] = slices.DeleteFunc(r.Tables[menu], func(o *Entry) bool { return o == e })
 }
 
-func (r *router) dropFile(path string) {
-	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(o *entry) bool { return "/"+o.values["name"].(string) == path })
+func (r *Router) dropFile(path string) {
+	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(o *Entry) bool { return "/"+o.Values["name"].(string) == path })
 }
 
-// unplug takes a disk away for a while.
-func (r *router) unplug(disk string, seconds int) {
+// Unplug takes a disk away for a while.
+func (r *Router) Unplug(disk string, seconds int) {
 	r.away, r.unplugged = seconds, nil
-	r.tables["/file"] = slices.DeleteFunc(r.tables["/file"], func(e *entry) bool {
-		name := e.values["name"].(string)
+	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(e *Entry) bool {
+		name := e.Values["name"].(string)
 		gone := name == disk || strings.HasPrefix(name, disk+"/")
 		if gone {
 			r.unplugged = append(r.unplugged, e)
@@ -200,24 +206,24 @@ func (r *router) unplug(disk string, seconds int) {
 }
 
 // misses says whether a container's root directory is on a disk that is not there.
-func (r *router) misses(e *entry) bool {
-	return !r.has("/file", "name", strings.TrimPrefix(e.values["root-dir"].(string), "/"))
+func (r *Router) misses(e *Entry) bool {
+	return !r.Has("/file", "name", strings.TrimPrefix(e.Values["root-dir"].(string), "/"))
 }
 
-// boot is what a power failure does.
-func (r *router) boot() {
-	r.cutAt = 0
-	for _, e := range slices.Clone(r.tables["/container"]) {
-		switch e.state {
+// Boot is what a power failure does.
+func (r *Router) Boot() {
+	r.CutAt = 0
+	for _, e := range slices.Clone(r.Tables["/container"]) {
+		switch e.State {
 		case "extracting":
-			e.state = "failed"
+			e.State = "failed"
 		case "deleting":
 			r.arrive(e)
 		case "running", "stopping":
-			e.state = "stopped"
+			e.State = "stopped"
 		}
 		e.left, e.idle = 0, 0
-		if e.state == "stopped" && e.values["start-on-boot"] == true && !r.misses(e) {
+		if e.State == "stopped" && e.Values["start-on-boot"] == true && !r.misses(e) {
 			r.start(e)
 		}
 	}
@@ -225,10 +231,10 @@ func (r *router) boot() {
 
 // end stops a container. RouterOS may start it again: with "always" even one that was told to stop,
 // as far as is known.
-func (r *router) end(e *entry, failed bool) {
-	e.state = "stopped"
-	if policy := e.values["restart-policy"]; policy == "always" || policy == "on-failure" && failed {
-		e.idle = int(span(e.values["restart-interval"]).Seconds())
+func (r *Router) end(e *Entry, failed bool) {
+	e.State = "stopped"
+	if policy := e.Values["restart-policy"]; policy == "always" || policy == "on-failure" && failed {
+		e.idle = int(span(e.Values["restart-interval"]).Seconds())
 	}
 }
 
@@ -242,21 +248,21 @@ func span(v any) time.Duration {
 }
 
 // watch is what RouterOS does about a container each second.
-func (r *router) watch(e *entry) {
-	if e.state == "stopped" && e.idle > 0 {
+func (r *Router) watch(e *Entry) {
+	if e.State == "stopped" && e.idle > 0 {
 		e.idle--
 		if e.idle == 0 {
 			r.start(e)
 		}
 	}
-	if e.state != "running" {
+	if e.State != "running" {
 		return
 	}
 	e.up++
 	// The image has a health check of its own, which RouterOS calls unless it is told of another.
 	check, interval, retries, grace := any("/usr/local/bin/healthcheck"), time.Minute, int64(3), time.Minute
-	if own := e.values["healthcheck-cmd"]; own != nil {
-		check, interval, retries, grace = own, span(e.values["healthcheck-interval"]), e.values["healthcheck-retries"].(int64), span(e.values["healthcheck-start-period"])
+	if own := e.Values["healthcheck-cmd"]; own != nil {
+		check, interval, retries, grace = own, span(e.Values["healthcheck-interval"]), e.Values["healthcheck-retries"].(int64), span(e.Values["healthcheck-start-period"])
 	}
 	if r.minor < 22 || e.up%int(interval.Seconds()) != 0 {
 		return
@@ -269,62 +275,62 @@ func (r *router) watch(e *entry) {
 	if good || e.up <= int(grace.Seconds()) {
 		e.failed = 0
 	}
-	if e.failed >= int(retries) && e.values["stop-on-unhealthy"] == true {
+	if e.failed >= int(retries) && e.Values["stop-on-unhealthy"] == true {
 		// Nobody has said whether that counts as a failure.
 		r.end(e, false)
 	}
 }
 
 // state is what the daemon in a container says of itself, or nothing.
-func (r *router) state(e *entry) string {
-	id, _ := e.values["image-id"].(string)
-	switch late, ok := r.late[id]; {
-	case r.hangs[id]:
+func (r *Router) state(e *Entry) string {
+	id, _ := e.Values["image-id"].(string)
+	switch late, ok := r.Late[id]; {
+	case r.Hangs[id]:
 		return ""
 	case ok && e.up < late || e.up < 8:
 		return "NoState"
 	}
-	if state, ok := r.states[id]; ok {
+	if state, ok := r.States[id]; ok {
 		return state
 	}
 	return "Running"
 }
 
 // shell runs a command in a container.
-func (r *router) shell(e *entry, args map[string]any) any {
+func (r *Router) shell(e *Entry, args map[string]any) any {
 	if args["cmd"] != "/usr/local/bin/healthcheck" {
 		panic(fmt.Sprintf("no command %v", args["cmd"]))
 	}
-	if e.state != "running" || r.mute {
+	if e.State != "running" || r.Mute {
 		fail("failure: container not running")
 	}
-	if r.hangs[e.values["image-id"].(string)] {
-		r.wait(int(args["timeout"].(int64)))
+	if r.Hangs[e.Values["image-id"].(string)] {
+		r.Wait(int(args["timeout"].(int64)))
 	}
 	return map[string]any{"output": r.state(e) + "\n"}
 }
 
-func (r *router) start(e *entry) {
-	r.starts++
-	e.state, e.up, e.failed, e.idle = "running", 0, 0, 0
-	if r.crashes[e.values["image-id"].(string)] {
+func (r *Router) start(e *Entry) {
+	r.Starts++
+	e.State, e.up, e.failed, e.idle = "running", 0, 0, 0
+	if r.Crashes[e.Values["image-id"].(string)] {
 		e.left = 4
 	}
 }
 
-// running are the images of the containers that run.
-func (r *router) running() []string {
+// Running are the images of the containers that run.
+func (r *Router) Running() []string {
 	var all []string
-	for _, e := range r.tables["/container"] {
-		if e.state == "running" {
-			all = append(all, e.values["image-id"].(string))
+	for _, e := range r.Tables["/container"] {
+		if e.State == "running" {
+			all = append(all, e.Values["image-id"].(string))
 		}
 	}
 	return all
 }
 
 // do is every command with a menu.
-func (r *router) do(c *console, n node, s *scope, menu, command string) any {
+func (r *Router) do(c *console, n node, s *scope, menu, command string) any {
 	if menu == "/tool" && command == "fetch" {
 		return r.fetch(c, n, s)
 	}
@@ -347,21 +353,21 @@ func (r *router) do(c *console, n node, s *scope, menu, command string) any {
 		}
 		return r.shell(r.one(menu, c.eval(plain[0], s, menu)), args)
 	case "get":
-		if single, ok := r.singles[menu]; ok {
+		if single, ok := r.Singles[menu]; ok {
 			v, ok := single[plain[0].text]
 			if !ok {
 				broken(n, "%s has no value %s", menu, plain[0].text)
 			}
 			return v
 		}
-		return r.one(menu, c.eval(plain[0], s, menu)).values[plain[1].text]
+		return r.one(menu, c.eval(plain[0], s, menu)).Values[plain[1].text]
 	}
 	r.changed()
 	switch command {
 	case "add":
 		r.add(n, menu, args)
 	case "set":
-		if single, ok := r.singles[menu]; ok {
+		if single, ok := r.Singles[menu]; ok {
 			for k, v := range args {
 				single[k] = v
 			}
@@ -369,7 +375,7 @@ func (r *router) do(c *console, n node, s *scope, menu, command string) any {
 		}
 		e := r.one(menu, c.eval(plain[0], s, menu))
 		for k, v := range args {
-			e.values[k] = v
+			e.Values[k] = v
 		}
 	case "remove", "start", "stop":
 		v := c.eval(plain[0], s, menu)
@@ -387,18 +393,18 @@ func (r *router) do(c *console, n node, s *scope, menu, command string) any {
 }
 
 // changed counts a change, and spoils it where a test wants it so.
-func (r *router) changed() {
-	r.changes++
-	if r.cutAt == r.changes {
+func (r *Router) changed() {
+	r.Changes++
+	if r.CutAt == r.Changes {
 		panic(powerFailure{errors.New("power failure")})
 	}
-	if r.failAt == r.changes {
+	if r.FailAt == r.Changes {
 		fail("failure: it does not work")
 	}
 }
 
-func (r *router) one(menu string, id any) *entry {
-	for _, e := range r.tables[menu] {
+func (r *Router) one(menu string, id any) *Entry {
+	for _, e := range r.Tables[menu] {
 		if e.id == id {
 			return e
 		}
@@ -407,10 +413,10 @@ func (r *router) one(menu string, id any) *entry {
 	return nil
 }
 
-func (r *router) find(c *console, n node, s *scope, menu string) any {
-	entries := r.tables[menu]
+func (r *Router) find(c *console, n node, s *scope, menu string) any {
+	entries := r.Tables[menu]
 	if menu == "/interface" {
-		entries = slices.Concat(r.tables["/interface/veth"], r.tables["/interface/bridge"])
+		entries = slices.Concat(r.Tables["/interface/veth"], r.Tables["/interface/bridge"])
 	}
 	found := []any{}
 	for _, e := range entries {
@@ -421,20 +427,20 @@ func (r *router) find(c *console, n node, s *scope, menu string) any {
 	return found
 }
 
-func (r *router) matches(c *console, w condition, s *scope, e *entry) bool {
+func (r *Router) matches(c *console, w condition, s *scope, e *Entry) bool {
 	if w.op == "" {
-		return e.flags[w.property] || e.state == w.property
+		return e.Flags[w.property] || e.State == w.property
 	}
-	value, have := fmt.Sprint(c.eval(w.value, s, "")), fmt.Sprint(e.values[w.property])
+	value, have := fmt.Sprint(c.eval(w.value, s, "")), fmt.Sprint(e.Values[w.property])
 	if w.op == "~" {
 		return regexp.MustCompile(value).MatchString(have)
 	}
 	return value == have
 }
 
-// has says whether a table has an entry with a value.
-func (r *router) has(menu, key string, value any) bool {
-	return slices.ContainsFunc(r.tables[menu], func(e *entry) bool { return e.values[key] == value })
+// Has says whether a table has an entry with a value.
+func (r *Router) Has(menu, key string, value any) bool {
+	return slices.ContainsFunc(r.Tables[menu], func(e *Entry) bool { return e.Values[key] == value })
 }
 
 // references says in which table, by which property, the value of an argument has to be.
@@ -465,87 +471,87 @@ var references = map[string][2]string{
 // unique are the properties that two entries of a table can't share.
 var unique = map[string]string{"/interface/veth": "name", "/container": "name", "/disk": "slot", "/system/scheduler": "name"}
 
-func (r *router) add(n node, menu string, args map[string]any) {
+func (r *Router) add(n node, menu string, args map[string]any) {
 	for key, value := range args {
-		if at, ok := references[menu+"/add "+key]; ok && !r.has(at[0], at[1], value) {
+		if at, ok := references[menu+"/add "+key]; ok && !r.Has(at[0], at[1], value) {
 			fail("input does not match any value of %s", key)
 		}
 	}
-	if key := unique[menu]; key != "" && r.has(menu, key, args[key]) {
+	if key := unique[menu]; key != "" && r.Has(menu, key, args[key]) {
 		fail("failure: already have %s %v", key, args[key])
 	}
-	e := r.put(menu)
+	e := r.Put(menu)
 	if before, ok := args["place-before"]; ok {
 		delete(args, "place-before")
-		at := slices.IndexFunc(r.tables[menu], func(o *entry) bool { return o.id == before })
-		if at < 0 || r.tables[menu][at].flags["dynamic"] {
+		at := slices.IndexFunc(r.Tables[menu], func(o *Entry) bool { return o.id == before })
+		if at < 0 || r.Tables[menu][at].Flags["dynamic"] {
 			fail("cannot place before that")
 		}
-		r.tables[menu] = slices.Insert(slices.DeleteFunc(r.tables[menu], func(o *entry) bool { return o == e }), at, e)
+		r.Tables[menu] = slices.Insert(slices.DeleteFunc(r.Tables[menu], func(o *Entry) bool { return o == e }), at, e)
 	}
-	e.values = args
+	e.Values = args
 	if strings.HasSuffix(menu, "/route") {
-		e.flags["active"] = true
+		e.Flags["active"] = true
 	}
 	if menu == "/container" {
 		if _, ok := args["restart-policy"]; !ok && r.minor >= 23 {
 			args["restart-policy"] = "no"
 		}
-		e.state, e.left = "extracting", 20
+		e.State, e.left = "extracting", 20
 		args["image-id"] = ""
 		args["root-dir"] = "/" + args["root-dir"].(string)
-		r.put("/file", "name", strings.TrimPrefix(args["root-dir"].(string), "/"))
-		for _, m := range r.tables["/container/mounts"] {
-			if m.values["list"] == args["mountlists"] && !r.has("/file", "name", m.values["src"]) {
-				r.put("/file", "name", m.values["src"])
+		r.Put("/file", "name", strings.TrimPrefix(args["root-dir"].(string), "/"))
+		for _, m := range r.Tables["/container/mounts"] {
+			if m.Values["list"] == args["mountlists"] && !r.Has("/file", "name", m.Values["src"]) {
+				r.Put("/file", "name", m.Values["src"])
 			}
 		}
-		if layers, ok := args["layer-dir"]; ok && !r.has("/file", "name", layers) {
-			r.put("/file", "name", layers)
+		if layers, ok := args["layer-dir"]; ok && !r.Has("/file", "name", layers) {
+			r.Put("/file", "name", layers)
 		}
 	}
 }
 
-func (r *router) act(menu, command string, e *entry) {
+func (r *Router) act(menu, command string, e *Entry) {
 	if menu != "/container" {
-		if menu == "/interface/veth" && r.has("/container", "interface", e.values["name"]) {
+		if menu == "/interface/veth" && r.Has("/container", "interface", e.Values["name"]) {
 			fail("failure: the interface is used by a container")
 		}
-		r.drop(menu, e)
+		r.Drop(menu, e)
 		return
 	}
 	switch {
 	case command == "start" && r.misses(e):
 		fail("failure: no root directory")
-	case command == "start" && e.state == "stopped":
+	case command == "start" && e.State == "stopped":
 		r.start(e)
 	case command == "start":
-		fail("failure: cannot start %s", e.state)
-	case command == "stop" && e.state == "running":
-		e.state, e.left = "stopping", 6
+		fail("failure: cannot start %s", e.State)
+	case command == "stop" && e.State == "running":
+		e.State, e.left = "stopping", 6
 	case command == "stop" && e.idle > 0:
 		e.idle = 0
 	case command == "stop":
 		fail("failure: not running")
-	case command == "remove" && (e.state == "running" || e.state == "stopping"):
+	case command == "remove" && (e.State == "running" || e.State == "stopping"):
 		fail("failure: cannot remove running")
 	default:
-		e.state, e.left = "deleting", 5
+		e.State, e.left = "deleting", 5
 	}
 }
 
 // trusts says whether a service has a certificate authority to trust: a built-in or an imported one.
-func (r *router) trusts(service string) bool {
-	for _, name := range r.singles["/certificate/settings"]["builtin-trust-store"].([]any) {
+func (r *Router) trusts(service string) bool {
+	for _, name := range r.Singles["/certificate/settings"]["builtin-trust-store"].([]any) {
 		if name == service || name == "all" || name == "default" {
 			return true
 		}
 	}
-	return slices.ContainsFunc(r.tables["/certificate"], func(e *entry) bool { return e.flags["trusted"] })
+	return slices.ContainsFunc(r.Tables["/certificate"], func(e *Entry) bool { return e.Flags["trusted"] })
 }
 
 // fetch does what /tool/fetch does with the arguments that the scripts give: real requests.
-func (r *router) fetch(c *console, n node, s *scope) any {
+func (r *Router) fetch(c *console, n node, s *scope) any {
 	args := map[string]string{}
 	for _, a := range n.args {
 		key, value := a.key, ""
@@ -589,9 +595,9 @@ func (r *router) fetch(c *console, n node, s *scope) any {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil
-	transport.TLSClientConfig = &tls.Config{RootCAs: r.roots, InsecureSkipVerify: args["check-certificate"] != "true"}
-	if r.dial != nil {
-		transport.DialContext = r.dial
+	transport.TLSClientConfig = &tls.Config{RootCAs: r.Roots, InsecureSkipVerify: args["check-certificate"] != "true"}
+	if r.Dial != nil {
+		transport.DialContext = r.Dial
 	}
 	defer transport.CloseIdleConnections()
 	client := http.Client{Transport: transport}

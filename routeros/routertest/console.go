@@ -1,4 +1,4 @@
-package routeros
+package routertest
 
 import (
 	"errors"
@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"testing"
 )
 
 // There is no parser of RouterOS's scripts to be had that a test could install, so this file has
@@ -51,7 +50,7 @@ func parse(script string) (commands []node, err error) {
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
-		case syntaxError:
+		case SyntaxError:
 			err = r
 		default:
 			panic(r)
@@ -62,12 +61,13 @@ func parse(script string) (commands []node, err error) {
 	return commands, nil
 }
 
-type syntaxError struct{ error }
+// SyntaxError says where a script is not one that RouterOS reads.
+type SyntaxError struct{ error }
 
 func (p *parser) line() int { return 1 + strings.Count(p.text[:min(p.at, len(p.text))], "\n") }
 
 func (p *parser) fail(format string, a ...any) {
-	panic(syntaxError{fmt.Errorf("line %d: %s", p.line(), fmt.Sprintf(format, a...))})
+	panic(SyntaxError{fmt.Errorf("line %d: %s", p.line(), fmt.Sprintf(format, a...))})
 }
 
 func (p *parser) peek() byte {
@@ -308,7 +308,7 @@ func (p *parser) conditions() []condition {
 
 // console runs scripts on a router.
 type console struct {
-	router *router
+	router *Router
 }
 
 // scriptError is what :error and failing commands give, and what :onerror catches.
@@ -333,12 +333,18 @@ func (s *scope) find(name string) *scope {
 
 func newScope(outer *scope) *scope { return &scope{outer, map[string]any{}} }
 
-// run imports a script.
-func run(t testing.TB, r *router, script string) (err error) {
-	t.Helper()
+// Parse looks whether a script is one that RouterOS reads.
+func Parse(script string) error {
+	_, err := parse(script)
+	return err
+}
+
+// Run imports a script. If its syntax is wrong, it does nothing and returns a SyntaxError. It panics
+// over mistakes that no router would forgive, such as unknown commands.
+func (r *Router) Run(script string) (err error) {
 	commands, err := parse(script)
 	if err != nil {
-		t.Fatalf("the script does not parse: %v\n%s", err, script)
+		return err
 	}
 	c := &console{router: r}
 	defer func() {
@@ -640,15 +646,15 @@ func (c *console) language(n node, s *scope) any {
 	case ":return":
 		panic(result{value(0)})
 	case ":put":
-		c.router.said = append(c.router.said, text(n, value(0)))
+		c.router.Said = append(c.router.Said, text(n, value(0)))
 	case ":log":
-		c.router.log = append(c.router.log, args[0].text+": "+text(n, value(1)))
+		c.router.Log = append(c.router.Log, args[0].text+": "+text(n, value(1)))
 	case ":delay":
 		seconds, err := strconv.Atoi(strings.TrimSuffix(args[0].text, "s"))
 		if err != nil {
 			broken(n, "delay of %q", args[0].text)
 		}
-		c.router.wait(seconds)
+		c.router.Wait(seconds)
 	case ":len":
 		return length(value(0))
 	case ":pick":
