@@ -20,6 +20,9 @@ type Target struct {
 	RouterOS string
 	// Boards says in a few words which routers the target is for.
 	Boards string
+	// Models are how such routers call their board or its model, for a target that shares its RouterOS
+	// architecture with another one. One that ends with a hyphen is only the beginning of a model's name.
+	Models []string
 	// OS, Architecture and Variant make up the container platform.
 	OS, Architecture, Variant string
 	// GOARM is the Go compiler's ARM version, empty elsewhere. GOARCH is Architecture.
@@ -58,7 +61,9 @@ var targets = []Target{
 	},
 	{
 		Name: "armv5", Aliases: []string{"armel", "arm32v5"}, RouterOS: "arm", Boards: "boards with the EN7562CT: hEX refresh (E50UG), hEX S (2025), hAP ax S",
-		OS: "linux", Architecture: "arm", Variant: "v5", GOARM: "5", Triple: "arm-linux-gnueabi", Debian: "armel",
+		// The older hEX and hEX S are MIPS boards.
+		Models: []string{"hEX", "hEX refresh", "hEX S", "hEX S (2025)", "hAP ax S", "E50UG", "E60iUGS", "E62iUGS-"},
+		OS:     "linux", Architecture: "arm", Variant: "v5", GOARM: "5", Triple: "arm-linux-gnueabi", Debian: "armel",
 		CFlags: []string{"-march=armv5te", "-mfloat-abi=soft", "-marm"}, Machine: elf.EM_ARM, Class: elf.ELFCLASS32,
 	},
 }
@@ -76,6 +81,42 @@ func Parse(name string) (Target, error) {
 		}
 	}
 	return Target{}, fmt.Errorf("unknown platform %q: choose one of %s", name, listing())
+}
+
+// OfRouter finds the target of a router by what RouterOS prints as architecture-name, and by the names of its
+// board and model.
+func OfRouter(architecture string, names ...string) (Target, error) {
+	var common *Target
+	for _, t := range targets {
+		// The bitness of x86 may stand behind it.
+		if t.RouterOS != architecture && (t.RouterOS != "x86" || !strings.HasPrefix(architecture, "x86")) {
+			continue
+		}
+		if len(t.Models) == 0 {
+			common = &t
+			continue
+		}
+		for _, name := range names {
+			if slices.ContainsFunc(t.Models, func(m string) bool { return name == m || strings.HasSuffix(m, "-") && strings.HasPrefix(name, m) }) {
+				return t, nil
+			}
+		}
+	}
+	if common == nil {
+		return Target{}, fmt.Errorf("RouterOS has no containers on the architecture %q: want %s", architecture, strings.Join(architectures(), ", "))
+	}
+	return *common, nil
+}
+
+// architectures are the targets' names in RouterOS.
+func architectures() []string {
+	var all []string
+	for _, t := range targets {
+		if !slices.Contains(all, t.RouterOS) {
+			all = append(all, t.RouterOS)
+		}
+	}
+	return all
 }
 
 // Every is the name that stands for all targets.

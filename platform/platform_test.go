@@ -84,3 +84,26 @@ func TestEachUnknownNameIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestARouterTellsItsTarget(t *testing.T) {
+	for _, c := range []struct{ architecture, board, model, want string }{
+		{"arm64", "CRS418-8P-8G-2S+", "CRS418-8P-8G-2S+", "arm64"},
+		{"x86", "CHR", "", "amd64"},
+		{"x86_64", "x86", "", "amd64"},
+		{"arm", "hAP ac^2", "RBD52G-5HacD2HnD", "arm"},
+		{"arm", "hAP ax lite", "L41G-2axD", "arm"},
+		{"arm", "hEX", "E50UG", "armv5"},
+		{"arm", "hEX S", "", "armv5"},
+		{"arm", "somebody's name", "E60iUGS", "armv5"},
+		{"arm", "", "E62iUGS-2axD5axT", "armv5"},
+		{"arm64", "hEX", "", "arm64"},
+	} {
+		if got, err := OfRouter(c.architecture, c.board, c.model); err != nil || got.Name != c.want {
+			t.Errorf("%+v is %s (%v)", c, got, err)
+		}
+	}
+	// The hEX before the refresh.
+	if _, err := OfRouter("mmips", "hEX", "RB750Gr3"); err == nil || err.Error() != `RouterOS has no containers on the architecture "mmips": want x86, arm64, arm` {
+		t.Errorf("error = %v", err)
+	}
+}

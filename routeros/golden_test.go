@@ -18,9 +18,12 @@ var update = flag.Bool("update", false, "write the golden files again")
 
 // examples are one installation for each option, which differs from the default one in it.
 var examples = map[string]func(*Options){
-	"Name":     func(o *Options) { o.Name = "ts-home" },
-	"Image":    func(o *Options) { o.Image = "registry.example:5000/routers/tailscale:1.102.5-mt.1-armv5" },
-	"Tarball":  func(o *Options) { o.Image, o.Tarball = "", "/usb1/tailscale-arm64.tar" },
+	"Name":    func(o *Options) { o.Name = "ts-home" },
+	"Image":   func(o *Options) { o.Image = "registry.example:5000/routers/tailscale:1.102.5-mt.1-armv5" },
+	"Tarball": func(o *Options) { o.Image, o.Tarball = "", "/usb1/tailscale-arm64.tar" },
+	"Checksum": func(o *Options) {
+		o.Image, o.Tarball, o.Checksum = "", "usb1/tailscale-arm64.tar", "sha256:"+strings.Repeat("0a", 32)
+	},
 	"Disk":     func(o *Options) { o.Disk = "usb1" },
 	"Arch":     func(o *Options) { o.Arch = "armv5" },
 	"RouterOS": func(o *Options) { o.RouterOS = "7.24.2" },

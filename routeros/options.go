@@ -28,6 +28,9 @@ type Options struct {
 	Image string
 	// Tarball is the path, on the router, of an image's tarball. It takes the place of Image.
 	Tarball string
+	// Checksum is the tarball's SHA-256 as sha256: and 64 digits, by which the router then knows the image.
+	// If empty, it knows the image by the tarball's size and date.
+	Checksum string
 	// Disk is the disk or folder on the router that holds the image and Tailscale's state. The
 	// internal storage when empty.
 	Disk string
@@ -125,6 +128,7 @@ var (
 	releaseForm  = regexp.MustCompile(`^7\.([0-9]{1,3})(\.[0-9]+)?$`)
 	labelForm    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 	variableForm = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
+	checksumForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	timeForm     = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
 	tailnet    = netip.MustParsePrefix("100.64.0.0/10")
@@ -197,6 +201,13 @@ func (o *Options) checkNames(p *problems) {
 func (o *Options) checkImage(p *problems) {
 	o.Tarball = strings.TrimPrefix(o.Tarball, "/")
 	checkText(p, "tarball", o.Tarball)
+	switch {
+	case o.Checksum == "":
+	case o.Tarball == "":
+		p.add("a checksum without a tarball: want both, or neither")
+	case !checksumForm.MatchString(o.Checksum):
+		p.add("malformed checksum %q: want sha256: and 64 hexadecimal digits", o.Checksum)
+	}
 	switch {
 	case o.Image == "" && o.Tarball == "":
 		p.add("neither an image nor a tarball: want an image such as ghcr.io/me/tailscale:stable, or the path of a tarball on the router")

@@ -73,8 +73,8 @@ type variable struct{ Name, Value string }
 
 func newData(o Options) data {
 	d := data{
-		Options: o, Mark: "mikrotik-tailscale:" + o.Name, Interface: o.networkInterface(), Tailnet: tailnet, TailnetSix: tailnetSix,
-		StateDir: StateDir, State: o.path("state"), Key: o.path("state") + "/" + authKeyName,
+		Options: o, Mark: o.Mark(), Interface: o.networkInterface(), Tailnet: tailnet, TailnetSix: tailnetSix,
+		StateDir: StateDir, State: o.StatePath(), Key: o.KeyPath(),
 		TmpfsSlot: o.Name + "-tmp", Minor: releaseForm.FindStringSubmatch(o.RouterOS)[1],
 	}
 	d.UpdateFile = d.scriptName("update")
@@ -110,6 +110,15 @@ func (d data) scriptName(kind string) string { return d.Name + "-" + kind + ".rs
 // networkInterface is the name of the container's interface on both its sides. Tailscale takes one
 // whose name begins with its own for its own, and finds no network.
 func (o Options) networkInterface() string { return "veth-" + o.Name }
+
+// Mark is the comment of everything that the install script adds. The container's has the image's identity behind it.
+func (o Options) Mark() string { return "mikrotik-tailscale:" + o.Name }
+
+// StatePath is the directory on the router that holds Tailscale's state.
+func (o Options) StatePath() string { return o.path("state") }
+
+// KeyPath is the file on the router that holds the key to log in with, if AuthKeyFile is set.
+func (o Options) KeyPath() string { return o.StatePath() + "/" + authKeyName }
 
 // path is where something of the installation lies on the router.
 func (o Options) path(what string) string {

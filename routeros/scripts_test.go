@@ -422,6 +422,27 @@ func TestATarballIsTakenWhenItChanged(t *testing.T) {
 	expectRunning(t, r, "newer")
 }
 
+func TestATarballWithAChecksumIsKnownByIt(t *testing.T) {
+	o := Default()
+	o.Tarball, o.Checksum = "disk1/tailscale.tar", "sha256:"+strings.Repeat("1", 64)
+	r := ready(o)
+	must(t, r, scripts(t, o)["install"])
+	// The same tarball can be copied to the router again, and then has another date.
+	i := slices.IndexFunc(r.Tables["/file"], func(e *entry) bool { return e.Values["name"] == o.Tarball })
+	r.Tables["/file"][i].Values["last-modified"] = "2026-02-02 00:00:00"
+	must(t, r, scripts(t, o)["update"])
+	if r.Said[len(r.Said)-1] != "tailscale is up to date" {
+		t.Errorf("said %q", r.Said)
+	}
+	o.Checksum = "sha256:" + strings.Repeat("2", 64)
+	r.Pull = func(string) (string, error) { return "newer", nil }
+	must(t, r, scripts(t, o)["update"])
+	expectRunning(t, r, "newer")
+	if comment := r.Tables["/container"][0].Values["comment"]; comment != o.Mark()+" "+o.Checksum {
+		t.Errorf("the container's comment is %q", comment)
+	}
+}
+
 func TestAFailedUpdateLeavesTheOldContainerRunning(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(*router, *shop)

@@ -51,10 +51,14 @@
 {{- end}}
 
 {{define "identity"}}{{if .Tarball -}}
-    # A tarball is known by its size and date.
+    # A tarball is known by its {{if .Checksum}}checksum{{else}}size and date{{end}}.
     :local tarball [/file/find where name={{q .Tarball}}]
     :if ([:len $tarball] = 0) do={ :error ("there is no file " . {{q .Tarball}}) }
+{{- if .Checksum}}
+    :local identity {{q .Checksum}}
+{{- else}}
     :local identity ("file:" . [/file/get ($tarball->0) size] . "@" . [/file/get ($tarball->0) last-modified])
+{{- end}}
 {{- else -}}
     # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
     # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
