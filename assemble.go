@@ -17,17 +17,18 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Gives the image's root file system.
+// Return the image's root filesystem, with the permissions and times that the image has.
 func (m *MikrotikTailscale) Rootfs(
 	ctx context.Context,
 	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
 	arch string,
 ) (*dagger.Directory, error) {
-	_, product, err := m.product(ctx, arch)
+	// The folder that the image was made of has neither: its layer sets them.
+	image, err := m.Build(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
-	return dag.CurrentModule().Workdir(product.Rootfs), nil
+	return image.Rootfs(), nil
 }
 
 // Gives the assembled image as a container.

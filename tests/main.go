@@ -104,6 +104,25 @@ func (m *Tests) Programs(ctx context.Context) error {
 	})
 }
 
+// Checks that the root filesystem has the permissions and times that the image has, not those of the build.
+//
+// +check
+func (m *Tests) Permissions(ctx context.Context) error {
+	c := tools("coreutils")
+	return forEach(func(k kind) error {
+		got, err := run(ctx, c.WithMountedDirectory("/rootfs", dag.MikrotikTailscale().Rootfs(k.name)), `
+			cd /rootfs
+			stat -c '%a %Y %n' tmp root etc etc/passwd bin/busybox`)
+		if err != nil {
+			return err
+		}
+		if want := "1777 0 tmp\n700 0 root\n755 0 etc\n644 0 etc/passwd\n755 0 bin/busybox\n"; got != want {
+			return fmt.Errorf("permissions and times are\n%swanted is\n%s", got, want)
+		}
+		return nil
+	})
+}
+
 // Checks that Tailscale and every applet of the shell start: as they are where the machine is of the
 // platform, and not packed on an emulated processor where it is not. What a launcher unpacks is started by
 // the machine's kernel, which knows of no emulator.
