@@ -62,8 +62,8 @@ func validate(t *testing.T, path string) (string, error) {
 
 // dependency is one that Renovate found, with the updates that it would propose.
 type dependency struct {
-	DepName, CurrentValue, SkipReason string
-	Updates                           []struct{ NewVersion string }
+	DepName, CurrentValue, CurrentDigest, SkipReason string
+	Updates                                          []struct{ NewVersion string }
 }
 
 // renovate runs Renovate on a folder and gives what it found in each file.
@@ -158,6 +158,12 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 		got := found[want.file][i].CurrentValue
 		if want.version != "" && got != want.version || got == "" || !strings.Contains(string(read(t, filepath.Join(root, want.file))), got) {
 			t.Errorf("%s: %s was found in version %q, want %q", want.file, want.name, got, want.version)
+		}
+	}
+	for _, file := range []string{"examples/ci/gitlab-ci.yml", "examples/ci/woodpecker.yml"} {
+		i := slices.IndexFunc(found[file], func(d dependency) bool { return d.DepName == "dagger" })
+		if i >= 0 && len(found[file][i].CurrentDigest) != 64 {
+			t.Errorf("%s: the checksum of dagger was not found in %v", file, found[file][i])
 		}
 	}
 	for file, all := range programs {

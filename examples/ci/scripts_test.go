@@ -1,10 +1,12 @@
 package ci
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -82,10 +84,12 @@ func gitlabJobs(t *testing.T) map[string]job {
 			Before []string `yaml:"before_script"`
 		} `yaml:".dagger"`
 		Build, Publish struct{ Script []string }
+		Variables      map[string]string
 	}
 	decode(t, "gitlab-ci.yml", &file)
 	// GitLab sets these for every job.
 	env := map[string]string{
+		"DAGGER_VERSION": file.Variables["DAGGER_VERSION"], "DAGGER_SHA256": file.Variables["DAGGER_SHA256"],
 		"CI_COMMIT_TAG": tag, "CI_REGISTRY_IMAGE": address, "CI_REGISTRY_USER": username, "CI_REGISTRY_PASSWORD": password,
 	}
 	return map[string]job{
@@ -130,12 +134,17 @@ func decode(t *testing.T, path string, into any) {
 	}
 }
 
-// calls runs a job with stand-ins for the programs that a CI's machine has or gets, and gives the
-// arguments of dagger.
-func calls(t *testing.T, j job) []string {
+// standIns take the place of the programs that a CI's machine has or gets.
+var standIns = map[string]string{
+	"dagger": `printf '%s\n' "$@" >>calls`, "docker": "exit 0", "wget": `while [ "$1" != -qO ]; do shift; done; echo >"$2"`,
+	"sha256sum": "exit 0", "tar": "exit 0",
+}
+
+// execute runs a job with stand-ins and gives the arguments of dagger, and what went wrong.
+func execute(t *testing.T, j job, standIns map[string]string) (calls []string, problem error) {
 	t.Helper()
 	dir := t.TempDir()
-	for program, text := range map[string]string{"dagger": `printf '%s\n' "$@" >>calls`, "docker": "exit 0", "wget": "exit 0"} {
+	for program, text := range standIns {
 		path := filepath.Join(dir, program)
 		write(t, path, []byte("#!/bin/sh\n"+text+"\n"))
 		if err := os.Chmod(path, 0o755); err != nil {
@@ -151,10 +160,48 @@ func calls(t *testing.T, j job) []string {
 	if out, err := run(t, dir, nil, "shellcheck", "--shell="+j.shell, "script"); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if out, err := run(t, dir, env, j.shell, "-e", "script"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	out, err := run(t, dir, env, j.shell, "-e", "script")
+	if err != nil {
+		problem = fmt.Errorf("%w\n%s", err, out)
 	}
-	return strings.Fields(string(read(t, filepath.Join(dir, "calls"))))
+	text, err := os.ReadFile(filepath.Join(dir, "calls"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(text)), problem
+}
+
+// calls gives the arguments of dagger in a job that goes well.
+func calls(t *testing.T, j job) []string {
+	t.Helper()
+	given, err := execute(t, j, standIns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return given
+}
+
+// What a job downloads is what it was when the example was written.
+func TestADownloadThatHasChangedIsNotRun(t *testing.T) {
+	strict := maps.Clone(standIns)
+	delete(strict, "sha256sum")
+	downloading := 0
+	for name, j := range jobs(t) {
+		text := strings.Join(j.lines, "\n")
+		if regexp.MustCompile(`\|[^|\n]*\b(ba|da)?sh\b`).MatchString(text) {
+			t.Errorf("%s runs what it downloads without looking at it:\n%s", name, text)
+		}
+		if !strings.Contains(text, "wget") && !strings.Contains(text, "curl") {
+			continue
+		}
+		downloading++
+		if given, err := execute(t, j, strict); err == nil || len(given) > 0 {
+			t.Errorf("%s: a download with other content leads to dagger %q (%v)", name, given, err)
+		}
+	}
+	if downloading != 4 {
+		t.Errorf("%d jobs download something", downloading)
+	}
 }
 
 func TestScriptsCallTheModule(t *testing.T) {
