@@ -113,7 +113,7 @@ func TestTheEngineAndTheCommandGiveTheSameBytes(t *testing.T) {
 	needEngine(t)
 	dir := t.TempDir()
 	mustCall(t, "tarballs", "export", "--path", filepath.Join(dir, "engine"))
-	free := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "build", "--arch", "all", "--output", filepath.Join(dir, "free"))
+	free := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "build", "--arch", "all", "--install-tools", "--output", filepath.Join(dir, "free"))
 	if out, err := free.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -37,23 +37,37 @@ func Tools() []Tool {
 // aptCache is the folder that installations of this project lock, each against the others.
 const aptCache = "/var/cache/apt"
 
-// Require sees to it that tools are there. On Debian and its kin, as root, it installs what is
-// missing, after telling through say. Elsewhere it is an error that names the packages.
-func Require(ctx context.Context, say func(string), tools ...Tool) error {
-	var packages, commands []string
+// MissingError says that tools are missing on this machine.
+type MissingError struct {
+	// Commands are the programs or files that are missing, and Packages the Debian packages that have them.
+	Commands, Packages []string
+	// Installable says whether Require could install them: on Debian and its kin, as root.
+	Installable bool
+}
+
+func (e *MissingError) Error() string {
+	return "missing on this machine: " + strings.Join(e.Commands, ", ") + ". On Debian and Ubuntu, install them as root with " + e.install()
+}
+
+// install is the command that a person would install the packages with.
+func (e *MissingError) install() string { return "apt-get install " + strings.Join(e.Packages, " ") }
+
+// Require returns a MissingError if tools are missing. Where it could install them, it first asks allow, with a
+// sentence that says what is missing and how it would be installed, and installs them if the answer is yes.
+func Require(ctx context.Context, allow func(what string) bool, tools ...Tool) error {
+	missing := &MissingError{Installable: os.Geteuid() == 0 && isDebian()}
 	for _, t := range tools {
 		if !t.present() {
-			packages, commands = append(packages, t.Package), append(commands, t.Command)
+			missing.Packages, missing.Commands = append(missing.Packages, t.Package), append(missing.Commands, t.Command)
 		}
 	}
-	if len(packages) == 0 {
+	if len(missing.Packages) == 0 {
 		return nil
 	}
-	install := "apt-get install " + strings.Join(packages, " ")
-	if os.Geteuid() != 0 || !isDebian() {
-		return fmt.Errorf("missing on this machine: %s. On Debian and Ubuntu, as root: %s", strings.Join(commands, ", "), install)
+	if !missing.Installable || !allow("missing on this machine: "+strings.Join(missing.Commands, ", ")+"; to be installed with "+missing.install()) {
+		return missing
 	}
-	say("missing on this machine: " + strings.Join(commands, ", ") + "; installing with " + install)
+	packages := missing.Packages
 	// apt fails where another one is at work, as in another build.
 	lock := flock.New(aptCache, flock.SetFlag(os.O_RDONLY))
 	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {

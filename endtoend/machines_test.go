@@ -172,7 +172,7 @@ func runMachine(t testing.TB, i image, files map[string]string, script string) m
 // that the machines use.
 var arm64Kernel = sync.OnceValues(func() (string, error) {
 	ctx := context.Background()
-	if err := driver.Require(ctx, func(s string) { fmt.Println(s) },
+	if err := driver.Require(ctx, func(s string) bool { fmt.Println(s); return true },
 		driver.Tool{Command: "qemu-system-aarch64", Package: "qemu-system-arm"},
 		driver.Tool{Command: "cpio", Package: "cpio"},
 		driver.Tool{Command: "xz", Package: "xz-utils"}); err != nil {

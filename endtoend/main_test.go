@@ -43,7 +43,7 @@ func run(m *testing.M) int {
 		driver.Tool{Command: "ping", Package: "iputils-ping"},
 		driver.Tool{Command: "iperf3", Package: "iperf3"},
 		driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
-	if err := driver.Require(context.Background(), func(s string) { fmt.Println(s) }, tools...); err != nil {
+	if err := driver.Require(context.Background(), func(s string) bool { fmt.Println(s); return true }, tools...); err != nil {
 		fmt.Println(err)
 		return 1
 	}

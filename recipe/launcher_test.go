@@ -47,7 +47,7 @@ var buildShells = sync.OnceValues(func() (shells, error) {
 		return s, err
 	}
 	ctx := context.Background()
-	if err := driver.Require(ctx, func(string) {}, driver.Tools()...); err != nil {
+	if err := driver.Require(ctx, func(s string) bool { fmt.Println(s); return true }, driver.Tools()...); err != nil {
 		return s, err
 	}
 	d, err := driver.Open(ctx, driver.Options{})

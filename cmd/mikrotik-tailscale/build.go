@@ -156,7 +156,7 @@ func (o *options) open(ctx context.Context, p *progress) (*driver.Driver, error)
 	for _, w := range o.config.Warnings() {
 		p.say("warning: " + w)
 	}
-	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
+	if err := o.requireTools(ctx, p); err != nil {
 		return nil, err
 	}
 	return driver.Open(ctx, o.driverOptions(p.observe))

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/verify"
@@ -63,10 +62,7 @@ func compressCommand(asJSON *bool) *cobra.Command {
 
 // compress packs a program and gives the packed one to use, for as long as that runs.
 func compress(ctx context.Context, o *options, t platform.Target, binary string, p *progress, use func(packed string) error) (err error) {
-	if err := driver.Require(ctx, p.say, driver.Tools()...); err != nil {
-		return err
-	}
-	d, err := driver.Open(ctx, o.driverOptions(p.observe))
+	d, err := o.open(ctx, p)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type options struct {
 	cache        string
 	jobs         int
 	noCache      bool
+	installTools bool
 }
 
 func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
@@ -77,6 +78,7 @@ func (o *options) compressionFlags(flags *pflag.FlagSet) {
 func (o *options) driverFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.cache, "cache-dir", "", "folder for what is downloaded and built (default mikrotik-tailscale in your cache folder)")
 	flags.IntVar(&o.jobs, "jobs", o.jobs, "how many stages run at once")
+	flags.BoolVar(&o.installTools, "install-tools", false, "install missing tools with apt-get, on Debian or Ubuntu as root; without it, the command asks on a terminal")
 	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again, with the newest packages of the Debian release")
 }
 

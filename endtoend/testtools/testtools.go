@@ -12,7 +12,7 @@ import (
 func Require(t testing.TB, tools ...driver.Tool) {
 	t.Helper()
 	testmode.Machine(t)
-	if err := driver.Require(t.Context(), func(s string) { t.Log(s) }, tools...); err != nil {
+	if err := driver.Require(t.Context(), func(s string) bool { t.Log(s); return true }, tools...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"dagger/mikrotik-tailscale/driver"
+)
+
+// requireTools makes sure that the driver's tools are there. It installs none without being asked to, by the flag
+// --install-tools or by somebody at the terminal.
+func (o *options) requireTools(ctx context.Context, p *progress) error {
+	var terminal io.Reader
+	if p.screen != nil && term.IsTerminal(int(os.Stdin.Fd())) {
+		terminal = os.Stdin
+	}
+	err := driver.Require(ctx, leave(ctx, o.installTools, terminal, p.w), driver.Tools()...)
+	var missing *driver.MissingError
+	if errors.As(err, &missing) && missing.Installable {
+		err = fmt.Errorf("%w, or pass --install-tools", err)
+	}
+	return err
+}
+
+// leave returns the answer to the question whether tools may be installed: yes if a flag says so, what somebody at
+// the terminal answers, or no if there is nobody to ask.
+func leave(ctx context.Context, flag bool, terminal io.Reader, w io.Writer) func(what string) bool {
+	return func(what string) bool {
+		if flag || terminal == nil {
+			if flag {
+				_, _ = fmt.Fprintln(w, what)
+			}
+			return flag
+		}
+		_, _ = fmt.Fprintf(w, "%s\nInstall now? [y/N] ", what)
+		answer := make(chan string, 1)
+		go func() {
+			line, _ := bufio.NewReader(terminal).ReadString('\n')
+			answer <- strings.ToLower(strings.TrimSpace(line))
+		}()
+		select {
+		case a := <-answer:
+			return a == "y" || a == "yes"
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
