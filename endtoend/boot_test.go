@@ -167,3 +167,17 @@ func TestAKeyFromAFile(t *testing.T) {
 		t.Error("the key is in the log")
 	}
 }
+
+// Programs run from files in memory, but top and RouterOS's profiler show their names.
+func TestProcessesHaveTheNamesOfTheirPrograms(t *testing.T) {
+	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: newNamespace(t, "container")})
+	eventually(t, "the daemon answers", func() bool { _, err := c.sh("healthcheck alive"); return err == nil })
+	for script, want := range map[string]string{
+		"cat /proc/1/comm":    "tailscaled",
+		"cat /proc/self/comm": "cat",
+		"tailscale wait & sleep 1; cat /proc/$!/comm; kill $!": "tailscale",
+	} {
+		got := ""
+		eventually(t, want, func() bool { got, _ = c.sh(script); return got == want+"\n" })
+	}
+}

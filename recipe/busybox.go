@@ -36,6 +36,9 @@ func Busybox(t platform.Target, c Config) Stage {
 	cflags := muslFlags(t) // busybox asks for the smallest code by itself
 	s.Steps = append(s.Steps,
 		[]string{"tar", "-xf", InDir + "/" + source.Output, "--strip-components=1"},
+		// The launcher executes busybox from a file in memory, so the kernel doesn't know the applet's name. busybox has
+		// the function that sets it, but only calls it in configurations that this image doesn't use.
+		[]string{"sed", "-i", `s/^\trun_applet_and_exit(applet_name, argv);$/\tset_task_comm(applet_name);\n&/`, "libbb/appletlib.c"},
 		// busybox's allnoconfig turns off what it is given, too. So every symbol that there is goes
 		// into the configuration as off, but those that are wanted, and oldconfig finds nothing to ask
 		// but for the values of what is off.

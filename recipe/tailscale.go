@@ -11,6 +11,9 @@ import (
 //go:embed files/logfilter.go
 var logFilter string
 
+//go:embed files/_tailscale/processname.go
+var processName string
+
 // sourceDir is where a stage has Tailscale's source, relative to BuildDir.
 const sourceDir = "tailscale"
 
@@ -42,7 +45,7 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	if t.GOARM != "" {
 		s.Env = append(s.Env, Variable{"GOARM", t.GOARM})
 	}
-	s.Files = []File{{Name: "logfilter.go", Content: logFilter}}
+	s.Files = []File{{Name: "logfilter.go", Content: logFilter}, {Name: "processname.go", Content: processName}}
 	s.Output = "tailscaled"
 	tags, stamps := r.Tags, ""
 	if supervised(r) {
@@ -65,6 +68,7 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	}
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
+		[]string{"cp", InDir + "/processname.go", sourceDir + "/cmd/tailscaled/process_name.go"},
 		append(build, "-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
 			c.TailscaleVersion, c.TailscaleVersion+"-mt")+stamps,
 			"-o", OutDir+"/"+s.Output, "./cmd/tailscaled"))

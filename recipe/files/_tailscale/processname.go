@@ -1,0 +1,18 @@
+// This file is added to Tailscale's cmd/tailscaled. The launcher executes the program from a file in memory, so the
+// kernel gives the process a name such as "memfd:tailscale" or a number. This is the name that top and RouterOS show.
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func init() {
+	if name, err := unix.BytePtrFromString(filepath.Base(os.Args[0])); err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
+	}
+}
