@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,10 @@ func runCommand(ctx context.Context, env []string, argv ...string) (string, erro
 	cmd.Env = append(os.Environ(), env...)
 	// A process group of its own, so that Ctrl-C reaches the command through ctx alone.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	// Linux sends the death signal when the thread that started the command ends, not the process. bwrap's
+	// --die-with-parent is the same.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	err := cmd.Run()

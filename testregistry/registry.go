@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,7 +67,16 @@ func start(t testing.TB, auth string, readOnly bool) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Start(); err != nil {
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		// Linux sends the death signal when the thread that started the program ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- server.Start()
+		<-ended
+	}()
+	t.Cleanup(func() { close(ended) })
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
