@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
@@ -193,17 +194,22 @@ func (m *MikrotikTailscale) run(ctx context.Context, s recipe.Stage, q queue) er
 		defer p.Release(1)
 	}
 	if _, err := m.output(s, nil).Sync(ctx); err != nil {
-		return fmt.Errorf("%s: %w", s.Title(), withOutput(err))
+		return fmt.Errorf("%s: %w", s.Title(), m.withOutput(ctx, err))
 	}
 	return nil
 }
 
-// withOutput adds to the error of a step the end of what the step printed.
-func withOutput(err error) error {
+// withOutput adds to the error of a step the end of what the step printed, without passwords.
+func (m *MikrotikTailscale) withOutput(ctx context.Context, err error) error {
 	const most = 2000
-	if step, ok := errors.AsType[*dagger.ExecError](err); ok {
-		printed := strings.TrimSpace(step.Stdout + "\n" + step.Stderr)
-		return fmt.Errorf("%w:\n%s", err, printed[max(0, len(printed)-most):])
+	step, ok := errors.AsType[*dagger.ExecError](err)
+	if !ok {
+		return err
 	}
-	return err
+	addresses, unreadable := m.addresses(ctx)
+	if unreadable != nil {
+		return errors.Join(err, unreadable)
+	}
+	printed := address.Hide(strings.TrimSpace(step.Stdout+"\n"+step.Stderr), addresses.All()...)
+	return fmt.Errorf("%w:\n%s", err, printed[max(0, len(printed)-most):])
 }

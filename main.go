@@ -30,7 +30,7 @@ type MikrotikTailscale struct {
 	// +private
 	BusyboxChecksum string
 	// +private
-	BusyboxURL string
+	BusyboxURL *dagger.Secret
 	// +private
 	AppletList string
 	// +private
@@ -46,11 +46,11 @@ type MikrotikTailscale struct {
 	// +private
 	GoVersion string
 	// +private
-	GoProxy string
+	GoProxy *dagger.Secret
 	// +private
-	GoSumDB string
+	GoSumDB *dagger.Secret
 	// +private
-	DebianMirror string
+	DebianMirror *dagger.Secret
 	// +private
 	GoImage string
 	// +private
@@ -93,11 +93,11 @@ func New(
 	//
 	// +optional
 	busyboxChecksum string,
-	// Where to look for busybox's .tar.bz2 first. Its own site when left out; the Debian archive
-	// comes second.
+	// Address to download busybox's .tar.bz2 from, as a secret: env://NAME. Defaults to its own site.
+	// The Debian archive comes second.
 	//
 	// +optional
-	busyboxUrl string,
+	busyboxUrl *dagger.Secret,
 	// Curated list of the shell's commands: default or minimal.
 	//
 	// +optional
@@ -138,20 +138,20 @@ func New(
 	//
 	// +optional
 	goVersion string,
-	// GOPROXY setting to get Tailscale with. Go's own when left out.
+	// GOPROXY setting to get Tailscale with, as a secret: env://NAME. Defaults to Go's own.
 	//
 	// +optional
-	goProxy string,
-	// GOSUMDB setting that vouches for what the Go proxy gives: off where a proxy of your own is
-	// trusted. Go's own when left out.
+	goProxy *dagger.Secret,
+	// GOSUMDB setting that vouches for what the Go proxy gives, as a secret: env://NAME. The setting is
+	// off if you trust a proxy of your own. Defaults to Go's own.
 	//
 	// +optional
-	goSumdb string,
-	// Address of a Debian archive, such as http://mirror.example/debian. That of the Debian image
-	// when left out.
+	goSumdb *dagger.Secret,
+	// Address of a Debian archive, such as http://mirror.example/debian, as a secret: env://NAME.
+	// Defaults to the Debian image's own.
 	//
 	// +optional
-	debianMirror string,
+	debianMirror *dagger.Secret,
 	// Container image with Go on Debian. Docker Hub's golang of the Go release when left out.
 	//
 	// +optional
@@ -221,8 +221,12 @@ func New(
 			return nil, fmt.Errorf("the applet list %s is empty", m.AppletSource)
 		}
 	}
-	c, err := m.config()
+	c, invalid := m.config()
+	addresses, err := m.addresses(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(invalid, addresses.Validate()); err != nil {
 		return nil, err
 	}
 	for _, w := range c.Warnings() {
@@ -231,14 +235,36 @@ func New(
 	return m, nil
 }
 
+// secretAddresses are the addresses that were given, by the environment variables that steps find them in.
+func (m *MikrotikTailscale) secretAddresses() map[string]*dagger.Secret {
+	return map[string]*dagger.Secret{
+		recipe.BusyboxURLVariable: m.BusyboxURL, recipe.DebianMirrorVariable: m.DebianMirror,
+		recipe.GoProxyVariable: m.GoProxy, recipe.GoSumDBVariable: m.GoSumDB,
+	}
+}
+
+// addresses are the addresses in plain text, which only checks and Hide may see.
+func (m *MikrotikTailscale) addresses(ctx context.Context) (recipe.Addresses, error) {
+	plain := map[string]string{}
+	for name, secret := range m.secretAddresses() {
+		if secret == nil {
+			continue
+		}
+		var err error
+		if plain[name], err = secret.Plaintext(ctx); err != nil {
+			return recipe.Addresses{}, fmt.Errorf("reading the address %s: %w", name, err)
+		}
+	}
+	return recipe.NewAddresses(plain), nil
+}
+
 // config is the configuration as the recipes take it. What was left out has its default.
 func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	c := recipe.Default()
 	c.Tag = m.Tag
 	for field, given := range map[*string]string{
 		&c.TailscaleVersion: m.TailscaleVersion, &c.BusyboxVersion: m.BusyboxVersion,
-		&c.BusyboxChecksum: m.BusyboxChecksum, &c.BusyboxURL: m.BusyboxURL,
-		&c.GoVersion: m.GoVersion, &c.GoProxy: m.GoProxy, &c.GoSumDB: m.GoSumDB, &c.DebianMirror: m.DebianMirror,
+		&c.BusyboxChecksum: m.BusyboxChecksum, &c.GoVersion: m.GoVersion,
 	} {
 		if given != "" {
 			*field = given

@@ -12,6 +12,9 @@ import (
 // file is asked for. binary takes the place of an input that no stage makes.
 func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.File {
 	c := m.base(s)
+	for _, name := range recipe.AddressVariables(s) {
+		c = m.withAddress(c, name)
+	}
 	for _, v := range s.Env {
 		c = c.WithEnvVariable(v.Name, v.Value)
 	}
@@ -35,25 +38,28 @@ func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.
 // base is the container that a stage starts from, with its packages.
 func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	if s.Base == recipe.BaseGo {
-		c := m.image(s.Base).
+		return m.image(s.Base).
 			WithMountedCache(recipe.GoModCache, m.volume("go-mod")).
 			WithMountedCache(recipe.GoBuildCache, m.volume("go-build"))
-		if m.GoProxy != "" {
-			c = c.WithEnvVariable("GOPROXY", m.GoProxy)
-		}
-		if m.GoSumDB != "" {
-			c = c.WithEnvVariable("GOSUMDB", m.GoSumDB)
-		}
-		return c
 	}
 	// apt locks its folders, so one stage at a time may use them.
 	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
-	return m.image(s.Base).
+	return m.withAddress(m.image(s.Base), recipe.DebianMirrorVariable).
 		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
 		WithMountedCache("/var/lib/apt/lists", m.volume("apt-lists"), locked).
 		WithExec([]string{"sh", "-euc", installPackages, "sh",
-			recipe.DebianSuite, m.DebianMirror, strings.Join(s.Packages, " ")}).
-		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists")
+			recipe.DebianSuite, strings.Join(s.Packages, " ")}).
+		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists").
+		WithoutSecretVariable(recipe.DebianMirrorVariable)
+}
+
+// withAddress adds an address that was given. It may hold a password, and the engine keeps secrets out of its cache
+// and its traces.
+func (m *MikrotikTailscale) withAddress(c *dagger.Container, name string) *dagger.Container {
+	if secret := m.secretAddresses()[name]; secret != nil {
+		return c.WithSecretVariable(name, secret)
+	}
+	return c
 }
 
 // pulled is the container image of a base, as its registry gives it.
@@ -83,7 +89,8 @@ func (m *MikrotikTailscale) volume(name string) *dagger.CacheVolume {
 // installPackages makes the container one of the Debian release alone, without its updates, as
 // every stage expects it, and installs the stage's packages.
 const installPackages = `
-suite=$1 mirror=$2 packages=$3
+suite=$1 packages=$2
+mirror=${` + recipe.DebianMirrorVariable + `:-}
 if [ -z "$mirror" ]; then
 	mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
 fi
@@ -94,4 +101,7 @@ rm -f /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/docker-clean
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >/etc/apt/sources.list
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o Acquire::Retries=1 --error-on=any
-apt-get install -y -qq --no-install-recommends -o APT::Keep-Downloaded-Packages=true $packages`
+apt-get install -y -qq --no-install-recommends -o APT::Keep-Downloaded-Packages=true $packages
+if [ -n "${` + recipe.DebianMirrorVariable + `:-}" ]; then
+	rm /etc/apt/sources.list # the layer is kept, and the address may hold a password
+fi`

@@ -13,15 +13,36 @@ import (
 	"time"
 )
 
-// run runs a command of this machine and gives its standard output. A failure carries the end
-// of what the command printed. When ctx ends, the command and its children are asked to stop.
+// command is a command of this machine.
+type command struct {
+	argv []string
+	// env is added to the environment of this process.
+	env []string
+	// stdin is the command's standard input.
+	stdin string
+	// third is what the command reads as its file descriptor 3, where other users don't see it as they see arguments.
+	third string
+	// hide takes secrets out of what the command prints.
+	hide func(string) string
+}
+
+// runCommand runs a command that has no secrets.
 func runCommand(ctx context.Context, env []string, argv ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	return command{argv: argv, env: env}.run(ctx)
+}
+
+// run runs the command and gives its standard output. A failure carries the end of what the command printed. When
+// ctx ends, the command and its children are asked to stop.
+func (c command) run(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	var out bytes.Buffer
 	said := &tail{}
+	if c.stdin != "" {
+		cmd.Stdin = strings.NewReader(c.stdin)
+	}
 	cmd.Stdout = tee{&out, said}
 	cmd.Stderr = said
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(os.Environ(), c.env...)
 	// A process group of its own, so that Ctrl-C reaches the command through ctx alone.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	// Linux sends the death signal when the thread that started the command ends, not the process. bwrap's
@@ -30,6 +51,18 @@ func runCommand(ctx context.Context, env []string, argv ...string) (string, erro
 	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
+	if c.third != "" {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = read.Close() }()
+		cmd.ExtraFiles = []*os.File{read}
+		go func() {
+			_, _ = write.WriteString(c.third) // fails once the command has ended
+			_ = write.Close()
+		}()
+	}
 	err := cmd.Run()
 	switch {
 	case err == nil:
@@ -39,7 +72,11 @@ func runCommand(ctx context.Context, env []string, argv ...string) (string, erro
 	case errors.Is(err, exec.ErrNotFound):
 		return "", err
 	}
-	return "", fmt.Errorf("%w\n%s", err, said)
+	text := said.String()
+	if c.hide != nil {
+		text = c.hide(text)
+	}
+	return "", fmt.Errorf("%w\n%s", err, text)
 }
 
 type tee struct {

@@ -41,12 +41,9 @@ type Options struct {
 	Jobs int
 	// Fresh runs every stage again, and makes every Debian root again, although the cache has them.
 	Fresh bool
-	// GoProxy is the GOPROXY setting. What "go env" says when empty.
-	GoProxy string
-	// GoSumDB is the GOSUMDB setting. What "go env" says when empty.
-	GoSumDB string
-	// DebianMirror is the address of a Debian archive. mmdebstrap's own choice when empty.
-	DebianMirror string
+	// Addresses are where to download from. Empty ones default to what "go env" says, and to mmdebstrap's choice of
+	// a Debian archive.
+	Addresses recipe.Addresses
 	// Observe is called when a stage begins and ends, from several goroutines. May be nil.
 	Observe func(Event)
 }

@@ -19,6 +19,9 @@ type Tool struct {
 	Package string
 }
 
+// debianKeys are the keys that the Debian archive is signed with.
+const debianKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
 // Tools are what running stages needs.
 func Tools() []Tool {
 	tools := []Tool{
@@ -26,7 +29,7 @@ func Tools() []Tool {
 		{"bwrap", "bubblewrap"},
 		{"tar", "tar"},
 		{"go", "golang-go"},
-		{"/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"},
+		{debianKeys, "debian-archive-keyring"},
 	}
 	if os.Geteuid() != 0 {
 		tools = append(tools, Tool{"newuidmap", "uidmap"})

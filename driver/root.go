@@ -9,12 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 // debianRoot is what is installed in a root; roots that are described alike are the same.
 type debianRoot struct {
-	Suite    string
+	Suite string
+	// Mirror has no password in it.
 	Mirror   string
 	Packages []string
 }
@@ -28,7 +30,7 @@ func (d *Driver) root(ctx context.Context, s recipe.Stage) (dir string, unlock f
 	if err := checkArchitecture(); err != nil {
 		return "", nil, err
 	}
-	want := debianRoot{Suite: recipe.DebianSuite, Mirror: d.DebianMirror, Packages: s.Packages}
+	want := debianRoot{Suite: recipe.DebianSuite, Mirror: address.Redact(d.Addresses.DebianMirror), Packages: s.Packages}
 	key, err := keyOf(want)
 	if err != nil {
 		return "", nil, err
@@ -82,15 +84,16 @@ func (d *Driver) makeRoot(ctx context.Context, want debianRoot, dir string) erro
 	if os.Geteuid() != 0 {
 		argv = append(argv, "--mode=unshare")
 	}
-	if want.Mirror == "" {
+	bootstrap := command{env: []string{"LC_ALL=C.UTF-8"}, hide: d.hide}
+	if mirror := d.Addresses.DebianMirror; mirror == "" {
 		// mmdebstrap adds the suites for updates; stages take packages from the release alone.
-		argv = append(argv, fmt.Sprintf(`--setup-hook=sed -i "/ %s-/d" "$1/etc/apt/sources.list"`, want.Suite))
+		bootstrap.argv = append(argv, fmt.Sprintf(`--setup-hook=sed -i "/ %s-/d" "$1/etc/apt/sources.list"`, want.Suite), want.Suite, archive)
+	} else {
+		// The root stays in the cache: it must not know the mirror's password. Steps get the address as a secret.
+		bootstrap.argv = append(argv, `--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*`, want.Suite, archive, "-")
+		bootstrap.stdin = fmt.Sprintf("deb [signed-by=%s] %s %s main\n", debianKeys, mirror, want.Suite)
 	}
-	argv = append(argv, want.Suite, archive)
-	if want.Mirror != "" {
-		argv = append(argv, want.Mirror)
-	}
-	if _, err := runCommand(ctx, []string{"LC_ALL=C.UTF-8"}, argv...); err != nil {
+	if _, err := bootstrap.run(ctx); err != nil {
 		return fmt.Errorf("making a Debian root with mmdebstrap: %w", err)
 	}
 	if err := os.Mkdir(tree, 0o755); err != nil {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -43,6 +45,9 @@ func (d *Driver) run(ctx context.Context, s recipe.Stage, key, root string, inpu
 	for name, path := range inputs {
 		sandbox.mount("--ro-bind", path, recipe.InDir+"/"+name)
 	}
+	for _, name := range recipe.AddressVariables(s) {
+		sandbox.secret(name, d.Addresses.Variables()[name])
+	}
 	if s.Network {
 		sandbox.network()
 	} else {
@@ -57,8 +62,7 @@ func (d *Driver) run(ctx context.Context, s recipe.Stage, key, root string, inpu
 		sandbox.setenv(v.Name, v.Value)
 	}
 	for i, step := range s.Steps {
-		argv := slices.Concat(sandbox.args, []string{"--"}, step)
-		if _, err := runCommand(ctx, nil, argv...); err != nil {
+		if _, err := sandbox.command(step).run(ctx); err != nil {
 			return "", fmt.Errorf("step %d of %d, %s: %w", i+1, len(s.Steps), abbreviate(step), err)
 		}
 	}
@@ -70,7 +74,11 @@ func (d *Driver) run(ctx context.Context, s recipe.Stage, key, root string, inpu
 }
 
 // sandbox is a bubblewrap command in the making.
-type sandbox struct{ args []string }
+type sandbox struct {
+	args []string
+	// secrets are environment variables whose values nobody is to see.
+	secrets map[string]string
+}
 
 // confined is how every sandbox begins. Steps run as root of a user namespace of their own, without any
 // capability, also where the build itself runs as root: the root and the inputs belong to the cache, and a
@@ -79,7 +87,7 @@ var confined = []string{"bwrap", "--unshare-user", "--uid", "0", "--gid", "0", "
 	"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session", "--clearenv"}
 
 func newSandbox(root string) *sandbox {
-	s := &sandbox{args: slices.Clone(confined)}
+	s := &sandbox{args: slices.Clone(confined), secrets: map[string]string{}}
 	s.mount("--ro-bind", root, "/")
 	// Root of the user namespace may be root outside, who may change the kernel's settings below /proc without
 	// any capability.
@@ -93,6 +101,27 @@ func newSandbox(root string) *sandbox {
 func (s *sandbox) mount(how, from, to string) { s.args = append(s.args, how, from, to) }
 func (s *sandbox) setenv(name, value string)  { s.args = append(s.args, "--setenv", name, value) }
 
+// secret sets an environment variable that may hold a password. Nothing is set if the value is empty.
+func (s *sandbox) secret(name, value string) {
+	if value != "" {
+		s.secrets[name] = value
+	}
+}
+
+// command is a step in the sandbox. bubblewrap reads the secrets from a pipe.
+func (s *sandbox) command(step []string) command {
+	c := command{hide: func(text string) string { return address.Hide(text, slices.Collect(maps.Values(s.secrets))...) }}
+	c.argv = slices.Clone(s.args)
+	if len(s.secrets) > 0 {
+		for name, value := range s.secrets {
+			c.third += strings.Join([]string{"--setenv", name, value, ""}, "\x00")
+		}
+		c.argv = append(c.argv, "--args", "3")
+	}
+	c.argv = slices.Concat(c.argv, []string{"--"}, step)
+	return c
+}
+
 // network lets the sandbox reach what this machine reaches, in the way it does: its resolver,
 // its proxies, and the certificates that it trusts.
 func (s *sandbox) network() {
@@ -101,12 +130,8 @@ func (s *sandbox) network() {
 			s.mount("--ro-bind", real, file)
 		}
 	}
-	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy"} {
-		for _, name := range []string{name, strings.ToUpper(name)} {
-			if value := os.Getenv(name); value != "" {
-				s.setenv(name, value)
-			}
-		}
+	for _, name := range proxyVariables {
+		s.secret(name, os.Getenv(name))
 	}
 	const bundle = "/etc/ssl/certs/ca-certificates.crt"
 	for _, file := range []string{os.Getenv("SSL_CERT_FILE"), bundle} {
@@ -115,6 +140,18 @@ func (s *sandbox) network() {
 			return
 		}
 	}
+}
+
+// proxyVariables are the environment variables that name proxies, whose addresses may hold passwords.
+var proxyVariables = []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
+
+// hide takes out of a text the passwords in all addresses that this run knows.
+func (d *Driver) hide(text string) string {
+	settings := d.Addresses.All()
+	for _, name := range append([]string{recipe.GoProxyVariable, recipe.GoSumDBVariable}, proxyVariables...) {
+		settings = append(settings, os.Getenv(name))
+	}
+	return address.Hide(text, settings...)
 }
 
 // goToolchain mounts the Go toolchain that the stage asks for, the caches, and this machine's
@@ -127,14 +164,13 @@ func (s *sandbox) goToolchain(ctx context.Context, d *Driver, stage recipe.Stage
 		}
 	}
 	env := []string{"GOTOOLCHAIN=" + asked, "GOWORK=off", "GOFLAGS="}
-	if d.GoProxy != "" {
-		env = append(env, "GOPROXY="+d.GoProxy)
-	}
-	if d.GoSumDB != "" {
-		env = append(env, "GOSUMDB="+d.GoSumDB)
+	for _, name := range recipe.AddressVariables(stage) {
+		if value := d.Addresses.Variables()[name]; value != "" {
+			env = append(env, name+"="+value)
+		}
 	}
 	settings := []string{"GOROOT", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"}
-	out, err := runCommand(ctx, env, append([]string{"go", "-C", d.scratch, "env", "-json"}, settings...)...)
+	out, err := command{argv: append([]string{"go", "-C", d.scratch, "env", "-json"}, settings...), env: env, hide: d.hide}.run(ctx)
 	if err != nil {
 		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
 	}
@@ -158,9 +194,7 @@ func (s *sandbox) goToolchain(ctx context.Context, d *Driver, stage recipe.Stage
 	s.mount("--bind", filepath.Join(d.Cache, "go-mod"), recipe.GoModCache)
 	s.mount("--bind", filepath.Join(d.Cache, "go-build"), recipe.GoBuildCache)
 	for _, name := range settings[1:] {
-		if found[name] != "" {
-			s.setenv(name, found[name])
-		}
+		s.secret(name, found[name])
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -33,15 +34,15 @@ type Destination struct {
 // NewDestination checks an address and further tags of the same repository. An address that
 // names no tag gets the version. Username and password come together or not at all. Plain HTTP is
 // used when insecure is set, and for registries on this machine.
-func NewDestination(address, version string, tags []string, username, password string, insecure bool) (Destination, error) {
+func NewDestination(to, version string, tags []string, username, password string, insecure bool) (Destination, error) {
 	options := []name.Option{name.StrictValidation}
 	if insecure {
 		options = append(options, name.Insecure)
 	}
 	var problems []error
-	reference, err := name.NewTag(withTag(address, version), options...)
+	reference, err := name.NewTag(withTag(to, version), options...)
 	if err != nil {
-		problems = append(problems, fmt.Errorf("malformed address %q: registry/repository or registry/repository:tag is wanted: %w", address, err))
+		problems = append(problems, fmt.Errorf("malformed address %q: registry/repository or registry/repository:tag is wanted: %s", address.Redact(to), address.Hide(err.Error(), to)))
 	}
 	d := Destination{reference: reference, auth: authn.Anonymous}
 	repository := reference.Context().Name()

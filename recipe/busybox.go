@@ -1,8 +1,6 @@
 package recipe
 
 import (
-	"cmp"
-	"fmt"
 	"strings"
 
 	"dagger/mikrotik-tailscale/platform"
@@ -11,13 +9,12 @@ import (
 // BusyboxSource is the stage that downloads busybox's release and checks it against its sha256.
 // The project's own site is often down; Debian's archive carries the same file.
 func BusyboxSource(c Config) Stage {
-	first := cmp.Or(c.BusyboxURL, fmt.Sprintf("https://busybox.net/downloads/busybox-%s.tar.bz2", c.BusyboxVersion))
 	s := Stage{
 		Name: "busybox-source", Base: BaseDebian, Packages: toolPackages, Network: true,
 		Output: "busybox.tar.bz2",
 	}
-	s.Steps = [][]string{download(OutDir+"/"+s.Output, "busybox "+c.BusyboxVersion, c.BusyboxChecksum, first,
-		"pool/main/b/busybox/busybox_"+c.BusyboxVersion+".orig.tar.bz2")}
+	s.Steps = [][]string{download(OutDir+"/"+s.Output, "busybox "+c.BusyboxVersion, c.BusyboxChecksum, BusyboxURLVariable,
+		"https://busybox.net/downloads/busybox-"+c.BusyboxVersion+".tar.bz2", "pool/main/b/busybox/busybox_"+c.BusyboxVersion+".orig.tar.bz2")}
 	return s
 }
 

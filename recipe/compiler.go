@@ -16,21 +16,27 @@ func compilerPackages(t platform.Target) []string {
 	}
 }
 
-// download is the step that gets a release's source and checks its sha256: from its own place where
-// there is one, and from the Debian archive, whose pool is the second place.
-func download(file, release, checksum, first, pool string) []string {
+// download is the step that gets a release's source and checks its sha256. It tries the address in the environment
+// variable, or the release's own place if that is not set, and then the pool of the Debian archive. What it prints
+// has no user names and passwords in it.
+func download(file, release, checksum, variable, own, pool string) []string {
 	// apt's own downloader checks the sum, and knows the Debian mirror in use.
 	return shell(`
-		sum=$1 file=$2 release=$3 first=$4 pool=$5
-		archive=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
-		for url in $first "$archive/$pool"; do
+		sum=$1 file=$2 release=$3 variable=$4 first=$5 pool=$6
+		set -f # an address may have a ? in it
+		if [ -n "$variable" ]; then
+			first=$(printenv "$variable" || echo "$first")
+		fi
+		archive=${`+DebianMirrorVariable+`:-$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)}
+		for url in $first "${archive%/}/$pool"; do
 			/usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=1 \
 				-o Acquire::http::Timeout=30 -o Acquire::https::Timeout=30 \
-				download-file "$url" "$file" "SHA256:$sum" && exit 0
+				download-file "$url" "$file" "SHA256:$sum" >log 2>&1 && rm log && exit 0
 			rm -f "$file"
-			tried="${tried:+$tried or }$url"
+			sed 's,//[^/]*@,//,g' log >&2
+			tried="${tried:+$tried or }$(echo "$url" | sed 's,//[^/]*@,//,; s,?.*,,')"
 		done
-		echo "$release with the sha256 $sum is not to be had from $tried" >&2
+		echo "$release with the sha256 $sum could not be downloaded from $tried" >&2
 		exit 1`,
-		checksum, file, release, first, pool)
+		checksum, file, release, variable, own, pool)
 }

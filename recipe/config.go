@@ -3,7 +3,6 @@ package recipe
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -19,7 +18,7 @@ import (
 // Config is everything that a user may choose about an image. Make one with Default, change what
 // is to be different, and let Validate look at it before any stage is made of it.
 //
-// As JSON it lacks where things are downloaded from: that changes no bytes, and may hold a password.
+// Where things are downloaded from is no part of it: see Addresses.
 type Config struct {
 	// TailscaleVersion is a release of Tailscale without the leading "v", as in 1.102.5.
 	TailscaleVersion string `json:"tailscaleVersion"`
@@ -34,9 +33,6 @@ type Config struct {
 	// BusyboxChecksum is the sha256 of the release's .tar.bz2, 64 hexadecimal digits. It may stay
 	// empty for a version in BusyboxVersions.
 	BusyboxChecksum string `json:"busyboxChecksum"`
-	// BusyboxURL is where to look for the .tar.bz2 first. The project's own site when empty; the
-	// Debian mirror is the second place in any case.
-	BusyboxURL string `json:"-"`
 	// Applets are the commands that the image's busybox offers.
 	Applets applets.List `json:"applets"`
 	// Compression says how the binaries are packed.
@@ -50,12 +46,6 @@ type Config struct {
 	Certificates CertificatePlace `json:"certificates"`
 	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.
 	GoVersion string `json:"goVersion"`
-	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Go's own when empty.
-	GoProxy string `json:"-"`
-	// GoSumDB is the GOSUMDB setting that vouches for what the proxy gives. Go's own when empty.
-	GoSumDB string `json:"-"`
-	// DebianMirror is the http or https address of a Debian archive. Debian's own when empty.
-	DebianMirror string `json:"-"`
 	// Epoch is the time that the image and every file in it carry.
 	Epoch time.Time `json:"epoch"`
 	// Tag is the repository and tag that the tarball names its image by, DefaultTag when empty.
@@ -128,7 +118,6 @@ var (
 	versionForm  = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+$`)
 	featureForm  = regexp.MustCompile(`^[a-z0-9_]+$`)
 	checksumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	sumDBKeyForm = regexp.MustCompile(`^[^+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+$`)
 )
 
 // Validate reports everything about the configuration that can be seen to be wrong without
@@ -142,10 +131,6 @@ func (c *Config) Validate() error {
 		checkVersion("busybox version", c.BusyboxVersion, BusyboxVersion),
 		checkVersion("Go version", c.GoVersion, GoVersion),
 		c.checkGoRelease(),
-		checkURL("busybox address", c.BusyboxURL),
-		checkURL("Debian mirror", c.DebianMirror),
-		checkGoProxy(c.GoProxy),
-		checkGoSumDB(c.GoSumDB),
 	}
 	if err := c.completeFeatures(); err != nil {
 		problems = append(problems, err)
@@ -224,43 +209,6 @@ func checkVersion(what, given, example string) error {
 		return fmt.Errorf("malformed %s %q: three numbers are wanted, such as %s", what, given, example)
 	}
 	return nil
-}
-
-func checkURL(what, given string) error {
-	if given != "" && !isAddress(given) {
-		return fmt.Errorf("malformed %s %q: an http or https address is wanted", what, given)
-	}
-	return nil
-}
-
-// isAddress reports whether a text is the http or https address of something on a host.
-func isAddress(given string) bool {
-	u, err := url.Parse(given)
-	return err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") && !strings.ContainsAny(given, " \t\r\n")
-}
-
-// checkGoProxy checks a GOPROXY setting, which the go command itself reads only where a download is due.
-func checkGoProxy(given string) error {
-	for _, proxy := range strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == '|' }) {
-		folder, isFile := strings.CutPrefix(proxy, "file://")
-		if proxy != "direct" && proxy != "off" && !isAddress(proxy) && !(isFile && path.IsAbs(folder)) {
-			return fmt.Errorf("malformed Go proxy %q: an http, https or file address, direct or off is wanted, or several with commas between", proxy)
-		}
-	}
-	return nil
-}
-
-// checkGoSumDB checks a GOSUMDB setting. The go command itself knows the keys of two databases.
-func checkGoSumDB(given string) error {
-	parts := strings.Fields(given)
-	switch {
-	case given == "" || given == "off":
-		return nil
-	case len(parts) == 0 || len(parts) > 2 || len(parts) == 2 && !isAddress(parts[1]):
-	case slices.Contains([]string{"sum.golang.org", "sum.golang.google.cn"}, parts[0]) || sumDBKeyForm.MatchString(parts[0]):
-		return nil
-	}
-	return fmt.Errorf("malformed Go checksum database %q: off, sum.golang.org or NAME+HASH+KEY is wanted, with an http or https address after it if it is served elsewhere", given)
 }
 
 // listed gives the accepted values of an option for an error.

@@ -19,7 +19,7 @@ func SevenZipSource() Stage {
 	}
 	packed := s.Output + ".xz"
 	s.Steps = [][]string{
-		download(packed, "7-Zip "+SevenZipVersion, SevenZipChecksum, "",
+		download(packed, "7-Zip "+SevenZipVersion, SevenZipChecksum, "", "",
 			"pool/main/7/7zip/7zip_"+SevenZipVersion+".orig.tar.xz"),
 		// apt reads all kinds of packages by itself: no further tool is needed.
 		shell(`/usr/lib/apt/apt-helper cat-file "$1" >"$2"`, packed, OutDir+"/"+s.Output),

@@ -13,7 +13,7 @@ func MuslSource() Stage {
 		Name: "musl-source", Base: BaseDebian, Packages: toolPackages, Network: true,
 		Output: "musl.tar.gz",
 	}
-	s.Steps = [][]string{download(OutDir+"/"+s.Output, "musl "+MuslVersion, MuslChecksum, "",
+	s.Steps = [][]string{download(OutDir+"/"+s.Output, "musl "+MuslVersion, MuslChecksum, "", "",
 		"pool/main/m/musl/musl_"+MuslVersion+".orig.tar.gz")}
 	return s
 }

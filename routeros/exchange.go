@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"dagger/mikrotik-tailscale/address"
 )
 
 // The ways in which registries let people in.
@@ -88,7 +90,7 @@ func newExchange(o Options) (exchange, error) {
 	host, _, _ := strings.Cut(o.Image, "/")
 	tag, err := name.NewTag(o.Image, name.StrictValidation)
 	if err != nil || !strings.ContainsAny(host, ".:") || strings.Contains(o.Image, "@") {
-		return e, fmt.Errorf("malformed image %q: want host, repository and tag, such as ghcr.io/me/tailscale:stable", o.Image)
+		return e, fmt.Errorf("malformed image %q: want host, repository and tag, such as ghcr.io/me/tailscale:stable", address.Redact(o.Image))
 	}
 	repository := tag.Context().RepositoryStr()
 	e.Reference = o.Image
@@ -140,21 +142,21 @@ func newExchange(o Options) (exchange, error) {
 }
 
 // scoped adds the scope to the address of a token server, as its only parameter.
-func scoped(address, scope string) (string, error) {
-	u, err := url.Parse(address)
+func scoped(server, scope string) (string, error) {
+	u, err := url.Parse(server)
 	switch {
-	case err != nil || !isAddress(address):
-		return "", fmt.Errorf("malformed token address %q: want an http or https address such as https://gitlab.example/jwt/auth", address)
-	case strings.Contains(address, "&"):
-		return "", fmt.Errorf("token address %q: RouterOS can't fetch an address with \"&\": want one without parameters", address)
+	case err != nil || !isAddress(server):
+		return "", fmt.Errorf("malformed token address %q: want an http or https address such as https://gitlab.example/jwt/auth", address.Redact(server))
+	case strings.Contains(server, "&"):
+		return "", fmt.Errorf("token address %q: RouterOS can't fetch an address with \"&\": want one without parameters", server)
 	case u.Fragment != "":
-		return "", fmt.Errorf("token address %q: want one without %q", address, "#"+u.Fragment)
+		return "", fmt.Errorf("token address %q: want one without %q", server, "#"+u.Fragment)
 	case strings.HasPrefix(u.RawQuery, "scope="):
-		return address, nil
+		return server, nil
 	case u.RawQuery != "":
-		return "", fmt.Errorf("token address %q: the scope would be its second parameter, and RouterOS can't fetch an address with \"&\": want one without parameters", address)
+		return "", fmt.Errorf("token address %q: the scope would be its second parameter, and RouterOS can't fetch an address with \"&\": want one without parameters", server)
 	}
-	return strings.TrimSuffix(address, "?") + "?scope=" + scope, nil
+	return strings.TrimSuffix(server, "?") + "?scope=" + scope, nil
 }
 
 // Headers are those of the request for the manifest, as RouterOS takes them: separated by commas,

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -311,7 +312,7 @@ func (o *Options) checkTailscale(p *problems) {
 		p.add("malformed hostname %q: want up to 63 letters, digits and hyphens", o.Hostname)
 	}
 	if o.LoginServer != "" && !isAddress(o.LoginServer) {
-		p.add("malformed login server %q: want an http or https address", o.LoginServer)
+		p.add("malformed login server %q: want an http or https address without a user name and password", address.Redact(o.LoginServer))
 	}
 	checkText(p, "extra arguments", o.ExtraArgs)
 	switch {

@@ -232,7 +232,7 @@ func (m *Tests) WrongArguments(ctx context.Context) error {
 		`unknown applet "frobnicate"`:           ours(dagger.MikrotikTailscaleOpts{AppletNames: []string{"ash", "frobnicate"}}),
 		`malformed entrypoint "sh"`:             ours(dagger.MikrotikTailscaleOpts{Entrypoint: []string{"sh"}}),
 		`malformed label "nothing"`:             ours(dagger.MikrotikTailscaleOpts{Labels: []string{"nothing"}}),
-		`malformed Debian mirror "ftp://there"`: ours(dagger.MikrotikTailscaleOpts{DebianMirror: "ftp://there"}),
+		`malformed Debian mirror "ftp://there"`: ours(dagger.MikrotikTailscaleOpts{DebianMirror: dag.SetSecret("mirror", "ftp://there")}),
 	} {
 		p.Go(func() error {
 			if err == nil || !strings.Contains(err.Error(), want) {

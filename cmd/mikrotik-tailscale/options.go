@@ -18,6 +18,7 @@ import (
 // the Dagger module's constructor.
 type options struct {
 	config       recipe.Config
+	addresses    recipe.Addresses
 	appletSet    string
 	appletFile   string
 	appletNames  []string
@@ -35,14 +36,13 @@ func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 	c := &o.config
 	flags.StringVar(&c.TailscaleVersion, "tailscale-version", c.TailscaleVersion, "Tailscale release; even minor versions are stable ones")
 	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded where this machine has another")
-	flags.StringVar(&c.GoProxy, "go-proxy", "", "GOPROXY setting to download with (default what \"go env\" says)")
-	flags.StringVar(&c.GoSumDB, "go-sumdb", "", "GOSUMDB setting that vouches for what the proxy gives, off for none (default what \"go env\" says)")
+	flags.StringVar(&o.addresses.GoProxy, "go-proxy", "", "GOPROXY setting to download with (default what \"go env\" says)")
+	flags.StringVar(&o.addresses.GoSumDB, "go-sumdb", "", "GOSUMDB setting that vouches for what the proxy gives, off for none (default what \"go env\" says)")
 	o.mirrorFlags(flags)
 }
 
 func (o *options) mirrorFlags(flags *pflag.FlagSet) {
-	c := &o.config
-	flags.StringVar(&c.DebianMirror, "debian-mirror", "", "address of a Debian archive, such as http://mirror.example/debian (default Debian's own)")
+	flags.StringVar(&o.addresses.DebianMirror, "debian-mirror", "", "address of a Debian archive, such as http://mirror.example/debian (default Debian's own)")
 }
 
 func (o *options) appletFlags(flags *pflag.FlagSet) {
@@ -59,7 +59,7 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.BusyboxVersion, "busybox-version", c.BusyboxVersion, "busybox release")
 	flags.StringVar(&c.BusyboxChecksum, "busybox-checksum", "",
 		"sha256 of busybox's .tar.bz2 (default the known one of "+strings.Join(recipe.BusyboxVersions(), ", ")+")")
-	flags.StringVar(&c.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
+	flags.StringVar(&o.addresses.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
 	o.appletFlags(flags)
 	o.compressionFlags(flags)
 	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "leave the names, files and lines of functions in Tailscale's program")
@@ -110,7 +110,7 @@ func (o *options) resolve() error {
 		problems = append(problems, err)
 	}
 	o.config.Epoch = epoch
-	if err := errors.Join(append(problems, o.config.Validate())...); err != nil {
+	if err := errors.Join(append(problems, o.config.Validate(), o.addresses.Validate())...); err != nil {
 		return usageError{err}
 	}
 	return nil
@@ -136,7 +136,6 @@ func (o *options) applets() (applets.List, error) {
 
 func (o *options) driverOptions(observe func(driver.Event)) driver.Options {
 	return driver.Options{
-		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Observe: observe,
-		GoProxy: o.config.GoProxy, GoSumDB: o.config.GoSumDB, DebianMirror: o.config.DebianMirror,
+		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Addresses: o.addresses, Observe: observe,
 	}
 }
