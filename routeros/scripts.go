@@ -224,8 +224,12 @@ func (d data) ArchitecturePattern() string {
 	return "^" + d.Architecture + "$"
 }
 
-// Room is the free storage in bytes that an update needs: no image takes more, unpacked.
-func (d data) Room() int { return 6 << 20 }
+// UpdateRoom is the free storage in bytes that an update needs beside the old image, unless InPlace is set: no
+// image takes more, unpacked.
+const UpdateRoom = 6 << 20
+
+// Room is UpdateRoom.
+func (d data) Room() int { return UpdateRoom }
 
 // VethAddress is the address of the container, or both of them.
 func (d data) VethAddress() string { return strings.Join(d.Addresses, ",") }

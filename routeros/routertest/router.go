@@ -49,6 +49,8 @@ type Router struct {
 	// away is how many seconds a disk needs to appear, and unplugged has its files until then.
 	away      int
 	unplugged []*Entry
+	// Says has the lines that the container of an image logs when it starts.
+	Says map[string][]string
 	// Fights counts moments at which two containers ran with one state.
 	Fights int
 	next   int
@@ -60,10 +62,12 @@ type Entry struct {
 	Values map[string]any
 	Flags  map[string]bool
 	State  string
-	left   int // seconds until the state changes
-	up     int // seconds since the start
-	failed int // health checks in a row
-	idle   int // seconds until RouterOS starts it again
+	// Content is that of a file.
+	Content []byte
+	left    int // seconds until the state changes
+	up      int // seconds since the start
+	failed  int // health checks in a row
+	idle    int // seconds until RouterOS starts it again
 }
 
 // New is a router with RouterOS 7.minor, as it is before anything is installed.
@@ -71,9 +75,11 @@ func New(minor int) *Router {
 	r := &Router{
 		minor: minor, release: fmt.Sprintf("7.%d.1 (stable)", minor),
 		Tables: map[string][]*Entry{}, Crashes: map[string]bool{},
-		States: map[string]string{}, Late: map[string]int{}, Hangs: map[string]bool{},
+		States: map[string]string{}, Late: map[string]int{}, Hangs: map[string]bool{}, Says: map[string][]string{},
 		Singles: map[string]map[string]any{
-			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "free-hdd-space": int64(8 << 20)},
+			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "board-name": "hAP ax^2", "free-hdd-space": int64(8 << 20), "free-memory": int64(80 << 20)},
+			"/system/identity":      {"name": "MikroTik"},
+			"/system/routerboard":   {"model": "C52iG-5HaxD2HaxD"},
 			"/system/clock":         {"date": "2026-11-25"},
 			"/system/device-mode":   {"container": true, "fetch": true, "scheduler": true},
 			"/container/config":     {"tmpdir": "", "username": "", "password": ""},
@@ -192,6 +198,14 @@ func (r *Router) dropFile(path string) {
 	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(o *Entry) bool { return "/"+o.Values["name"].(string) == path })
 }
 
+// dropFiles removes a directory or disk with all that is in it.
+func (r *Router) dropFiles(path string) {
+	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(e *Entry) bool {
+		name := e.Values["name"].(string)
+		return name == path || strings.HasPrefix(name, path+"/")
+	})
+}
+
 // Unplug takes a disk away for a while.
 func (r *Router) Unplug(disk string, seconds int) {
 	r.away, r.unplugged = seconds, nil
@@ -296,9 +310,12 @@ func (r *Router) state(e *Entry) string {
 	return "Running"
 }
 
+// TailnetAddress is the address in the tailnet of a container that is logged in.
+const TailnetAddress = "100.101.102.103"
+
 // shell runs a command in a container.
 func (r *Router) shell(e *Entry, args map[string]any) any {
-	if args["cmd"] != "/usr/local/bin/healthcheck" {
+	if args["cmd"] != "/usr/local/bin/healthcheck" && args["cmd"] != "tailscale ip" {
 		panic(fmt.Sprintf("no command %v", args["cmd"]))
 	}
 	if e.State != "running" || r.Mute {
@@ -307,12 +324,18 @@ func (r *Router) shell(e *Entry, args map[string]any) any {
 	if r.Hangs[e.Values["image-id"].(string)] {
 		r.Wait(int(args["timeout"].(int64)))
 	}
+	if args["cmd"] == "tailscale ip" && r.state(e) == "Running" {
+		return map[string]any{"output": TailnetAddress + "\nfd7a:115c:a1e0::7\n"}
+	}
 	return map[string]any{"output": r.state(e) + "\n"}
 }
 
 func (r *Router) start(e *Entry) {
 	r.Starts++
 	e.State, e.up, e.failed, e.idle = "running", 0, 0, 0
+	for _, line := range r.Says[e.Values["image-id"].(string)] {
+		r.Put("/log", "topics", "container", "message", line)
+	}
 	if r.Crashes[e.Values["image-id"].(string)] {
 		e.left = 4
 	}
@@ -333,6 +356,9 @@ func (r *Router) Running() []string {
 func (r *Router) do(c *console, n node, s *scope, menu, command string) any {
 	if menu == "/tool" && command == "fetch" {
 		return r.fetch(c, n, s)
+	}
+	if menu == "" && command == "import" {
+		return r.load(fmt.Sprint(c.eval(*n.named("file-name"), s, "")))
 	}
 	args := map[string]any{}
 	for _, a := range n.args {
@@ -388,6 +414,24 @@ func (r *Router) do(c *console, n node, s *scope, menu, command string) any {
 		}
 	default:
 		broken(n, "unknown command %s/%s", menu, command)
+	}
+	return nil
+}
+
+// load imports a script from a file.
+func (r *Router) load(name string) any {
+	i := slices.IndexFunc(r.Tables["/file"], func(e *Entry) bool { return e.Values["name"] == name })
+	if i < 0 {
+		fail("failure: cannot open %s", name)
+	}
+	switch err := r.Run(string(r.Tables["/file"][i].Content)); e := err.(type) {
+	case nil:
+	case scriptError:
+		panic(e)
+	case powerFailure:
+		panic(e)
+	default:
+		fail("%v", err)
 	}
 	return nil
 }
@@ -493,6 +537,9 @@ func (r *Router) add(n node, menu string, args map[string]any) {
 	if strings.HasSuffix(menu, "/route") {
 		e.Flags["active"] = true
 	}
+	if menu == "/disk" {
+		r.Put("/file", "name", args["slot"])
+	}
 	if menu == "/container" {
 		if _, ok := args["restart-policy"]; !ok && r.minor >= 23 {
 			args["restart-policy"] = "no"
@@ -516,6 +563,12 @@ func (r *Router) act(menu, command string, e *Entry) {
 	if menu != "/container" {
 		if menu == "/interface/veth" && r.Has("/container", "interface", e.Values["name"]) {
 			fail("failure: the interface is used by a container")
+		}
+		switch menu {
+		case "/disk":
+			r.dropFiles(e.Values["slot"].(string))
+		case "/file":
+			r.dropFiles(e.Values["name"].(string))
 		}
 		r.Drop(menu, e)
 		return

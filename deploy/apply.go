@@ -1,0 +1,333 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/pkg/sftp"
+
+	"dagger/mikrotik-tailscale/routeros"
+)
+
+// Event is progress on a router.
+type Event struct {
+	// Phase is what is being done.
+	Phase string
+	// Sent and Total are bytes of an upload. Total is 0 in other phases.
+	Sent, Total int64
+	// Log is a line of the container's log. The phase is then empty.
+	Log string
+}
+
+// State is what became of a router.
+type State string
+
+// The states.
+const (
+	Fresh     State = "installed"
+	Updated   State = "updated"
+	Unchanged State = "unchanged"
+)
+
+// Result is how it ended.
+type Result struct {
+	State State `json:"state"`
+	// LoginURL is where somebody has to log the router in.
+	LoginURL string `json:"login_url,omitempty"`
+	// Addresses are those in the tailnet.
+	Addresses []string `json:"addresses,omitempty"`
+	// Note is what is left to do, or in doubt.
+	Note string `json:"note,omitempty"`
+}
+
+// work is a plan while it is carried out.
+type work struct {
+	access  Access
+	address Address
+	plan    Plan
+	image   Image
+	key     string
+	observe func(Event)
+
+	scripts map[string]routeros.Script
+	conn    *connection
+	// begun says that the install script may have added something.
+	begun bool
+	// made are the files and directories that were not there before.
+	made []string
+	// seen are the lines of the log that were there before, or were shown.
+	seen map[string]bool
+}
+
+// Apply does what is planned. If that fails or ctx ends, it removes what it added: an installation
+// completely, an update as far as its script does that. A script that has begun runs to its end first.
+func Apply(ctx context.Context, access Access, a Address, p Plan, img Image, key string, observe func(Event)) (r Result, err error) {
+	scripts, err := routeros.New(p.Options)
+	if err != nil {
+		return r, err
+	}
+	w := &work{access: access, address: a, plan: p, image: img, key: key, observe: observe, scripts: map[string]routeros.Script{}, seen: map[string]bool{}}
+	for _, s := range scripts {
+		w.scripts[s.Kind] = s
+	}
+	w.phase("connecting")
+	if w.conn, err = dial(ctx, access, a); err != nil {
+		return r, err
+	}
+	defer func() { w.conn.close() }()
+	r, err = w.carryOut(ctx)
+	if problem := w.clean(context.WithoutCancel(ctx), err != nil); problem != nil {
+		err = errors.Join(err, problem)
+	}
+	return r, err
+}
+
+func (w *work) phase(name string) { w.observe(Event{Phase: name}) }
+
+func (w *work) carryOut(ctx context.Context) (r Result, err error) {
+	if err := w.prepare(ctx); err != nil {
+		return r, err
+	}
+	if w.plan.Action == Reinstall {
+		w.phase("removing the old installation")
+		if _, err := w.script(ctx, "remove"); err != nil {
+			return r, err
+		}
+	}
+	if err := w.uploadSecrets(ctx); err != nil {
+		return r, err
+	}
+	// What the log says before is old.
+	if err := w.skipLog(ctx); err != nil {
+		return r, err
+	}
+	if w.plan.Action == Update {
+		return w.update(ctx)
+	}
+	w.phase("installing")
+	w.begun = true
+	if _, err := w.script(ctx, "install"); err != nil {
+		return r, fmt.Errorf("installing: %w", err)
+	}
+	w.phase("waiting for the login")
+	if r, err = w.follow(ctx); err != nil {
+		return r, err
+	}
+	r.State = Fresh
+	return r, w.keep(ctx)
+}
+
+func (w *work) update(ctx context.Context) (r Result, err error) {
+	w.phase("updating")
+	said, err := w.script(ctx, "update")
+	if err != nil {
+		return r, fmt.Errorf("updating: %w", err)
+	}
+	r.State = Updated
+	if strings.Contains(said, "is up to date") {
+		r.State = Unchanged
+	}
+	// It is not undone from here on: the script has found that the image works as well as the old one.
+	if w.plan.Options.AuthKeyFile || w.plan.Options.Hostname != "" {
+		w.phase("waiting for the login")
+		var followed Result
+		if followed, err = w.follow(ctx); err != nil {
+			followed.Note = err.Error()
+		}
+		followed.State = r.State
+		r = followed
+	}
+	return r, w.keep(ctx)
+}
+
+// prepare uploads what the scripts need, and the remove script before everything else.
+func (w *work) prepare(ctx context.Context) error {
+	o := w.plan.Options
+	// One that is there is left over from a run that was cut short.
+	if _, err := w.conn.run(ctx, w.removeDisk()); err != nil {
+		return fmt.Errorf("removing what was uploaded before: %w", err)
+	}
+	if err := w.addDisk(ctx); err != nil {
+		return err
+	}
+	if err := w.note(o.StatePath()); err != nil {
+		return err
+	}
+	for _, kind := range []string{"remove", "install", "update"} {
+		if err := w.text(ctx, w.loaded(kind), w.scripts[kind].Text); err != nil {
+			return err
+		}
+	}
+	if o.UpdateAt != "" {
+		if err := w.text(ctx, path.Join(o.Disk, w.scripts["update"].Name), w.scripts["update"].Text); err != nil {
+			return err
+		}
+	}
+	if o.Tarball == "" {
+		return nil
+	}
+	f, err := os.Open(w.image.Path)
+	if err != nil {
+		return fmt.Errorf("uploading the image: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	return w.conn.upload(ctx, o.Tarball, f, func(sent int64) {
+		w.observe(Event{Phase: "uploading", Sent: sent, Total: w.image.Size})
+	})
+}
+
+// uploadSecrets puts the key where the container reads it.
+func (w *work) uploadSecrets(ctx context.Context) error {
+	if w.key == "" {
+		return nil
+	}
+	directory := w.plan.Options.StatePath()
+	err := w.conn.files(func(files *sftp.Client) error {
+		if _, err := files.Stat(absolute(directory)); err == nil {
+			return nil
+		}
+		return files.Mkdir(absolute(directory))
+	})
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", directory, w.conn.explain(err))
+	}
+	return w.text(ctx, w.plan.Options.KeyPath(), w.key+"\n")
+}
+
+// note remembers that a file or directory is not there yet.
+func (w *work) note(name string) error {
+	return w.conn.files(func(files *sftp.Client) error {
+		_, err := files.Stat(absolute(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			w.made = append(w.made, name)
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("looking for %s: %w", name, w.conn.explain(err))
+		}
+		return nil
+	})
+}
+
+// text uploads a small file.
+func (w *work) text(ctx context.Context, to, content string) error {
+	if err := w.note(to); err != nil {
+		return err
+	}
+	return w.conn.upload(ctx, to, strings.NewReader(content), func(int64) {})
+}
+
+// addDisk adds the disk in memory.
+func (w *work) addDisk(ctx context.Context) error {
+	o := w.plan.Options
+	mark := routeros.Quote(loadMark(o))
+	_, err := w.conn.run(ctx, fmt.Sprintf(`:if ([:len [/disk/find where comment=%s]] = 0) do={ /disk/add type=tmpfs tmpfs-max-size=%dM slot=%s comment=%s }`,
+		mark, (w.image.Size>>20)+2, routeros.Quote(loadSlot(o)), mark))
+	if err != nil {
+		return fmt.Errorf("adding a disk in memory for the upload: %w", err)
+	}
+	return nil
+}
+
+// removeDisk is the command that removes it, with all that is on it.
+func (w *work) removeDisk() string {
+	return "/disk/remove [find where comment=" + routeros.Quote(loadMark(w.plan.Options)) + "]"
+}
+
+// loaded is where a script is while it is needed.
+func (w *work) loaded(kind string) string {
+	return path.Join(loadSlot(w.plan.Options), w.scripts[kind].Name)
+}
+
+// loadMark is the comment of the disk in memory, which the remove script does not know.
+func loadMark(o routeros.Options) string { return o.Mark() + " load" }
+
+// script runs a script on the router. It is not cut short when ctx ends, since nobody knows how much of it
+// the router then does.
+func (w *work) script(ctx context.Context, kind string) (string, error) {
+	return w.conn.run(context.WithoutCancel(ctx), "/import file-name="+routeros.Quote(w.loaded(kind)))
+}
+
+// keep leaves on the router what a later run, or somebody at the console, needs.
+func (w *work) keep(ctx context.Context) error {
+	w.phase("finishing")
+	o := w.plan.Options
+	record, err := json.MarshalIndent(o, "", " ")
+	if err != nil {
+		return err
+	}
+	for to, content := range map[string]string{
+		path.Join(o.Disk, w.scripts["remove"].Name):   w.scripts["remove"].Text,
+		path.Join(o.Disk, w.scripts["diagnose"].Name): w.scripts["diagnose"].Text,
+		recordName(o): string(record) + "\n",
+	} {
+		if err := w.text(ctx, to, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// How often clean tries to reach the router again, and the time between.
+const attempts = 3
+
+var pause = 5 * time.Second
+
+// clean removes the disk in memory and, after a failure, everything that was added.
+func (w *work) clean(ctx context.Context, failed bool) (err error) {
+	if failed {
+		w.phase("removing what was added")
+	}
+	for attempt := range attempts {
+		if attempt > 0 {
+			time.Sleep(pause)
+		}
+		if !w.conn.alive() {
+			w.conn.close()
+			c, dialing := dial(ctx, w.access, w.address)
+			if dialing != nil {
+				err = dialing
+				continue
+			}
+			w.conn = c
+		}
+		if err = w.undo(ctx, failed); err == nil || !errors.Is(err, errLost) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("removing what was added: %w; the same command again removes the rest", err)
+	}
+	return nil
+}
+
+func (w *work) undo(ctx context.Context, failed bool) error {
+	if failed && w.begun {
+		// The disk in memory is empty, or gone, if the router restarted.
+		if err := w.addDisk(ctx); err != nil {
+			return err
+		}
+		if err := w.text(ctx, w.loaded("remove"), w.scripts["remove"].Text); err != nil {
+			return err
+		}
+		if _, err := w.script(ctx, "remove"); err != nil {
+			return err
+		}
+	}
+	var commands []string
+	if failed && w.plan.Action != Update {
+		for _, name := range w.made {
+			commands = append(commands, "/file/remove [find where name="+routeros.Quote(name)+"]")
+		}
+	}
+	commands = append(commands, w.removeDisk())
+	_, err := w.conn.run(ctx, strings.Join(commands, "; "))
+	return err
+}
