@@ -7,7 +7,7 @@ import (
 
 // Write scripts that install, update, remove and diagnose the container.
 //
-// Run them on the router with /import. The update script replaces the image if the registry has another one, the remove script removes everything that the install script added, and the diagnose script prints what is wrong.
+// Run them on the router with /import. The update script replaces the image if the registry has another one, the remove script removes everything that the install script added, and the diagnose script prints what is wrong. With a root in memory, the start script adds the container at each boot.
 //
 // Scripts contain no keys or passwords. docs/routeros.md says where to put them.
 func (m *MikrotikTailscale) Routeros(
@@ -28,6 +28,11 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	disk string,
+	// Where the image is: disk, or memory for boards with too little flash. In memory, only the state is on the disk, and each boot fetches the image.
+	//
+	// +optional
+	// +default="disk"
+	root string,
 	// Platform of the image: amd64, arm64, arm or armv5. By default, the router's architecture decides.
 	//
 	// +optional
@@ -153,7 +158,7 @@ func (m *MikrotikTailscale) Routeros(
 	updateAt string,
 ) (*dagger.Directory, error) {
 	scripts, err := routeros.New(routeros.Options{
-		Name: name, Image: image, Tarball: tarball, Disk: disk, Arch: arch, RouterOS: routerosVersion,
+		Name: name, Image: image, Tarball: tarball, Disk: disk, Root: root, Arch: arch, RouterOS: routerosVersion,
 		Addresses: address, Gateways: gateway, Bridge: bridge,
 		Subnets: subnet, RemoteSubnets: remoteSubnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
 		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: env, Memory: memory, Tmpfs: tmpfs,

@@ -25,6 +25,7 @@ var examples = map[string]func(*Options){
 		o.Image, o.Tarball, o.Checksum = "", "usb1/tailscale-arm64.tar", "sha256:"+strings.Repeat("0a", 32)
 	},
 	"Disk":     func(o *Options) { o.Disk = "usb1" },
+	"Root":     func(o *Options) { o.Root, o.Disk = RootMemory, "flash" },
 	"Arch":     func(o *Options) { o.Arch = "armv5" },
 	"RouterOS": func(o *Options) { o.RouterOS = "7.24.2" },
 	"Addresses": func(o *Options) {
@@ -101,7 +102,11 @@ func TestScriptsAreAsTheyWere(t *testing.T) {
 	for name, change := range examples {
 		o := example()
 		change(&o)
-		write(t, filepath.Join(dir, name), o)
+		for kind, text := range write(t, filepath.Join(dir, name), o) {
+			if standard[kind] == "" {
+				golden(t, name+"/"+kind+".rsc", text)
+			}
+		}
 		cmd := exec.CommandContext(t.Context(), "diff", "-U0", "--recursive", "default", name)
 		cmd.Dir = dir
 		out, err := cmd.Output()

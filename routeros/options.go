@@ -32,9 +32,12 @@ type Options struct {
 	// Checksum is the tarball's SHA-256 as sha256: and 64 digits, by which the router then knows the image.
 	// If empty, it knows the image by the tarball's size and date.
 	Checksum string
-	// Disk is the disk or folder on the router that holds the image and Tailscale's state. The
-	// internal storage when empty.
+	// Disk is the disk or folder on the router that holds Tailscale's state, and the image unless Root
+	// says otherwise. The internal storage when empty.
 	Disk string
+	// Root is where the image and the root directory are: RootDisk, or RootMemory for boards whose flash
+	// is too small. In memory, only the state is on Disk, and each boot fetches the image.
+	Root string
 	// Arch is the platform of the image. The one that follows from the router's architecture when
 	// empty.
 	Arch string
@@ -65,7 +68,8 @@ type Options struct {
 	Env []string
 	// Memory is the soft limit of the container's memory in MiB. None when 0.
 	Memory int
-	// Tmpfs is the size in MiB of a disk in memory where images are unpacked. None when 0.
+	// Tmpfs is the size in MiB of a disk in memory where images are unpacked. None when 0. It holds the
+	// image, too, if Root is RootMemory.
 	Tmpfs int
 	// DNS are the name servers of the container. Those of the router when there are none.
 	DNS []string
@@ -105,6 +109,9 @@ type Options struct {
 // are in lists like the variables, as in all later ones.
 const MinimumRouterOS = "7.21"
 
+// minimumTmpfs is the smallest disk in memory in MiB that an image can be unpacked on.
+const minimumTmpfs = 16
+
 // Default are the options of an installation that only lacks an image.
 //
 // The network is the end of the private range that container engines take theirs from beginning at
@@ -112,6 +119,7 @@ const MinimumRouterOS = "7.21"
 func Default() Options {
 	return Options{
 		Name:      "tailscale",
+		Root:      RootDisk,
 		RouterOS:  MinimumRouterOS,
 		Addresses: []string{"172.31.255.254/30"},
 		Gateways:  []string{"172.31.255.253"},
@@ -161,11 +169,12 @@ func (o *Options) check() error {
 	o.checkTailscale(&p)
 	o.checkRemotes(&p)
 	o.checkPort(&p)
+	o.checkRoot(&p)
 	if o.Memory != 0 && o.Memory < 32 {
 		p.add("memory limit of %d MiB: want 32 or more, or 0 for none", o.Memory)
 	}
-	if o.Tmpfs != 0 && (o.Tmpfs < 16 || o.Tmpfs > 1024) {
-		p.add("disk in memory of %d MiB: want 16 to 1024, or 0 for none", o.Tmpfs)
+	if o.Tmpfs != 0 && (o.Tmpfs < minimumTmpfs || o.Tmpfs > 1024) {
+		p.add("disk in memory of %d MiB: want %d to 1024, or 0 for none", o.Tmpfs, minimumTmpfs)
 	}
 	if o.UpdateAt != "" && !timeForm.MatchString(o.UpdateAt) {
 		p.add("malformed time %q: want hours and minutes, such as 04:30", o.UpdateAt)
@@ -393,6 +402,15 @@ func (o *Options) checkPort(p *problems) {
 // advertise although it is in the tailnet's own range.
 func isVia(network netip.Prefix) bool {
 	return network.Bits() >= viaSix.Bits() && viaSix.Contains(network.Addr())
+}
+
+// diskOf is the disk or top directory of a path on the router, or nothing.
+func diskOf(path string) string {
+	disk, _, ok := strings.Cut(path, "/")
+	if !ok {
+		return ""
+	}
+	return disk
 }
 
 // checkText refuses what no name or text on a router can have. All else can be quoted.

@@ -18,8 +18,12 @@ const StateDir = "/var/lib/tailscale"
 // authKeyName is the file in StateDir that has the key to log in with.
 const authKeyName = "authkey"
 
-// Kinds are the scripts, in the order in which they are used.
-var Kinds = []string{"install", "update", "remove", "diagnose"}
+// kindStart is the script that adds the container at each boot if its root directory is in memory.
+const kindStart = "start"
+
+// Kinds are the scripts, in the order in which they are used. An installation whose root directory is
+// not in memory has no start script.
+var Kinds = []string{"install", "update", "remove", "diagnose", kindStart}
 
 // Script is one file for the router.
 type Script struct {
@@ -43,6 +47,9 @@ func New(o Options) ([]Script, error) {
 	d := newData(o)
 	var all []Script
 	for _, kind := range Kinds {
+		if kind == kindStart && !d.InMemory() {
+			continue
+		}
 		var b strings.Builder
 		if err := templates.ExecuteTemplate(&b, kind+".rsc", d); err != nil {
 			return nil, fmt.Errorf("writing the %s script: %w", kind, err)
@@ -64,7 +71,8 @@ type data struct {
 	Tailnet, TailnetSix             netip.Prefix
 	Variables                       []variable
 	StateDir, State, Layers, Key    string
-	TmpfsSlot, UpdateFile           string
+	TmpfsSlot                       string
+	UpdateFile, StartFile           string
 	Minor                           string
 	Architecture, Platform, Variant string
 }
@@ -77,10 +85,13 @@ func newData(o Options) data {
 		StateDir: StateDir, State: o.StatePath(), Key: o.KeyPath(),
 		TmpfsSlot: o.Name + "-tmp", Minor: releaseForm.FindStringSubmatch(o.RouterOS)[1],
 	}
-	d.UpdateFile = d.scriptName("update")
+	d.UpdateFile, d.StartFile = d.scriptName("update"), d.scriptName(kindStart)
 	if o.Disk != "" {
 		d.Layers = o.path("layers")
-		d.UpdateFile = o.Disk + "/" + d.UpdateFile
+		d.UpdateFile, d.StartFile = o.Disk+"/"+d.UpdateFile, o.Disk+"/"+d.StartFile
+	}
+	if d.InMemory() {
+		d.Layers = d.TmpfsSlot + "/" + o.Name + "-layers"
 	}
 	if o.Image != "" {
 		d.exchange, _ = newExchange(o) // checked before
@@ -130,7 +141,7 @@ func (o Options) path(what string) string {
 }
 
 // Internal says whether the image lies on the internal storage, which is small.
-func (d data) Internal() bool { return d.Disk == "" || d.Disk == "flash" }
+func (d data) Internal() bool { return !d.InMemory() && (d.Disk == "" || d.Disk == "flash") }
 
 // AtLeast says whether the scripts need not run on a release older than 7.minor.
 func (d data) AtLeast(minor int) bool { return d.atLeast(minor) }
@@ -172,12 +183,12 @@ func (d data) Fetch() string {
 func (d data) Verifies() bool { return d.Image != "" && !d.Insecure }
 
 // Schedules says whether the install script adds an entry to the scheduler.
-func (d data) Schedules() bool { return d.UpdateAt != "" || d.WaitsForDisk() }
+func (d data) Schedules() bool { return d.UpdateAt != "" || d.WaitsForDisk() || d.InMemory() }
 
 // WaitsForDisk says whether the container needs help at boot: its disk can appear after RouterOS has
 // tried to start it, and a release without a restart policy does not try again.
 func (d data) WaitsForDisk() bool {
-	return !d.Internal() && !strings.HasPrefix(d.Disk, "flash/") && !d.atLeast(23)
+	return !d.InMemory() && !d.Internal() && !strings.HasPrefix(d.Disk, "flash/") && !d.atLeast(23)
 }
 
 // StartEvent is what the scheduler runs at boot: it waits for the disk, however long that takes, and
@@ -212,8 +223,13 @@ func (d data) Login() string {
 // MarkPattern finds the comments of all containers of the installation.
 func (d data) MarkPattern() string { return "^" + d.Mark + " " }
 
-// Root is the folder of one of two containers, which take turns.
-func (d data) Root(which string) string { return d.path("root-" + which) }
+// RootDir is the folder of one of two containers, which take turns.
+func (d data) RootDir(which string) string {
+	if d.InMemory() {
+		return d.TmpfsSlot + "/" + d.Name + "-root-" + which
+	}
+	return d.path("root-" + which)
+}
 
 // ArchitecturePattern finds what the router has to call its architecture. The bitness of x86 may
 // stand behind it.

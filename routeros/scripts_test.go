@@ -119,6 +119,12 @@ func variants(t *testing.T) map[string]Options {
 		o.Bridge, o.Addresses, o.Gateways = "bridge", []string{"192.168.88.2/24"}, []string{"192.168.88.1"}
 		o.Tmpfs, o.MagicDNS, o.InPlace = 0, nil, true
 	})
+	change("memory", func(o *Options) {
+		o.Root, o.Disk, o.RouterOS, o.UpdateAt, o.Hostname, o.AuthKeyFile = RootMemory, "disk1", "7.24", "04:30", "home", true
+	})
+	change("memory and tarball", func(o *Options) {
+		o.Root, o.Image, o.Insecure, o.Tarball = RootMemory, "", false, "disk1/tailscale.tar"
+	})
 	change("tarball", func(o *Options) { o.Image, o.Insecure, o.Tarball = "", false, "disk1/tailscale.tar" })
 	return all
 }
@@ -129,6 +135,9 @@ func ready(o Options) *router {
 	r.Put("/file", "name", o.path("state"))
 	r.Put("/file", "name", o.path("state")+"/authkey")
 	r.Put("/file", "name", "disk1/tailscale-update.rsc")
+	if o.Root == RootMemory {
+		r.Put("/file", "name", newData(o).StartFile)
+	}
 	return r
 }
 
@@ -191,6 +200,9 @@ func TestTheContainerWaitsForItsDisk(t *testing.T) {
 			r, s := newRouter(24), scripts(t, o)
 			if c.disk != "" && c.disk != "disk1" {
 				r.Put("/file", "name", c.disk)
+			}
+			if top := diskOf(c.disk); top != "" && !r.Has("/file", "name", top) {
+				r.Put("/file", "name", top)
 			}
 			before := r.Snapshot()
 			must(t, r, s["install"])

@@ -25,8 +25,9 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 		Long: "Write four scripts for the router's /import. The install script adds the container with its interface,\n" +
 			"addresses, routes, rules, mount and variables. The update script replaces the image if the registry has\n" +
 			"another one. The remove script removes everything that the install script added. The diagnose script\n" +
-			"prints what is wrong. Without --output, one script is printed. Scripts contain no keys or passwords;\n" +
-			"docs/routeros.md says where to put them.",
+			"prints what is wrong. With --root memory, a fifth script adds the container at each boot. Without\n" +
+			"--output, one script is printed. Scripts contain no keys or passwords; docs/routeros.md says where to put\n" +
+			"them.",
 		Example: "  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --subnet 192.168.88.0/24 --output scripts/\n" +
 			"  mikrotik-tailscale routeros --tarball usb1/tailscale-arm64.tar --disk usb1 --exit-node --script install",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,6 +36,9 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 				return usageError{err}
 			}
 			i := slices.IndexFunc(scripts, func(s routeros.Script) bool { return s.Kind == kind })
+			if i < 0 && slices.Contains(routeros.Kinds, kind) {
+				return usageError{fmt.Errorf("there is no %s script with --root %s: want --root %s", kind, o.Root, routeros.RootMemory)}
+			}
 			if i < 0 {
 				return usageError{fmt.Errorf("unknown script %q: want one of %s", kind, strings.Join(routeros.Kinds, ", "))}
 			}
@@ -64,6 +68,7 @@ func routerosFlags(flags *pflag.FlagSet, o *routeros.Options) {
 	flags.StringVar(&o.Image, "image", "", "image in a registry, for example ghcr.io/me/tailscale:stable")
 	flags.StringVar(&o.Tarball, "tarball", "", "path of the image's tarball on the router, instead of --image")
 	flags.StringVar(&o.Disk, "disk", "", "disk or directory on the router for image and state, for example usb1 or flash (default the internal storage)")
+	flags.StringVar(&o.Root, "root", o.Root, "where the image is: "+strings.Join(routeros.Roots(), ", or ")+", for boards with too little flash; only the state is on --disk then")
 	flags.StringVar(&o.Arch, "arch", "", "platform of the image: "+strings.Join(platforms, ", ")+" (default chosen by the router's architecture)")
 	flags.StringVar(&o.RouterOS, "routeros-version", o.RouterOS, "oldest RouterOS release that the scripts must run on")
 	flags.StringSliceVar(&o.Addresses, "address", o.Addresses, "addresses of the container with prefix length: one for IPv4, optionally one for IPv6")

@@ -42,6 +42,14 @@ func TestScriptsForARouter(t *testing.T) {
 	}
 }
 
+// The script for each boot is there if there is something to do at each boot.
+func TestTheScriptForEachBoot(t *testing.T) {
+	printed, stderr, code := call(t, "routeros", "--image", "ghcr.io/me/tailscale:stable", "--root", "memory", "--disk", "flash", "--script", "start")
+	if code != 0 || !strings.Contains(printed, "/import flash/tailscale-start.rsc") {
+		t.Errorf("exit code %d: %s%s", code, printed, stderr)
+	}
+}
+
 func TestWrongScriptsAreTold(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
@@ -54,6 +62,8 @@ func TestWrongScriptsAreTold(t *testing.T) {
 	}{
 		"no image":        {[]string{"routeros"}, []string{"neither an image nor a tarball"}},
 		"several":         {append(image, "--name", "X", "--subnet", "x"), []string{`"X"`, `"x"`}},
+		"no start script": {append(image, "--script", "start"), []string{"there is no start script with --root disk: want --root memory"}},
+		"unknown root":    {append(image, "--root", "ram"), []string{`unknown root "ram"`}},
 		"unknown script":  {append(image, "--script", "all"), []string{`unknown script "all"`, "install, update, remove"}},
 		"output a file":   {append(image, "--output", file), []string{file, "not a directory"}},
 		"output in /proc": {append(image, "--output", "/proc/x"), []string{"output folder /proc/x can't be written"}},

@@ -23,6 +23,7 @@ var commandTable = map[string]string{
 	"/container/envs/add":        "comment disabled key list value",
 	"/container/mounts/add":      "comment disabled dst list src",
 	"/disk/add":                  "comment disabled slot tmpfs-max-size type",
+	"/file/add":                  "contents name type",
 	"/interface/veth/add":        "address comment dhcp disabled gateway gateway6 mac-address name",
 	"/interface/bridge/port/add": "bridge comment disabled interface pvid",
 	"/interface/list/member/add": "comment disabled interface list",

@@ -650,9 +650,10 @@ func (c *console) language(n node, s *scope) any {
 	case ":log":
 		c.router.Log = append(c.router.Log, args[0].text+": "+text(n, value(1)))
 	case ":delay":
-		seconds, err := strconv.Atoi(strings.TrimSuffix(args[0].text, "s"))
+		span := fmt.Sprint(value(0))
+		seconds, err := strconv.Atoi(strings.TrimSuffix(span, "s"))
 		if err != nil {
-			broken(n, "delay of %q", args[0].text)
+			broken(n, "delay of %q", span)
 		}
 		c.router.Wait(seconds)
 	case ":len":

@@ -51,9 +51,17 @@ type Router struct {
 	unplugged []*Entry
 	// Says has the lines that the container of an image logs when it starts.
 	Says map[string][]string
+	// Mountless says that new disks do not appear, and Forgets that disks in memory are gone after a boot,
+	// and not only what is on them.
+	Mountless, Forgets bool
+	// Offline is how many seconds no registry answers, and Asked how often one was asked.
+	Offline, Asked int
 	// Fights counts moments at which two containers ran with one state.
 	Fights int
 	next   int
+	// Age is how many seconds the router has run, and events are what happens to it at an age.
+	Age    int
+	events map[int]func()
 }
 
 // Entry is one line of a table.
@@ -128,9 +136,29 @@ func (r *Router) Snapshot() string {
 	return string(text)
 }
 
+// Later has something happen after some seconds.
+func (r *Router) Later(seconds int, event func()) {
+	if r.events == nil {
+		r.events = map[int]func(){}
+	}
+	r.events[r.Age+seconds] = event
+}
+
+// patience is how many seconds a router may run. A script that waits for something that never comes
+// would run forever.
+const patience = 3_000_000
+
 // Wait lets seconds pass.
 func (r *Router) Wait(seconds int) {
+	if r.Age > patience {
+		panic(fmt.Sprintf("the script waits forever, log: %q", r.Log))
+	}
 	for range seconds {
+		r.Age++
+		if event := r.events[r.Age]; event != nil {
+			event()
+		}
+		r.Offline = max(r.Offline-1, 0)
 		if r.away > 0 {
 			r.away--
 			if r.away == 0 {
@@ -167,6 +195,9 @@ func (r *Router) arrive(e *Entry) {
 			source, _ = e.Values["file"].(string)
 		}
 		id, err := r.Pull(source)
+		if r.Offline > 0 && e.Values["file"] == nil {
+			err = errors.New("connection timed out")
+		}
 		if e.Values["check-certificate"] == true && !r.trusts("container") {
 			err = errors.New("no trusted CA certificate found")
 		}
@@ -227,6 +258,17 @@ func (r *Router) misses(e *Entry) bool {
 // Boot is what a power failure does.
 func (r *Router) Boot() {
 	r.CutAt = 0
+	for _, e := range slices.Clone(r.Tables["/disk"]) {
+		if e.Values["type"] != "tmpfs" {
+			continue
+		}
+		r.Drop("/disk", e)
+		r.dropFiles(e.Values["slot"].(string))
+		if !r.Forgets {
+			r.Tables["/disk"] = append(r.Tables["/disk"], e)
+			r.Put("/file", "name", e.Values["slot"])
+		}
+	}
 	for _, e := range slices.Clone(r.Tables["/container"]) {
 		switch e.State {
 		case "extracting":
@@ -513,12 +555,18 @@ var references = map[string][2]string{
 }
 
 // unique are the properties that two entries of a table can't share.
-var unique = map[string]string{"/interface/veth": "name", "/container": "name", "/disk": "slot", "/system/scheduler": "name"}
+var unique = map[string]string{"/interface/veth": "name", "/container": "name", "/disk": "slot", "/file": "name", "/system/scheduler": "name"}
 
 func (r *Router) add(n node, menu string, args map[string]any) {
 	for key, value := range args {
 		if at, ok := references[menu+"/add "+key]; ok && !r.Has(at[0], at[1], value) {
 			fail("input does not match any value of %s", key)
+		}
+	}
+	for _, key := range []string{"root-dir", "name"} {
+		path, _ := args[key].(string)
+		if disk, _, ok := strings.Cut(path, "/"); ok && (menu == "/container" || menu == "/file") && !r.Has("/file", "name", disk) {
+			fail("failure: there is no disk %s", disk)
 		}
 	}
 	if key := unique[menu]; key != "" && r.Has(menu, key, args[key]) {
@@ -537,7 +585,7 @@ func (r *Router) add(n node, menu string, args map[string]any) {
 	if strings.HasSuffix(menu, "/route") {
 		e.Flags["active"] = true
 	}
-	if menu == "/disk" {
+	if menu == "/disk" && !r.Mountless {
 		r.Put("/file", "name", args["slot"])
 	}
 	if menu == "/container" {
@@ -653,6 +701,10 @@ func (r *Router) fetch(c *console, n node, s *scope) any {
 		transport.DialContext = r.Dial
 	}
 	defer transport.CloseIdleConnections()
+	r.Asked++
+	if r.Offline > 0 {
+		fail("failure: connection timed out")
+	}
 	client := http.Client{Transport: transport}
 	response, err := client.Do(request)
 	if err != nil {

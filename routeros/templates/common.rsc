@@ -17,6 +17,36 @@
 }
 {{- end}}
 
+{{define "discard" -}}
+  # A container vanishes some seconds after it was removed, and only once it has stopped.
+  :local discard do={
+    :local pattern $1
+    :foreach one in=[/container/find where comment~$pattern] do={
+{{- if .AtLeast 23}}
+      # Otherwise RouterOS may start it again.
+      :onerror ignored in={ /container/set $one restart-policy=no } do={}
+{{- end}}
+      :onerror ignored in={ /container/stop $one } do={}
+      :local seconds 0
+      :while (([:len [/container/find where comment~$pattern and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
+      /container/remove $one
+      :set seconds 0
+      :while (([:len [/container/find where comment~$pattern]] > 0) && ($seconds < 120)) do={ :delay 1s; :set seconds ($seconds + 1) }
+    }
+  }
+{{- end}}
+
+{{define "memory-disk" -}}
+    # The disk that holds image and root directory. Without it they would fill the flash.
+    :if ([:len [/disk/find where comment=$container]] = 0) do={
+      /disk/add type=tmpfs tmpfs-max-size={{.Tmpfs}}M slot={{q .TmpfsSlot}} comment=$container
+    }
+    :local waited 0
+    :while (([:len [/file/find where name={{q .TmpfsSlot}}]] = 0) && ($waited < 30)) do={ :delay 1s; :set waited ($waited + 1) }
+    :if ([:len [/file/find where name={{q .TmpfsSlot}}]] = 0) do={ :error "the disk {{.TmpfsSlot}} in memory did not appear" }
+    :if ([:len [/container/config/get tmpdir]] = 0) do={ /container/config/set tmpdir={{q .TmpfsSlot}} }
+{{- end}}
+
 {{define "trust" -}}
   :local remedy ""
   :local distrusted false

@@ -11,7 +11,7 @@
   :local current {{q .Current}}
   :local problems 0
 
-  :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage free")
+  :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage and " . [/system/resource/get free-memory] . " bytes of memory free")
 
   # Each group of checks catches its own errors, so that one of them does not end the others.
   :onerror problem in={
@@ -60,6 +60,9 @@
   } do={ :put ("could not check interface, addresses, routes and rules: " . $problem) }
 
   :onerror problem in={
+{{- if .InMemory}}
+    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container was not added since the router's boot, see /log/print where message~\"{{.Name}} is not started\": /import {{.StartFile}}" }
+{{- end}}
     :local present [/container/find where comment~$current]
     :if ([:len $present] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: there is no container {{.Name}}" }
     :if ([:len $present] > 1) do={ :set problems ($problems + 1); :put "PROBLEM: there are several containers {{.Name}}, and only one of them can use the state" }

@@ -59,6 +59,18 @@
   :if ([:len [/file/find where name={{q .UpdateFile}}]] = 0) do={ $refuse ("there is no file " . {{q .UpdateFile}} . ", which is to run each day") }
 {{- end}}
 
+{{- if .InMemory}}
+  :if ([:len [/file/find where name={{q .StartFile}}]] = 0) do={ $refuse ("there is no file " . {{q .StartFile}} . ", which is to run at each boot") }
+  :if ([:len [/file/find where name={{q .TmpfsSlot}}]] > 0) do={ $refuse "there is a file, directory or disk {{.TmpfsSlot}}" }
+{{- if .Tarball}}
+  :if ([:len [/disk/find where slot={{q .TarballDisk}} and type="tmpfs"]] > 0) do={ $refuse "the disk {{.TarballDisk}} is in memory, so the tarball is gone after a restart" }
+{{- end}}
+  # The image as a download, as a layer and unpacked, and what the container's processes take.
+  :if ([/system/resource/get free-memory] < {{.StartMemory}}) do={
+    $refuse ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and {{.StartMemory}} are needed")
+  }
+{{- end}}
+
   {{template "trust" .}}
 {{- if .Verifies}}
   :if ($distrusted) do={ $refuse $remedy }
@@ -67,7 +79,10 @@
   :onerror problem in={
     {{template "identity" .}}
     :set identity ($container . " " . $identity)
-{{- if .Tmpfs}}
+{{- if .InMemory}}
+
+    {{template "memory-disk" .}}
+{{- else if .Tmpfs}}
 
     # Images are unpacked in memory, which spares the flash. A folder chosen before stays.
     :if ([:len [/container/config/get tmpdir]] = 0) do={
@@ -159,7 +174,11 @@
 
     {{template "releases" .}}
     :put "fetching and unpacking the image, which takes minutes on a small router"
-    /container/add name={{q .Name}} root-dir={{.Root "a" | q}} {{template "arguments" .}} start-on-boot=yes{{template "lasting" .}} comment=$identity
+{{- if .InMemory}}
+    # {{.StartFile}} takes containers from before a boot away. This directory tells it that the boot was before.
+    /file/add type=directory name={{q .Started}}
+{{- end}}
+    /container/add name={{q .Name}} root-dir={{.RootDir "a" | q}} {{template "arguments" .}} start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=$identity
     :local seconds 0
     :while (([:len [/container/find where comment=$identity and stopped]] = 0) && ($seconds < 900)) do={
       :delay 2s
@@ -173,6 +192,11 @@
 
     # At boot the disk can appear after RouterOS has tried to start the container.
     /system/scheduler/add name={{printf "%s-start" .Name | q}} start-time=startup on-event={{q .StartEvent}} policy=read,write,policy,test comment=$container
+{{- end}}
+{{- if .InMemory}}
+
+    # After a boot nothing is left of the image and the root directory.
+    /system/scheduler/add name={{printf "%s-start" .Name | q}} start-time=startup on-event={{q .StartFileEvent}} policy=ftp,read,write,policy,test,sensitive comment=$container
 {{- end}}
 {{- if .UpdateAt}}
 

@@ -44,7 +44,7 @@
     } do={ :set problems ($problems . "; " . $problem) }
   }
 {{- end}}
-{{- if .Layers}}
+{{- if and .Layers (not .InMemory)}}
 
   :onerror problem in={ /file/remove [find where name={{q .Layers}}] } do={ :set problems ($problems . "; " . $problem) }
 {{- end}}

@@ -19,22 +19,7 @@
   :local next {{printf "^%s next " .Mark | q}}
   :local last {{printf "%s last" .Mark | q}}
 
-  # A container vanishes some seconds after it was removed, and only once it has stopped.
-  :local discard do={
-    :local pattern $1
-    :foreach one in=[/container/find where comment~$pattern] do={
-{{- if .AtLeast 23}}
-      # Otherwise RouterOS may start it again.
-      :onerror ignored in={ /container/set $one restart-policy=no } do={}
-{{- end}}
-      :onerror ignored in={ /container/stop $one } do={}
-      :local seconds 0
-      :while (([:len [/container/find where comment~$pattern and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
-      /container/remove $one
-      :set seconds 0
-      :while (([:len [/container/find where comment~$pattern]] > 0) && ($seconds < 120)) do={ :delay 1s; :set seconds ($seconds + 1) }
-    }
-  }
+  {{template "discard" .}}
 
   # What the daemon says of itself: Running if the router is logged in. Nothing if it can't be asked.
   :local stateOf do={
@@ -49,6 +34,9 @@
   :onerror problem in={
     :if ($distrusted) do={ :error $remedy }
     :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
+{{- if .InMemory}}
+    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :error "the container was not added since the router's boot: /import {{.StartFile}}" }
+{{- end}}
 
     # What a run that was cut short has left. A new container without an old one beside it was found
     # to be good already.
@@ -56,7 +44,7 @@
     :if ([:len $fresh] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
         :local known [/container/get ($fresh->0) comment]
-        /container/set ($fresh->0) start-on-boot=yes{{template "lasting" .}} comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
+        /container/set ($fresh->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
       } else={
         $discard $next
       }
@@ -78,7 +66,7 @@
       :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ /container/start ($old->0) }
       :put "{{.Name}} is up to date"
     } else={
-      :local root {{.Root "a" | q}}
+      :local root {{.RootDir "a" | q}}
       :local loggedIn false
       :if ([:len $old] > 0) do={
         :set loggedIn ([$stateOf ($old->0)] ~ "Running")
@@ -87,8 +75,12 @@
         :set old [:toarray ""]
 {{- else}}
         # RouterOS puts a slash before some paths.
-        :if ([/container/get ($old->0) root-dir] ~ {{printf "%s$" (.Root "a") | q}}) do={ :set root {{.Root "b" | q}} }
-{{- if .Internal}}
+        :if ([/container/get ($old->0) root-dir] ~ {{printf "%s$" (.RootDir "a") | q}}) do={ :set root {{.RootDir "b" | q}} }
+{{- if .InMemory}}
+        :if ([/system/resource/get free-memory] < {{.UpdateMemory}}) do={
+          :error ("the memory does not hold a second image: " . [/system/resource/get free-memory] . " bytes are free, and {{.UpdateMemory}} are needed. Make the scripts again with --in-place")
+        }
+{{- else if .Internal}}
         :if ([/system/resource/get free-hdd-space] < {{.Room}}) do={
           :error "the storage does not hold a second image: make the scripts again with --in-place"
         }
@@ -151,7 +143,7 @@
       }
       # From here on a router that restarts comes up with the new one.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
-      /container/set ($fresh->0) start-on-boot=yes{{template "lasting" .}} comment=($container . " " . $identity)
+      /container/set ($fresh->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
       $discard ("^" . $last)
       :onerror ignored in={ /container/set ($fresh->0) name={{q .Name}} } do={}
       :if ([:len $doubt] > 0) do={ :log warning ("{{.Name}} was brought up to date" . $doubt) } else={ :log info ("{{.Name}} was brought up to date: " . $identity) }

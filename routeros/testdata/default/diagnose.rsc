@@ -26,7 +26,7 @@
   :local current "^mikrotik-tailscale:tailscale (sha256|file):"
   :local problems 0
 
-  :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage free")
+  :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage and " . [/system/resource/get free-memory] . " bytes of memory free")
 
   # Each group of checks catches its own errors, so that one of them does not end the others.
   :onerror problem in={

@@ -1,0 +1,78 @@
+package routeros
+
+import "fmt"
+
+// Where the image and the container's root directory are.
+const (
+	RootDisk   = "disk"
+	RootMemory = "memory"
+)
+
+// Roots are the accepted values of Options.Root.
+func Roots() []string { return []string{RootDisk, RootMemory} }
+
+const (
+	// imageMiB is the size of an image in MiB. A test compares it with the size budget.
+	imageMiB = 4
+	// runningMiB is the memory in MiB that all processes of a container take at most. Measured with
+	// TCP in both directions at once: 46 MB.
+	runningMiB = 44
+	// startCopies is how often the image is in memory while a container is added: as a download, as
+	// a layer, and unpacked.
+	startCopies = 3
+	// diskMiB is the smallest disk that holds an update: the copies of the old image and of the new one.
+	diskMiB = 2 * startCopies * imageMiB
+)
+
+func (o *Options) checkRoot(p *problems) {
+	switch o.Root {
+	case RootDisk:
+		return
+	case RootMemory:
+	default:
+		p.add("unknown root %q: want %s, or %s", o.Root, RootDisk, RootMemory)
+		return
+	}
+	if o.Tmpfs < diskMiB && (o.Tmpfs == 0 || o.Tmpfs >= minimumTmpfs) {
+		p.add("disk in memory of %d MiB: want %d or more for a root directory in memory", o.Tmpfs, diskMiB)
+	}
+	if o.Tarball != "" && diskOf(o.Tarball) == "" {
+		p.add("the tarball %q is on no disk: a root directory in memory needs one that outlives a restart, such as usb1/tailscale.tar", o.Tarball)
+	}
+}
+
+// InMemory says whether image and root directory are in memory, so that each boot adds the container.
+func (d data) InMemory() bool { return d.Root == RootMemory }
+
+// StartMemory is the free memory in bytes that adding and running the container needs.
+func (d data) StartMemory() int { return (startCopies*imageMiB + d.running()) << 20 }
+
+// UpdateMemory is the free memory in bytes that a second container needs while the first one runs.
+func (d data) UpdateMemory() int { return startCopies * imageMiB << 20 }
+
+// running is the memory in MiB that the container's processes may take.
+func (d data) running() int {
+	if d.Memory > 0 {
+		return d.Memory
+	}
+	return runningMiB
+}
+
+// Started is a directory in memory that is there if the container was added since the router's boot.
+func (d data) Started() string { return d.TmpfsSlot + "/started" }
+
+// TarballDisk is the disk that the tarball is on.
+func (d data) TarballDisk() string { return diskOf(d.Tarball) }
+
+// StartFileEvent is what the scheduler runs at boot. The disk with the script can appear late.
+func (d data) StartFileEvent() string {
+	return fmt.Sprintf(":while ([:len [/file/find where name=%[1]s]] = 0) do={ :delay 5s }; /import file-name=%[1]s", Quote(d.StartFile))
+}
+
+// OnBoot says whether RouterOS starts the container at boot. It must not if nothing is left of it.
+func (d data) OnBoot() string {
+	if d.InMemory() {
+		return "no"
+	}
+	return "yes"
+}

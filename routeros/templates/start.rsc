@@ -1,0 +1,97 @@
+# Adds and starts the container {{.Name}} after each boot, because its image and root directory are in memory.
+#
+# Copy this file to the router. {{.Name}}-install.rsc makes the scheduler run it at boot. To run it by hand:
+# /import {{.StartFile}}
+# It waits for what it needs, and tries again, at most ten minutes later, until the container runs. It may
+# run twice: a container that was added since the boot stays.
+# Written for RouterOS 7.{{.Minor}} and later.
+
+{{template "version" .}}
+
+{
+  :local container {{q .Mark}}
+  :local current {{q .Current}}
+  :local next {{printf "^%s next " .Mark | q}}
+  :local all {{q .MarkPattern}}
+
+  {{template "discard" .}}
+
+  :local pause 5
+  :local told ""
+  :local trying true
+  :while ($trying) do={
+    {{template "trust" .}}
+    :onerror problem in={
+      :if ([:len [/interface/veth/find where comment=$container]] = 0) do={
+        :set trying false
+        :error "it is not installed"
+      }
+      :local today [/system/clock/get date]
+      :if ([:tonum [:pick $today 0 4]] < 2025) do={ :error ("the clock says " . $today . ", so no certificate is valid: /system/ntp/client/set enabled=yes") }
+{{- if not .DNS}}
+      :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :error "the router has no name server: /ip/dns/set servers=..." }
+{{- end}}
+{{- if .Verifies}}
+      :if ($distrusted) do={ :error $remedy }
+{{- end}}
+
+    {{template "memory-disk" .}}
+
+      # This directory is there if this script or another one has added a container since the boot. It may
+      # still be unpacking the image.
+      :local present [/container/find where comment~$current]
+      :local good false
+      :local updating false
+      :if ([:len [/file/find where name={{q .Started}}]] > 0) do={
+        :set updating ([:len [/container/find where comment~$next]] > 0)
+        :if ((!$updating) && ([:len $present] > 0)) do={
+          :local seconds 0
+          :while (([:len [/container/get ($present->0) image-id]] = 0) && ($seconds < 900)) do={ :delay 2s; :set seconds ($seconds + 2) }
+          :set good ([:len [/container/get ($present->0) image-id]] > 0)
+        }
+      }
+
+      :if ($updating) do={
+        :set trying false
+        :error "an update is running, or was cut short: /import {{.UpdateFile}}"
+      }
+      :if (!$good) do={
+    {{template "identity" .}}
+        # Entries of before the boot have lost their files. Starting or pulling them again is not enough:
+        # RouterOS can skip the unpacking because it has unpacked this image before.
+        $discard $all
+        :if ([/system/resource/get free-memory] < {{.StartMemory}}) do={
+          :error ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and {{.StartMemory}} are needed")
+        }
+        :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ /file/add type=directory name={{q .Started}} }
+        {{template "releases" .}}
+        /container/add name={{q .Name}} root-dir={{.RootDir "a" | q}} {{template "arguments" .}} start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
+        :local seconds 0
+        :while (([:len [/container/find where comment~$current and stopped]] = 0) && ($seconds < 900)) do={ :delay 2s; :set seconds ($seconds + 2) }
+        :set present [/container/find where comment~$current and stopped]
+        :if ([:len $present] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
+        :if ([:len [/container/get ($present->0) image-id]] = 0) do={ :error "the image could not be fetched or unpacked: see /log/print where topics~\"container\"" }
+      }
+      :if ([:len [/container/find where comment~$current and stopped]] > 0) do={
+        /container/start ($present->0)
+        :delay 15s
+        :if ([:len [/container/find where comment~$current and !stopped]] = 0) do={ :error "the container did not stay up: see /log/print where topics~\"container\"" }
+        :log info "{{.Name}} was started"
+      }
+      :put "{{.Name}} is started"
+      :set trying false
+    } do={
+      {{template "explain"}}
+      :if ($problem != $told) do={
+        :log warning ("{{.Name}} is not started: " . $problem)
+        :put ("{{.Name}} is not started: " . $problem)
+        :set told $problem
+      }
+      :if ($trying) do={
+        :delay $pause
+        :set pause ($pause + $pause)
+        :if ($pause > 600) do={ :set pause 600 }
+      }
+    }
+  }
+}
