@@ -14,13 +14,18 @@ import (
 // lookup finds the output of a stage in the cache. A blob that is not what its name says, after
 // a full disk or a crash, counts as absent.
 func (d *Driver) lookup(key string) (string, bool) {
-	record, err := os.ReadFile(filepath.Join(d.Cache, "stages", key))
+	record := filepath.Join(d.Cache, "stages", key)
+	text, err := os.ReadFile(record)
 	if err != nil {
 		return "", false
 	}
-	path := filepath.Join(d.Cache, "blobs", strings.TrimSpace(string(record)))
+	path := filepath.Join(d.Cache, "blobs", strings.TrimSpace(string(text)))
 	sum, err := sumFile(path)
-	return path, err == nil && sum == filepath.Base(path)
+	if err != nil || sum != filepath.Base(path) {
+		return "", false
+	}
+	used(record, path)
+	return path, true
 }
 
 // keep puts a stage's output into the cache. The file is moved.
@@ -33,6 +38,7 @@ func (d *Driver) keep(key, file string) (string, error) {
 	if err := errors.Join(os.Chmod(file, 0o644), syncFile(file), os.Rename(file, path)); err != nil {
 		return "", fmt.Errorf("keeping the output: %w", err)
 	}
+	used(path) // its steps may have given it another time
 	record := file + ".record"
 	if err := os.WriteFile(record, []byte(sum+"\n"), 0o644); err != nil {
 		return "", fmt.Errorf("keeping the output: %w", err)

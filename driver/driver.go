@@ -10,7 +10,11 @@
 //	go-mod/    Go's module cache
 //	go-build/  Go's build cache
 //	locks/     one file for each stage and root
+//	lock       shared by all builds, and taken alone to remove something from the cache
+//	trimmed    its time is when a build last looked for things to remove
 //	tmp/       what is in the making, a folder for each run
+//
+// The time of a blob, stage, root or Go cache is when a build last used it.
 package driver
 
 import (
@@ -46,6 +50,9 @@ type Options struct {
 	Addresses recipe.Addresses
 	// Observe is called when a stage begins and ends, from several goroutines. May be nil.
 	Observe func(Event)
+	// Freed is called with the number of bytes, if things that no build has used for 30 days were dropped from the cache.
+	// May be nil.
+	Freed func(bytes int64)
 }
 
 // Event is one thing that happened to a stage.
@@ -95,19 +102,12 @@ func DefaultCache() (string, error) {
 	return filepath.Join(dir, recipe.Title), nil
 }
 
-// Open prepares the cache folder, removes what ended runs left in it, and checks that the
-// machine lets a sandbox be made.
+// Open prepares the cache folder, removes what ended runs left in it and what no build has used for 30 days, and
+// checks that the machine lets a sandbox be made.
 func Open(ctx context.Context, o Options) (*Driver, error) {
-	if o.Cache == "" {
-		dir, err := DefaultCache()
-		if err != nil {
-			return nil, err
-		}
-		o.Cache = dir
-	}
-	dir, err := filepath.Abs(o.Cache)
+	dir, err := cacheFolder(o.Cache)
 	if err != nil {
-		return nil, fmt.Errorf("finding the cache folder: %w", err)
+		return nil, err
 	}
 	o.Cache = dir
 	if o.Jobs <= 0 {
@@ -116,20 +116,54 @@ func Open(ctx context.Context, o Options) (*Driver, error) {
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
-	for _, sub := range []string{"blobs", "stages", "roots", "go-mod", "go-build", "locks", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(o.Cache, sub), 0o755); err != nil {
-			return nil, fmt.Errorf("preparing the cache folder: %w", err)
-		}
+	if o.Freed == nil {
+		o.Freed = func(int64) {}
 	}
 	if err := checkSandbox(ctx); err != nil {
 		return nil, err
 	}
-	d := &Driver{Options: o, slots: make(chan struct{}, o.Jobs), made: map[string]bool{}}
-	d.scratch, d.release, err = newScratch(filepath.Join(o.Cache, "tmp"))
-	if err != nil {
+	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
 		return nil, fmt.Errorf("preparing the cache folder: %w", err)
 	}
+	d := &Driver{Options: o, slots: make(chan struct{}, o.Jobs), made: map[string]bool{}}
+	unshare, err := d.share(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.prepare(); err != nil {
+		unshare()
+		return nil, fmt.Errorf("preparing the cache folder: %w", err)
+	}
+	removed := d.release
+	d.release = func() { removed(); unshare() }
 	return d, nil
+}
+
+// prepare makes the cache's folders, and one to work in.
+func (d *Driver) prepare() (err error) {
+	for _, sub := range subfolders {
+		if err := os.MkdirAll(filepath.Join(d.Cache, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	d.scratch, d.release, err = newScratch(filepath.Join(d.Cache, "tmp"))
+	return err
+}
+
+// cacheFolder is the path of a cache folder, the default one if none is named.
+func cacheFolder(named string) (string, error) {
+	if named == "" {
+		dir, err := DefaultCache()
+		if err != nil {
+			return "", err
+		}
+		named = dir
+	}
+	dir, err := filepath.Abs(named)
+	if err != nil {
+		return "", fmt.Errorf("finding the cache folder: %w", err)
+	}
+	return dir, nil
 }
 
 // Scratch gives a new folder that is there until Close.

@@ -43,6 +43,7 @@ func (d *Driver) root(ctx context.Context, s recipe.Stage) (dir string, unlock f
 			return "", nil, err
 		}
 		if _, err := os.Stat(dir); err == nil {
+			used(dir)
 			return dir, unlock, nil
 		}
 		unlock()

@@ -191,8 +191,10 @@ func (s *sandbox) goToolchain(ctx context.Context, d *Driver, stage recipe.Stage
 		}
 		s.mount("--ro-bind", real, goRoot+"/"+part.Name())
 	}
-	s.mount("--bind", filepath.Join(d.Cache, "go-mod"), recipe.GoModCache)
-	s.mount("--bind", filepath.Join(d.Cache, "go-build"), recipe.GoBuildCache)
+	modules, builds := filepath.Join(d.Cache, "go-mod"), filepath.Join(d.Cache, "go-build")
+	used(modules, builds)
+	s.mount("--bind", modules, recipe.GoModCache)
+	s.mount("--bind", builds, recipe.GoBuildCache)
 	for _, name := range settings[1:] {
 		s.secret(name, found[name])
 	}

@@ -159,7 +159,7 @@ func (o *options) open(ctx context.Context, p *progress) (*driver.Driver, error)
 	if err := o.requireTools(ctx, p); err != nil {
 		return nil, err
 	}
-	return driver.Open(ctx, o.driverOptions(p.observe))
+	return driver.Open(ctx, o.driverOptions(p))
 }
 
 func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (recipe.Resolved, error) {

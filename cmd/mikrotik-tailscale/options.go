@@ -75,8 +75,12 @@ func (o *options) compressionFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
 }
 
+func cacheFlag(flags *pflag.FlagSet, cache *string) {
+	flags.StringVar(cache, "cache-dir", "", "folder for what is downloaded and built (default mikrotik-tailscale in your cache folder)")
+}
+
 func (o *options) driverFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.cache, "cache-dir", "", "folder for what is downloaded and built (default mikrotik-tailscale in your cache folder)")
+	cacheFlag(flags, &o.cache)
 	flags.IntVar(&o.jobs, "jobs", o.jobs, "how many stages run at once")
 	flags.BoolVar(&o.installTools, "install-tools", false, "install missing tools with apt-get, on Debian or Ubuntu as root; without it, the command asks on a terminal")
 	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again, with the newest packages of the Debian release")
@@ -134,8 +138,9 @@ func (o *options) applets() (applets.List, error) {
 	return applets.Parse(o.appletFile, f)
 }
 
-func (o *options) driverOptions(observe func(driver.Event)) driver.Options {
+func (o *options) driverOptions(p *progress) driver.Options {
 	return driver.Options{
-		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Addresses: o.addresses, Observe: observe,
+		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Addresses: o.addresses, Observe: p.observe,
+		Freed: func(bytes int64) { p.say("cache: " + megabytes(bytes) + " freed, which no build has used for 30 days") },
 	}
 }
