@@ -125,7 +125,7 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 		if _, err := m.Extra.Export(ctx, extra); err != nil {
 			return "", nil, fmt.Errorf("reading the extra folder: %w", err)
 		}
-		if err := assembly.CheckExtra(extra, targets, c, work); err != nil {
+		if err := assembly.CheckFiles(extra, targets, c, work); err != nil {
 			// The folder's name is not one that the user gave.
 			return "", nil, errors.New(strings.ReplaceAll(err.Error(), extra, "given"))
 		}

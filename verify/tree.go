@@ -38,10 +38,7 @@ func Part(rootfs string, t platform.Target, volumes ...string) error {
 
 // inspect returns the number of binaries in a tree, and every problem.
 func inspect(rootfs string, t platform.Target, volumes []string) (binaries int, _ error) {
-	late := slices.Clone(filledInLater)
-	for _, v := range volumes {
-		late = append(late, strings.Trim(path.Clean(v), "/"))
-	}
+	late := later(volumes)
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
 		return 0, fmt.Errorf("checking a tree: %w", err)
@@ -72,6 +69,15 @@ func inspect(rootfs string, t platform.Target, volumes []string) (binaries int, 
 	})
 	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return binaries, errors.Join(problems...)
+}
+
+// later adds volumes to filledInLater.
+func later(volumes []string) []string {
+	late := slices.Clone(filledInLater)
+	for _, v := range volumes {
+		late = append(late, strings.Trim(path.Clean(v), "/"))
+	}
+	return late
 }
 
 // filledInLater are the paths whose content comes when a container runs: from the kernel, from the container engine, or
@@ -112,6 +118,15 @@ func resolve(root *os.Root, name string, late []string) error {
 		return err
 	}
 	at, parts := follow(path.Dir(name), target)
+	if _, err := lead(root, at, parts, late); err != nil {
+		return fmt.Errorf("links to %q, %w", target, err)
+	}
+	return nil
+}
+
+// lead returns where a path leads, with all links on it followed, or nothing if that is only there in a running
+// container.
+func lead(root *os.Root, at string, parts []string, late []string) (string, error) {
 	for links := 1; len(parts) > 0; {
 		part := parts[0]
 		parts = parts[1:]
@@ -120,34 +135,59 @@ func resolve(root *os.Root, name string, late []string) error {
 			continue
 		case "..":
 			if at == "." {
-				return fmt.Errorf("links to %q, which leads out of the tree", target)
+				return "", errors.New("which leads out of the tree")
 			}
 			at = path.Dir(at)
 			continue
 		}
 		at = path.Join(at, part)
 		if slices.Contains(late, at) {
-			return nil
+			return "", nil
 		}
 		info, err := root.Lstat(at)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			return fmt.Errorf("links to %q, but the tree has no %s", target, at)
+			return "", fmt.Errorf("but the tree has no %s", at)
 		}
 		if err != nil {
-			return fmt.Errorf("links to %q: %w", target, err)
+			return "", fmt.Errorf("but %w", err)
 		}
 		if info.Mode().Type() != fs.ModeSymlink {
 			continue
 		}
 		if links++; links > maxLinks {
-			return fmt.Errorf("links to %q, which never ends at a file: the links go in a circle", target)
+			return "", errors.New("which never ends at a file: the links go in a circle")
 		}
 		next, err := root.Readlink(at)
 		if err != nil {
-			return fmt.Errorf("links to %q: %w", target, err)
+			return "", fmt.Errorf("but %w", err)
 		}
 		from, more := follow(path.Dir(at), next)
 		at, parts = from, append(more, parts...)
+	}
+	return at, nil
+}
+
+// Program checks that a path in a root file system leads to a file that can be executed, or to something that is only
+// there in a running container.
+func Program(rootfs, program string, volumes ...string) error {
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return fmt.Errorf("checking a tree: %w", err)
+	}
+	defer root.Close()
+	at, err := lead(root, ".", strings.Split(program, "/"), later(volumes))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the program is %s, %w", program, err)
+	case at == "":
+		return nil
+	}
+	info, err := root.Lstat(at)
+	if err != nil {
+		return fmt.Errorf("the program is %s: %w", program, err)
+	}
+	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return fmt.Errorf("the program is %s, but that is not a file that can be executed", program)
 	}
 	return nil
 }

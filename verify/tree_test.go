@@ -125,6 +125,27 @@ func TestAPartOfATreeNeedsNoBinary(t *testing.T) {
 	}
 }
 
+func TestProgram(t *testing.T) {
+	root := plant(t, map[string]string{
+		"bin/own": "#!/bin/sh\n", "bin/link": "->/sbin/own", "sbin": "->bin", "bin/dangling": "->nowhere", "bin/up": "->../../x",
+		"bin/circle": "->circle", "etc/motd": "hello",
+	})
+	if err := os.Chmod(filepath.Join(root, "etc/motd"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for program, want := range map[string]string{
+		"/bin/own": "", "/sbin/own": "", "/bin/link": "", "//bin/./own": "", "/var/lib/tailscale/own": "the tree has no var",
+		"/state/own": "", "/run/own": "", "/bin/none": "the tree has no bin/none", "/bin/dangling": "the tree has no bin/nowhere",
+		"/bin/up": "leads out of the tree", "/bin/circle": "go in a circle", "/etc/motd": "not a file that can be executed",
+		"/bin": "not a file that can be executed", "/": "not a file that can be executed", "/etc/motd/x": "the tree has no etc/motd/x",
+	} {
+		err := Program(root, program, "/state")
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "the program is "+program)) {
+			t.Errorf("%s: error = %v; want it to say %q", program, err, want)
+		}
+	}
+}
+
 func TestTreeMissing(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	if err := Tree(missing, target(t, "arm")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {

@@ -131,7 +131,7 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 // a folder to work in, for as long as that runs. One platform's error does not keep the others' from
 // being told.
 func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(outputs assembly.Outputs, products []assembly.Product, scratch string) error) (err error) {
-	if err := assembly.CheckExtra(o.extra, targets, o.config, os.TempDir()); err != nil {
+	if err := assembly.CheckFiles(o.extra, targets, o.config, os.TempDir()); err != nil {
 		return usageError{err}
 	}
 	d, err := o.open(ctx, p)

@@ -13,14 +13,15 @@ import (
 )
 
 // check checks an extra folder for all platforms and wants nothing to be left behind.
-func check(t *testing.T, extra string) error {
+func check(t *testing.T, extra string, entrypoint ...string) error {
 	t.Helper()
 	c := recipe.Default()
+	c.Entrypoint = entrypoint
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	err := CheckExtra(extra, platform.All(), c, work)
+	err := CheckFiles(extra, platform.All(), c, work)
 	if left, _ := os.ReadDir(work); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
@@ -70,6 +71,26 @@ func TestAnExtraFolderThatDoesNotFitIsRefusedBeforeAnythingIsCompiled(t *testing
 				t.Errorf("error = %v; want %s", err, c.want)
 			}
 		})
+	}
+}
+
+func TestAnEntrypointThatIsNotThereIsRefused(t *testing.T) {
+	extra := plant(t, map[string]string{"bin/own": "#!/bin/sh\n", "etc/text": ""})
+	if err := os.Chmod(filepath.Join(extra, "bin/own"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ extra, entrypoint, want string }{
+		{"", "/bin/sh", ""},
+		{"", "/usr/local/bin/tailscaled", ""},
+		{"", "/var/lib/tailscale/own", ""}, // it may be there in time
+		{extra, "/bin/own", ""},
+		{"", "/bin/own", `the entrypoint ["/bin/own"] can't be started: the program is /bin/own, but the tree has no bin/own`},
+		{extra, "/etc/text", "not a file that can be executed"},
+	} {
+		err := check(t, c.extra, c.entrypoint)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s with %q: error = %v; want %q", c.entrypoint, c.extra, err, c.want)
+		}
 	}
 }
 
