@@ -226,7 +226,7 @@ func New(
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(invalid, addresses.Validate()); err != nil {
+	if err := errors.Join(invalid, addresses.Validate(), checkImage("Go image", goImage), checkImage("Debian image", debianImage)); err != nil {
 		return nil, err
 	}
 	for _, w := range c.Warnings() {

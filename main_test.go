@@ -50,3 +50,16 @@ func TestTheReadmeLinksToFilesThatExist(t *testing.T) {
 		t.Error("nothing says under which terms the project may be used")
 	}
 }
+
+func TestBaseImagesAreChecked(t *testing.T) {
+	for given, good := range map[string]bool{
+		"": true, "debian:trixie-slim": true, "registry.example:5000/golang:1.26.8-trixie": true,
+		"debian@sha256:" + strings.Repeat("0", 64): true,
+		"Debian:trixie": false, "https://registry.example/debian": false, "debian:a b": false, "debian@sha256:1": false,
+	} {
+		err := checkImage("Debian image", given)
+		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "malformed Debian image") {
+			t.Errorf("%q: error = %v; accepted should be %v", given, err, good)
+		}
+	}
+}

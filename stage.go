@@ -2,7 +2,10 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
 
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/recipe"
@@ -69,6 +72,17 @@ func (m *MikrotikTailscale) pulled(base recipe.Base) *dagger.Container {
 		address = cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))
 	}
 	return dag.Container().From(address)
+}
+
+// checkImage refuses an address that no registry can have an image under.
+func checkImage(what, given string) error {
+	if given == "" {
+		return nil
+	}
+	if _, err := name.ParseReference(given); err != nil {
+		return fmt.Errorf("malformed %s %q: want an address such as registry.example/debian:trixie-slim: %w", what, given, err)
+	}
+	return nil
 }
 
 // image is what stages with a base start from. A cache key makes it another one in the engine's
