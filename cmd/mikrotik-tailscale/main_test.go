@@ -22,6 +22,7 @@ import (
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/routeros"
 )
 
 // asCommand makes the test program be the command itself, so that a test can run it as a process.
@@ -363,9 +364,18 @@ func TestFilesThatHelpNamesExist(t *testing.T) {
 	for _, p := range platform.All() {
 		written = append(written, assembly.TarballName(p), attest.SymbolsName(p), attest.SBOMName(p))
 	}
+	o := routeros.Default()
+	o.Image = "registry.example/me/tailscale:stable"
+	scripts, err := routeros.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range scripts {
+		written = append(written, s.Name)
+	}
 	found := map[string]bool{}
 	for where, text := range texts {
-		for _, name := range regexp.MustCompile(`\btailscaled?-[\w.-]*\.(?:tar|symbols|cdx\.json)`).FindAllString(text, -1) {
+		for _, name := range regexp.MustCompile(`\btailscaled?-[\w.-]*\.(?:tar|symbols|cdx\.json|rsc)\b`).FindAllString(text, -1) {
 			found[name] = true
 			if !slices.Contains(written, name) {
 				t.Errorf("%s names the file %s, which no build writes", where, name)
