@@ -364,14 +364,8 @@ func TestFilesThatHelpNamesExist(t *testing.T) {
 	for _, p := range platform.All() {
 		written = append(written, assembly.TarballName(p), attest.SymbolsName(p), attest.SBOMName(p))
 	}
-	o := routeros.Default()
-	o.Image = "registry.example/me/tailscale:stable"
-	scripts, err := routeros.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range scripts {
-		written = append(written, s.Name)
+	for _, kind := range routeros.Kinds {
+		written = append(written, routeros.Default().Name+"-"+kind+".rsc")
 	}
 	found := map[string]bool{}
 	for where, text := range texts {
