@@ -165,7 +165,7 @@ func TestStagesAreFunctions(t *testing.T) {
 	if got := mustCall(t, "--applets", list, "list-applets"); got != strings.Join(mine, "\n")+"\n" {
 		t.Errorf("applets = %q", got)
 	}
-	if got := mustCall(t, "list-features"); !strings.Contains(got, "* netstack") || !strings.Contains(got, "  ssh") {
+	if got := mustCall(t, "list-features"); !strings.Contains(got, "* dns") || !strings.Contains(got, "  ssh") {
 		t.Errorf("features:\n%s", got)
 	}
 	if got := mustCall(t, "rootfs", "--arch", "amd64", "entries", "--path", "usr/local/bin"); got != "entrypoint\nhealthcheck\ntailscale\ntailscaled\n" {

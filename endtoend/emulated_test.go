@@ -20,12 +20,12 @@ var emulators = map[string]emulator{
 	"armv5": {"qemu-arm-static", "arm926", 1, 0x28},
 }
 
-// The ARM images log in on emulated processors. They do so with networking in user space, as an
-// emulator knows too little of what the kernel's part takes.
+// ARM images log in on emulated processors. They do so with networking in user space, since an emulator knows too little
+// of what the kernel's part takes. That needs images with gVisor's network stack.
 func TestArmImagesLogIn(t *testing.T) {
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
-			c := emulated(t, builtImage(t, arch), t.TempDir())
+			c := emulated(t, builtImage(t, arch, withNetstack), t.TempDir())
 			if got := c.status().Self.HostName; got != "router" {
 				t.Errorf("the router's name is %q", got)
 			}

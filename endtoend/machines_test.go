@@ -19,12 +19,15 @@ import (
 )
 
 // On whole emulated machines with an arm64 kernel, ARM images use the kernel's networking: they log in, and a
-// packet that the kernel sends to the tailnet is answered by another node, also an ARM image.
+// packet that the kernel sends to the tailnet is answered by another node, the same image's program with gVisor's network
+// stack.
 func TestArmImagesCarryPackets(t *testing.T) {
 	testmode.Long(t)
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
-			said := runMachine(t, builtImage(t, arch), map[string]string{"testcontrol": programFor(t, "arm64", "testcontrol")}, `
+			other := builtImage(t, arch, withNetstack)
+			said := runMachine(t, builtImage(t, arch), map[string]string{
+				"testcontrol": programFor(t, "arm64", "testcontrol"), "other-tailscaled": filepath.Join(other.rootfs, "usr/local/bin/tailscaled")}, `
 				busybox-plain insmod /tun.ko
 				busybox-plain insmod /dummy.ko
 				ip address add 172.20.0.2/24 dev dummy0
@@ -32,7 +35,9 @@ func TestArmImagesCarryPackets(t *testing.T) {
 				ip route add default via 172.20.0.1
 				HOME=/ /testcontrol >/tmp/control 2>&1 &
 				export TS_EXTRA_ARGS=`+testcontrol+`
-				TS_HOSTNAME=other TS_USERSPACE=true TS_STATE_DIR=/other TS_SOCKET=/run/other.sock entrypoint >/tmp/other 2>&1 &
+				mkdir /other-bin
+				cp /other-tailscaled /other-bin/tailscaled
+				PATH=/other-bin:$PATH TS_HOSTNAME=other TS_USERSPACE=true TS_STATE_DIR=/other TS_SOCKET=/run/other.sock entrypoint >/tmp/other 2>&1 &
 				TS_HOSTNAME=router entrypoint >/tmp/log 2>&1 &
 				tries=0
 				until healthcheck && TS_SOCKET=/run/other.sock healthcheck; do
@@ -92,7 +97,8 @@ now() { read -r seconds _ </proc/uptime; say "$1" "$seconds"; }
 memory() { say "memory $1" "$(busybox-plain awk '/^(AnonPages|Shmem):/ { kb += $2 } END { print kb }' /proc/meminfo)"; }
 memory before
 now start
-TS_USERSPACE=true entrypoint >/tmp/log 2>&1 &
+busybox-plain insmod /tun.ko
+entrypoint >/tmp/log 2>&1 &
 until [ -S /run/tailscale/tailscaled.sock ]; do busybox-plain sleep 0.1; done
 now socket
 busybox-plain sleep 20

@@ -104,7 +104,12 @@ disable_check_updates: true
 database: {type: sqlite, sqlite: {path: %[1]s/db.sqlite}}
 log: {level: info}
 policy: {mode: file, path: %[1]s/policy.json}
-dns: {magic_dns: true, base_domain: tailnet.example, override_local_dns: false, nameservers: {global: []}}
+dns:
+  magic_dns: true
+  base_domain: tailnet.example
+  override_local_dns: false
+  nameservers: {global: [], split: {corp.example: [` + serverAddress + `]}}
+  extra_records: [{name: printer.tailnet.example, type: A, value: 192.168.81.10}]
 unix_socket: %[1]s/socket
 `
 

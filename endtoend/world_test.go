@@ -1,7 +1,9 @@
 package endtoend
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -133,7 +135,8 @@ func (w *world) client(key string) (c *container, address4, address6 string) {
 }
 
 // dnsServer answers every question for an address with the website's and remembers who asked. Names
-// that begin with "six" have an address of IPv6 alone, others one of IPv4 alone.
+// that begin with "six" have an address of IPv6 alone, others one of IPv4 alone. Names that begin with "no" don't exist,
+// those that begin with "silent" get no answer, and those that begin with "large" have a text that needs TCP, or a client that takes long answers.
 type dnsServer struct {
 	mu    sync.Mutex
 	asked map[string]string
@@ -158,15 +161,54 @@ func serveDNS(t testing.TB, n namespace) *dnsServer {
 			if err != nil {
 				return
 			}
-			if reply := d.answer(buffer[:n], from); reply != nil {
+			if reply := d.answer(buffer[:n], from, false); reply != nil {
 				_, _ = conn.WriteTo(reply, from)
 			}
+		}
+	}()
+	l := n.listen(serverAddress + ":53")
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go d.serve(c)
 		}
 	}()
 	return d
 }
 
-func (d *dnsServer) answer(query []byte, from net.Addr) []byte {
+// serve answers the questions of a TCP connection.
+func (d *dnsServer) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	for {
+		query, err := readFramed(c)
+		if err != nil {
+			return
+		}
+		if reply := d.answer(query, c.RemoteAddr(), true); reply != nil {
+			_, _ = c.Write(framed(reply))
+		}
+	}
+}
+
+// framed is a DNS message as it is sent over TCP.
+func framed(message []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
+}
+
+func readFramed(r io.Reader) ([]byte, error) {
+	var length uint16
+	if err := binary.Read(r, binary.BigEndian, &length); err != nil {
+		return nil, err
+	}
+	message := make([]byte, length)
+	_, err := io.ReadFull(r, message)
+	return message, err
+}
+
+func (d *dnsServer) answer(query []byte, from net.Addr, tcp bool) []byte {
 	var m dnsmessage.Message
 	if m.Unpack(query) != nil || len(m.Questions) != 1 {
 		return nil
@@ -179,6 +221,14 @@ func (d *dnsServer) answer(query []byte, from net.Addr) []byte {
 	reply := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
 	header := dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}
 	switch six := strings.HasPrefix(q.Name.String(), "six"); {
+	case strings.HasPrefix(q.Name.String(), "silent"):
+		return nil
+	case strings.HasPrefix(q.Name.String(), "no"):
+		reply.RCode = dnsmessage.RCodeNameError
+	case q.Type == dnsmessage.TypeTXT && strings.HasPrefix(q.Name.String(), "large"):
+		for range 12 {
+			reply.Answers = append(reply.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.TXTResource{TXT: []string{strings.Repeat("0123456789", 20)}}})
+		}
 	case q.Type == dnsmessage.TypeA && !six:
 		reply.Answers = []dnsmessage.Resource{{Header: header, Body: &dnsmessage.AResource{A: netip.MustParseAddr(websiteAddress).As4()}}}
 	case q.Type == dnsmessage.TypeAAAA && six:
@@ -187,6 +237,16 @@ func (d *dnsServer) answer(query []byte, from net.Addr) []byte {
 	packed, err := reply.Pack()
 	if err != nil {
 		return nil
+	}
+	most := 512
+	for _, r := range m.Additionals {
+		if r.Header.Type == dnsmessage.TypeOPT {
+			most = int(r.Header.Class)
+		}
+	}
+	if !tcp && len(packed) > most {
+		reply.Truncated, reply.Answers = true, nil
+		packed, _ = reply.Pack()
 	}
 	return packed
 }

@@ -53,6 +53,9 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 		tags += "," + supervisedTag
 		stamps = " -X main.supervisedFeatures=" + strings.Join(r.Features, ",")
 	}
+	if !r.Has("netstack") {
+		addMagicDNS(&s, c)
+	}
 	if c.Certificates == CertificatesBuiltIn {
 		builtInRoots(&s, c)
 		tags += "," + builtInRootsTag

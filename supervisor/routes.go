@@ -27,6 +27,20 @@ type Skipped struct {
 // tailnets are all addresses of tailnets.
 var tailnets = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")}
 
+// viaSites are the addresses of 4via6: each has the number of a site and an IPv4 address in it.
+var viaSites = netip.MustParsePrefix("fd7a:115c:a1e0:b1a::/64")
+
+// Translated finds a network among those that a router offers which it can only serve with gVisor's network stack: that
+// translates between the addresses of 4via6 and IPv4.
+func Translated(offered []netip.Prefix) (netip.Prefix, bool) {
+	for _, p := range offered {
+		if inside(p, []netip.Prefix{viaSites}) {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
 // Plan says what the main table needs for one family of addresses: routes to the tailnet's interface, and routes to
 // the way out, which a wider route to the tailnet would otherwise cover.
 //

@@ -65,3 +65,19 @@ func TestRoutesThatGoIntoTheMainTable(t *testing.T) {
 		}
 	}
 }
+
+func TestNetworksThatNeedTranslation(t *testing.T) {
+	for offered, want := range map[string]string{
+		"":                                 "",
+		"192.168.88.0/24 fd88::/64 ::/0":   "",
+		"fd7a:115c:a1e0::/48":              "",
+		"fd7a:115c:a1e0:b1b:0:7:a00:0/104": "",
+		"fd7a:115c:a1e0:b1a::/64":          "fd7a:115c:a1e0:b1a::/64",
+		"10.0.0.0/8 fd7a:115c:a1e0:b1a:0:7:a00:0/104": "fd7a:115c:a1e0:b1a:0:7:a00:0/104",
+	} {
+		got, found := Translated(prefixes(offered))
+		if found != (want != "") || found && got.String() != want {
+			t.Errorf("of %q: %v, %t; want %q", offered, got, found, want)
+		}
+	}
+}

@@ -122,7 +122,7 @@ func inspect(t *testing.T, tarball string, target platform.Target) {
 	if got := config.Config.Labels["org.opencontainers.image.version"]; got != recipe.Default().ImageVersion() {
 		t.Errorf("version label = %q", got)
 	}
-	if got := config.Config.Labels["mikrotik-tailscale.tailscale.features"]; !strings.Contains(got, "netstack") || !strings.Contains(got, "c2n") {
+	if got := config.Config.Labels["mikrotik-tailscale.tailscale.features"]; !strings.Contains(got, "unixsocketidentity") || !strings.Contains(got, "c2n") {
 		t.Errorf("features label = %q; want the default ones and what they depend on", got)
 	}
 	if _, ok := config.Config.Volumes["/var/lib/tailscale"]; !ok || !slices.Equal(config.Config.Entrypoint, []string{"/usr/local/bin/entrypoint"}) {
@@ -203,14 +203,14 @@ func TestVerboseLinesAreLeftOutOfTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	rootfs := unpack(t, "tailscale-amd64.tar")
-	const daemon = `timeout -s INT 4 tailscaled --tun=userspace-networking --state=mem: --socket=/tmp/sock --no-logs-no-support 2>&1 || true`
+	const daemon = `timeout -s INT 4 tailscaled --state=mem: --socket=/tmp/sock --no-logs-no-support 2>&1 || true`
 	quiet, verbose := inImage(t, rootfs, amd64, daemon), inImage(t, rootfs, amd64, "export TS_LOG_VERBOSITY=1; "+daemon)
 	for mark := range strings.SplitSeq("[v1]|[v2]|[v\x00JSON]", "|") {
 		if strings.Contains(quiet+verbose, mark) {
 			t.Errorf("a log has lines with %q", mark)
 		}
 	}
-	const levelZero, levelOne = "Engine created.", "using fake (no-op) tun device"
+	const levelZero, levelOne = "Engine created.", "wgengine: Reconfig done"
 	if !strings.Contains(quiet, levelZero) || strings.Contains(quiet, levelOne) {
 		t.Errorf("the daemon's log:\n%s", quiet)
 	}

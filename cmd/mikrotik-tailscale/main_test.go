@@ -417,7 +417,7 @@ func TestFeaturesMarksTheDefaultOnes(t *testing.T) {
 	if code != 0 {
 		t.Fatal(stderr)
 	}
-	for _, want := range []string{"* netstack ", "+ c2n ", "  ssh "} {
+	for _, want := range []string{"* dns ", "  netstack ", "+ c2n ", "  ssh "} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the list has no line %q:\n%s", want, stdout)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"tailscale.com/cmd/tailscaled/supervisor"
 	"tailscale.com/envknob"
+	"tailscale.com/feature/buildfeatures"
 	"tailscale.com/ipn/ipnext"
 	"tailscale.com/tsd"
 	"tailscale.com/types/logger"
@@ -119,6 +120,9 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 	prefs, err := r.d.client.GetPrefs(ctx)
 	if err != nil {
 		return err
+	}
+	if p, ok := supervisor.Translated(prefs.AdvertiseRoutes); ok && !buildfeatures.HasNetstack {
+		r.once("offering %s has no effect: 4via6 needs an image built with --features=+netstack", p)
 	}
 	tables := supervisor.Tables{Offered: prefs.AdvertiseRoutes, Control: r.control(ctx, prefs.ControlURL)}
 	exit := false

@@ -1,0 +1,346 @@
+package endtoend
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// withNetstack is the flag for an image with gVisor's network stack, which answers MagicDNS and has userspace networking.
+const withNetstack = "--features=+netstack,+gro"
+
+// magicDNS are two routers of one tailnet: the first has the default image, gVisor answers at the second.
+type magicDNS struct {
+	world         *world
+	one, two      site
+	first, second *container
+}
+
+func newMagicDNS(t testing.TB) magicDNS {
+	t.Helper()
+	w := newWorld(t)
+	w.control.start()
+	key := w.control.key(true)
+	m := magicDNS{world: w, one: w.site(1), two: w.site(2)}
+	start := func(i image, s site, name string) *container {
+		return w.router(i, s, name, "TS_AUTHKEY="+key, "TS_ROUTES="+s.routes, "TS_EXTRA_ARGS=--accept-routes")
+	}
+	m.first, m.second = start(builtImage(t, "amd64"), m.one, "first"), start(builtImage(t, "amd64", withNetstack), m.two, "second")
+	m.first.running()
+	m.second.running()
+	eventually(t, "the routers know each other", func() bool {
+		return len(m.first.status().Peer) == 1 && len(m.second.status().Peer) == 1
+	})
+	return m
+}
+
+// services are the ways to ask.
+var services = []struct{ network, address string }{
+	{"udp", "100.100.100.100:53"}, {"udp", "[fd7a:115c:a1e0::53]:53"},
+	{"tcp", "100.100.100.100:53"}, {"tcp", "[fd7a:115c:a1e0::53]:53"},
+}
+
+// dial connects from a namespace.
+func (n namespace) dial(network, address string) (conn net.Conn, err error) {
+	err = n.within(func() (err error) {
+		conn, err = net.DialTimeout(network, address, time.Minute)
+		return err
+	})
+	return conn, err
+}
+
+// raw asks a question as it is. No answer is nil.
+func raw(from namespace, network, address string, question []byte) ([]byte, error) {
+	conn, err := from.dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	// Longer than Tailscale itself waits for other name servers.
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return nil, err
+	}
+	var answer []byte
+	if network == "tcp" {
+		if _, err := conn.Write(framed(question)); err != nil {
+			return nil, err
+		}
+		answer, err = readFramed(conn)
+	} else {
+		if _, err := conn.Write(question); err != nil {
+			return nil, err
+		}
+		buffer := make([]byte, 65535)
+		var n int
+		n, err = conn.Read(buffer)
+		answer = buffer[:n]
+	}
+	var timeout net.Error
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &timeout) && timeout.Timeout() {
+		return nil, nil
+	}
+	return answer, err
+}
+
+// question is a DNS message, with room for an answer of some bytes if it says so.
+func question(t testing.TB, name string, kind dnsmessage.Type, room int) []byte {
+	t.Helper()
+	m := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: 4711, RecursionDesired: true},
+		Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name), Type: kind, Class: dnsmessage.ClassINET}},
+	}
+	if room > 0 {
+		m.Additionals = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName("."), Type: dnsmessage.TypeOPT, Class: dnsmessage.Class(room)}, Body: &dnsmessage.OPTResource{}}}
+	}
+	packed, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packed
+}
+
+// questions are named by what they ask for.
+func (m magicDNS) questions(t testing.TB) map[string][]byte {
+	all := map[string][]byte{}
+	names := []string{"first.tailnet.example.", "SECOND.Tailnet.example.", "second.", "nobody.tailnet.example.", "tailnet.example.", "printer.tailnet.example.",
+		"10-0-0-1-via-7.tailnet.example.", "magicdns.localhost-tailscale-daemon.", "host.corp.example.", "six.corp.example.", "nohost.corp.example.", "corp.example.",
+		"www.internet.example.", "nothing.internet.example.", "example.", "."}
+	for _, address := range append(m.first.status().Self.TailscaleIPs, m.second.status().Self.TailscaleIPs...) {
+		names = append(names, reverse(netip.MustParseAddr(address)))
+	}
+	for _, address := range []string{m.one.lan4, m.one.lan6, "100.127.1.1", "fd7a:115c:a1e0::1234", "100.100.100.100"} {
+		names = append(names, reverse(netip.MustParseAddr(address)))
+	}
+	for _, name := range names {
+		for _, kind := range []dnsmessage.Type{dnsmessage.TypeA, dnsmessage.TypeAAAA, dnsmessage.TypePTR, dnsmessage.TypeTXT} {
+			all[fmt.Sprint(name, " ", kind)] = question(t, name, kind, 0)
+		}
+	}
+	for _, kind := range []dnsmessage.Type{dnsmessage.TypeALL, dnsmessage.TypeNS, dnsmessage.TypeSOA, dnsmessage.TypeMX, dnsmessage.TypeSRV, 65} {
+		all[fmt.Sprint("first.tailnet.example. ", kind)] = question(t, "first.tailnet.example.", kind, 1232)
+	}
+	for _, room := range []int{0, 512, 1232, 2000, 4096, 65535} {
+		all[fmt.Sprint("a long text, room for ", room)] = question(t, "large.corp.example.", dnsmessage.TypeTXT, room)
+	}
+	good := question(t, "first.tailnet.example.", dnsmessage.TypeA, 1232)
+	for length := 0; length < len(good); length += 3 {
+		all[fmt.Sprintf("the first %d bytes of a question", length)] = good[:length]
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 12 {
+		garbage := make([]byte, 1<<i)
+		for at := range garbage {
+			garbage[at] = byte(random.Uint32())
+		}
+		all[fmt.Sprintf("%d random bytes", len(garbage))] = garbage[:min(len(garbage), 1200)]
+		changed := bytes.Clone(good)
+		changed[2+random.IntN(len(good)-2)] ^= byte(1 + random.IntN(255))
+		all[fmt.Sprintf("a question with one byte changed (%d)", i)] = changed
+	}
+	for name, change := range map[string]func(b []byte){
+		"an answer":      func(b []byte) { b[2] |= 0x80 },
+		"another opcode": func(b []byte) { b[2] |= 0x28 },
+		"no question":    func(b []byte) { b[5] = 0 },
+		"two questions":  func(b []byte) { b[5] = 2 },
+		"a name without end": func(b []byte) {
+			b[12], b[13] = 0xc0, 12
+		},
+	} {
+		b := bytes.Clone(good)
+		change(b)
+		all[name] = b
+	}
+	return all
+}
+
+// common is the part of an answer that both routers have to agree on. In what Tailscale's resolver says of malformed
+// questions, an earlier question may be quoted.
+func common(answer []byte) []byte {
+	if len(answer) >= 12 && dnsmessage.RCode(answer[3]&15) == dnsmessage.RCodeFormatError {
+		return answer[:4]
+	}
+	return answer
+}
+
+// reverse is the name that an address's own name is asked for with.
+func reverse(a netip.Addr) string {
+	if a.Is4() {
+		b := a.As4()
+		return fmt.Sprintf("%d.%d.%d.%d.in-addr.arpa.", b[3], b[2], b[1], b[0])
+	}
+	var name strings.Builder
+	b := a.As16()
+	for i := 15; i >= 0; i-- {
+		fmt.Fprintf(&name, "%x.%x.", b[i]&15, b[i]>>4)
+	}
+	return name.String() + "ip6.arpa."
+}
+
+// A host gets the same answers from a router without gVisor's network stack as from one with it.
+func TestMagicDNS(t *testing.T) {
+	m := newMagicDNS(t)
+
+	t.Run("SameAnswers", func(t *testing.T) {
+		all := m.questions(t)
+		var answered, silent sync.Map
+		// Some wait for an answer that doesn't come. More connections than this at once, and the routers close some.
+		slots := make(chan struct{}, 40)
+		var wg sync.WaitGroup
+		for name, question := range all {
+			for _, s := range services {
+				slots <- struct{}{}
+				wg.Go(func() {
+					defer func() { <-slots }()
+					what := fmt.Sprintf("%s over %s to %s", name, s.network, s.address)
+					var answers [2][]byte
+					// The serial number of a zone is the time.
+					for range 5 {
+						var both sync.WaitGroup
+						for i, host := range []namespace{m.one.host, m.two.host} {
+							both.Go(func() {
+								answer, err := raw(host, s.network, s.address, question)
+								if err != nil {
+									t.Errorf("%s: %v", what, err)
+								}
+								answers[i] = answer
+							})
+						}
+						both.Wait()
+						if bytes.Equal(common(answers[0]), common(answers[1])) {
+							break
+						}
+					}
+					if !bytes.Equal(common(answers[0]), common(answers[1])) {
+						t.Errorf("%s:\n% x\nis the answer; gVisor's is\n% x", what, answers[0], answers[1])
+					} else if answers[0] == nil {
+						silent.Store(what, true)
+					} else {
+						answered.Store(what, true)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		count := func(m *sync.Map) (n int) {
+			m.Range(func(any, any) bool { n++; return true })
+			return n
+		}
+		t.Logf("of %d questions, %d have the same answer, and %d have none from both", len(all)*len(services), count(&answered), count(&silent))
+		if count(&answered) < 300 {
+			t.Error("hardly anything is answered")
+		}
+	})
+
+	// The resolver of Go's library asks again over TCP when an answer is truncated.
+	t.Run("Resolver", func(t *testing.T) {
+		for _, address := range []string{"100.100.100.100:53", "[fd7a:115c:a1e0::53]:53"} {
+			over := map[string]int{}
+			resolver := net.Resolver{PreferGo: true, Dial: func(_ context.Context, network, _ string) (net.Conn, error) {
+				over[network]++
+				return m.one.host.dial(network, address)
+			}}
+			texts, err := resolver.LookupTXT(t.Context(), "large.corp.example.")
+			if err != nil || len(texts) != 12 || over["udp"] == 0 || over["tcp"] == 0 {
+				t.Errorf("%s: %d texts (%v), asked over %v", address, len(texts), err, over)
+			}
+		}
+	})
+
+	t.Run("Ping", func(t *testing.T) {
+		for _, address := range []string{"100.100.100.100", "fd7a:115c:a1e0::53"} {
+			m.one.host.command("ping", "-c3", "-W5", "-s1000", address)
+		}
+	})
+
+	t.Run("EverythingElseIsRefused", func(t *testing.T) {
+		for _, address := range []string{"100.100.100.100:80", "[fd7a:115c:a1e0::53]:853"} {
+			if _, err := m.one.host.dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("TCP to %s: %v", address, err)
+			}
+		}
+		for _, address := range []string{"100.100.100.100:54", "[fd7a:115c:a1e0::53]:5353"} {
+			if _, err := raw(m.one.host, "udp", address, []byte("?")); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("UDP to %s: %v", address, err)
+			}
+		}
+	})
+
+	// In a build without gVisor, 1.102.5 ends when it answers a ping with a packet of its own.
+	t.Run("EveryKindOfPing", func(t *testing.T) {
+		for _, kind := range []string{"", "--tsmp", "--icmp", "--peerapi"} {
+			for _, c := range []struct {
+				from *container
+				to   string
+			}{{m.first, "second"}, {m.second, "first"}} {
+				eventually(t, c.to+" answers a ping "+kind, func() bool {
+					out, _ := c.from.sh("tailscale ping -c 1 --until-direct=false " + kind + " " + c.to)
+					return strings.Contains(out, "pong from ") || strings.Contains(out, "hit peerapi of ")
+				})
+			}
+		}
+		if m.first.ended() || strings.Contains(m.first.log(), "panic") {
+			t.Errorf("the router has ended:\n%s", m.first.log())
+		}
+	})
+
+	// Many questions at once, which nobody answers, leave the tunnel and the memory alone.
+	t.Run("Flood", func(t *testing.T) {
+		eventually(t, "the hosts reach each other", func() bool { return m.one.host.try("ping", "-c1", "-W2", m.two.lan4) })
+		before := m.first.memory().unreclaimable
+		conn, err := m.one.host.dial("udp", "100.100.100.100:53")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		for round := range 20 {
+			for i := range 5000 {
+				_, _ = conn.Write(question(t, fmt.Sprintf("silent%d.internet.example.", round*5000+i), dnsmessage.TypeA, 1232))
+			}
+			m.one.host.command("ping", "-c5", "-W20", m.two.lan4) // one answer is enough
+		}
+		if grown := m.first.memory().unreclaimable - before; grown > 24<<10 {
+			t.Errorf("the flood takes %d kB", grown)
+		} else {
+			t.Logf("the flood takes %d kB", grown)
+		}
+		if got, want := lookup(t, m.one.host, "second.tailnet.example"), m.second.status().Self.TailscaleIPs[0]; got != want {
+			t.Errorf("afterwards, the second router is %q; want %s", got, want)
+		}
+	})
+}
+
+// BenchmarkMagicDNS measures what a question of a LAN host takes.
+func BenchmarkMagicDNS(b *testing.B) {
+	m := newMagicDNS(b)
+	ask := question(b, "first.tailnet.example.", dnsmessage.TypeA, 1232)
+	for _, s := range services {
+		for _, c := range []struct {
+			name string
+			host namespace
+		}{{"image", m.one.host}, {"gVisor", m.two.host}} {
+			version := "IPv4"
+			if strings.HasPrefix(s.address, "[") {
+				version = "IPv6"
+			}
+			b.Run(fmt.Sprintf("%s-%s-%s", s.network, version, c.name), func(b *testing.B) {
+				for b.Loop() {
+					if answer, err := raw(c.host, s.network, s.address, ask); err != nil || answer == nil {
+						b.Fatal(answer, err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package recipe
+
+import (
+	_ "embed"
+	"strconv"
+	"strings"
+
+	"dagger/mikrotik-tailscale/magicdns"
+)
+
+//go:embed files/_tailscale/magicdns.go
+var magicDNSGlue string
+
+// addMagicDNS adds package magicdns to a stage that compiles a daemon without gVisor's network stack.
+func addMagicDNS(s *Stage, c Config) {
+	daemon := sourceDir + "/cmd/tailscaled"
+	s.Files = append(s.Files, texts(magicdns.Source, ".", "magicdns/")...)
+	s.Files = append(s.Files, File{Name: "magicdns.go", Content: magicDNSGlue})
+	s.Steps = append(s.Steps,
+		[]string{"cp", "-R", InDir + "/magicdns", daemon + "/"},
+		[]string{"cp", InDir + "/magicdns.go", daemon + "/magicdns.go"})
+	if panicsOnInjectedPackets(c.TailscaleVersion) {
+		s.Steps = append(s.Steps, allowInjectedPackets())
+	}
+}
+
+// panicsOnInjectedPackets says whether a release without gVisor's network stack panics when it sends a packet of its own,
+// such as the answer to "tailscale ping --tsmp". It calls a function that is for gVisor's packets with every packet.
+// Since 1.104, it looks first.
+func panicsOnInjectedPackets(version string) bool {
+	numbers := strings.Split(version, ".")
+	major, err := strconv.Atoi(numbers[0])
+	if err != nil || major != 1 || len(numbers) < 2 {
+		return false
+	}
+	minor, err := strconv.Atoi(numbers[1])
+	return err == nil && minor < 104
+}
+
+// allowInjectedPackets is the step that has this function do nothing instead.
+func allowInjectedPackets() []string {
+	return shell(`source=$1/net/tstun/wrap.go
+		sed '/^func invertGSOChecksum(/,/^}/s/panic("unreachable")/return/' "$source" >wrap.go
+		changed=$(diff "$source" wrap.go | grep -c '^>' || true)
+		if [ "$changed" != 1 ]; then
+			echo "this Tailscale handles packets of its own in a way that is not known: build it with the feature netstack" >&2
+			exit 1
+		fi
+		cp wrap.go "$source"`, sourceDir)
+}
