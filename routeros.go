@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/routeros"
 )
@@ -152,12 +154,20 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	inPlace bool,
+	// Write an app for RouterOS's /app and its scripts instead: app.
+	//
+	// +optional
+	script string,
+	// With script app: sites of a store and their networks, for example home=192.168.88.0/24.
+	//
+	// +optional
+	site []string,
 	// Time of day when the router looks for an update, for example 04:30. By default never.
 	//
 	// +optional
 	updateAt string,
 ) (*dagger.Directory, error) {
-	scripts, err := routeros.New(routeros.Options{
+	o := routeros.Options{
 		Name: name, Image: image, Tarball: tarball, Disk: disk, Root: root, Arch: arch, RouterOS: routerosVersion,
 		Addresses: address, Gateways: gateway, Bridge: bridge,
 		Subnets: subnet, RemoteSubnets: remoteSubnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
@@ -166,7 +176,8 @@ func (m *MikrotikTailscale) Routeros(
 		InterfaceList: interfaceList, Firewall: firewall, Port: port, ClampMSS: clampMss,
 		Registry: registry, TokenURL: tokenUrl, Username: username, Insecure: insecure,
 		InPlace: inPlace, UpdateAt: updateAt,
-	})
+	}
+	scripts, err := routerosScripts(o, script, site)
 	if err != nil {
 		return nil, err
 	}
@@ -175,4 +186,21 @@ func (m *MikrotikTailscale) Routeros(
 		dir = dir.WithNewFile(s.Name, s.Text)
 	}
 	return dir, nil
+}
+
+// routerosScripts writes the scripts, or the files of an app.
+func routerosScripts(o routeros.Options, script string, siteTexts []string) ([]routeros.Script, error) {
+	switch {
+	case script == "" && len(siteTexts) > 0:
+		return nil, fmt.Errorf("sites are for apps: want the script app with the site %s", siteTexts[0])
+	case script == "":
+		return routeros.New(o)
+	case script != routeros.AppKinds[0]:
+		return nil, fmt.Errorf("unknown script %q: want %s, or none for the scripts", script, routeros.AppKinds[0])
+	}
+	sites, err := routeros.ParseSites(siteTexts)
+	if err != nil {
+		return nil, err
+	}
+	return routeros.App(o, sites)
 }

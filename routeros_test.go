@@ -17,6 +17,8 @@ func TestTheEngineAndTheCommandWriteTheSameScripts(t *testing.T) {
 		"more": {"--tarball", "usb1/tailscale.tar", "--name", "ts", "--disk", "usb1", "--subnet", "192.168.88.0/24,10.0.0.0/8", "--exit-node",
 			"--env", "GOGC=50", "--address", "10.1.0.2/24,fd00:1::2/64", "--gateway", "10.1.0.1,fd00:1::1", "--wan-list", "", "--tmpfs", "0",
 			"--magic-dns", "tail.example", "--dns", "9.9.9.9", "--memory", "128", "--update-at", "04:30", "--routeros-version", "7.24"},
+		"app":    {"--image", "ghcr.io/me/tailscale:stable", "--script", "app"},
+		"sites":  {"--image", "ghcr.io/me/tailscale:stable", "--script", "app", "--site", "home=192.168.88.0/24", "--site", "office=192.168.89.0/24"},
 		"memory": {"--image", "ghcr.io/me/tailscale:stable", "--root", "memory", "--disk", "flash"},
 	} {
 		t.Run(name, func(t *testing.T) {

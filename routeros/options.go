@@ -179,8 +179,10 @@ func (o *Options) check() error {
 	if o.UpdateAt != "" && !timeForm.MatchString(o.UpdateAt) {
 		p.add("malformed time %q: want hours and minutes, such as 04:30", o.UpdateAt)
 	}
-	return errors.Join(p...)
+	return joined(p)
 }
+
+func joined(p problems) error { return errors.Join(p...) }
 
 func (o *Options) checkNames(p *problems) {
 	if !nameForm.MatchString(o.Name) {

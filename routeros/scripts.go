@@ -63,7 +63,12 @@ func New(o Options) ([]Script, error) {
 type data struct {
 	Options
 	exchange
-	Mark, Interface                 string
+	Mark, Interface string
+	// Link is the container's interface as a script writes it.
+	Link string
+	// AppName is the name of the app, and Store says that it comes from a store.
+	AppName                         string
+	Store                           bool
 	Address, Gateway                netip.Addr
 	Length                          int
 	AddressSix, GatewaySix          netip.Addr
@@ -81,7 +86,7 @@ type variable struct{ Name, Value string }
 
 func newData(o Options) data {
 	d := data{
-		Options: o, Mark: o.Mark(), Interface: o.networkInterface(), Tailnet: tailnet, TailnetSix: tailnetSix,
+		Options: o, Mark: o.Mark(), Interface: o.networkInterface(), Link: Quote(o.networkInterface()), Tailnet: tailnet, TailnetSix: tailnetSix,
 		StateDir: StateDir, State: o.StatePath(), Key: o.KeyPath(),
 		TmpfsSlot: o.Name + "-tmp", Minor: releaseForm.FindStringSubmatch(o.RouterOS)[1],
 	}

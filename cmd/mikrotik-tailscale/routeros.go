@@ -19,31 +19,30 @@ import (
 func routerosCommand(asJSON *bool) *cobra.Command {
 	o := routeros.Default()
 	var kind, output string
+	var siteTexts []string
 	c := &cobra.Command{
 		Use:   "routeros --image ghcr.io/me/tailscale:stable [--output scripts/]",
 		Short: "Write scripts that install, update, diagnose and remove the container on a router",
 		Long: "Write four scripts for the router's /import. The install script adds the container with its interface,\n" +
 			"addresses, routes, rules, mount and variables. The update script replaces the image if the registry has\n" +
 			"another one. The remove script removes everything that the install script added. The diagnose script\n" +
-			"prints what is wrong. With --root memory, a fifth script adds the container at each boot. Without\n" +
-			"--output, one script is printed. Scripts contain no keys or passwords; docs/routeros.md says where to put\n" +
-			"them.",
+			"prints what is wrong. With --root memory, a fifth script adds the container at each boot. With\n" +
+			"--script app, write an app for RouterOS's /app and its scripts. Without --output, one file is printed.\n" +
+			"Scripts contain no keys or passwords; docs/routeros.md says where to put them.",
 		Example: "  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --subnet 192.168.88.0/24 --output scripts/\n" +
-			"  mikrotik-tailscale routeros --tarball usb1/tailscale-arm64.tar --disk usb1 --exit-node --script install",
+			"  mikrotik-tailscale routeros --tarball usb1/tailscale-arm64.tar --disk usb1 --exit-node --script install\n" +
+			"  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --script app --site home=192.168.88.0/24 --site office=192.168.89.0/24 --output app/",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			scripts, err := routeros.New(o)
+			scripts, err := routerosScripts(o, kind, siteTexts)
 			if err != nil {
 				return usageError{err}
 			}
-			i := slices.IndexFunc(scripts, func(s routeros.Script) bool { return s.Kind == kind })
-			if i < 0 && slices.Contains(routeros.Kinds, kind) {
-				return usageError{fmt.Errorf("there is no %s script with --root %s: want --root %s", kind, o.Root, routeros.RootMemory)}
-			}
-			if i < 0 {
-				return usageError{fmt.Errorf("unknown script %q: want one of %s", kind, strings.Join(routeros.Kinds, ", "))}
-			}
 			if output == "" {
-				return printScript(cmd.OutOrStdout(), *asJSON, scripts[i])
+				s, err := onlyScript(scripts, kind, o.Root)
+				if err != nil {
+					return usageError{err}
+				}
+				return printScript(cmd.OutOrStdout(), *asJSON, s)
 			}
 			if err := checkFolder(output); err != nil {
 				return usageError{err}
@@ -54,9 +53,44 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	flags := c.Flags()
 	flags.SortFlags = false
 	routerosFlags(flags, &o)
-	flags.StringVar(&kind, "script", "install", "script to print: "+strings.Join(routeros.Kinds, ", "))
+	flags.StringVar(&kind, "script", "install", "script to print: "+strings.Join(slices.Concat(routeros.Kinds, routeros.AppKinds), ", ")+"; with --output and app, the files of an app are written")
+	flags.StringArrayVar(&siteTexts, "site", nil, "with --script app: site of a store and its networks, for example home=192.168.88.0/24")
 	flags.StringVarP(&output, "output", "o", "", "directory to write all scripts to")
 	return c
+}
+
+// routerosScripts writes the scripts, or the files of an app if one of those is asked for.
+func routerosScripts(o routeros.Options, kind string, siteTexts []string) ([]routeros.Script, error) {
+	switch {
+	case slices.Contains(routeros.AppKinds, kind):
+		sites, err := routeros.ParseSites(siteTexts)
+		if err != nil {
+			return nil, err
+		}
+		return routeros.App(o, sites)
+	case len(siteTexts) > 0:
+		return nil, fmt.Errorf("sites are for apps: want --script app with --site %s", siteTexts[0])
+	case !slices.Contains(routeros.Kinds, kind):
+		return nil, fmt.Errorf("unknown script %q: want one of %s", kind, strings.Join(slices.Concat(routeros.Kinds, routeros.AppKinds), ", "))
+	}
+	return routeros.New(o)
+}
+
+// onlyScript is the script of a kind, of which there has to be one.
+func onlyScript(scripts []routeros.Script, kind, root string) (routeros.Script, error) {
+	var found []routeros.Script
+	for _, s := range scripts {
+		if s.Kind == kind {
+			found = append(found, s)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return routeros.Script{}, fmt.Errorf("there is no %s script with --root %s: want --root %s", kind, root, routeros.RootMemory)
+	case 1:
+		return found[0], nil
+	}
+	return routeros.Script{}, fmt.Errorf("each of the %d sites has an %s script: want --output to write them", len(found), kind)
 }
 
 func routerosFlags(flags *pflag.FlagSet, o *routeros.Options) {
@@ -116,6 +150,15 @@ func printScript(w io.Writer, asJSON bool, s routeros.Script) error {
 	return err
 }
 
+// nextStep says what to do with the files.
+func nextStep(all []printed) string {
+	first := slices.IndexFunc(all, func(p printed) bool { return strings.HasSuffix(p.Name, ".rsc") })
+	if strings.HasSuffix(all[0].Name, ".tikappstore.yaml") {
+		return fmt.Sprintf("Put %s on a web server. On each router: /app/settings/set app-store-urls=URL, copy the site's scripts there, and for example: /import %s", all[0].Name, all[first].Name)
+	}
+	return "Copy them to the router, and run this there: /import " + all[first].Name
+}
+
 func writeScripts(ctx context.Context, w io.Writer, asJSON bool, folder string, scripts []routeros.Script) error {
 	var all []printed
 	var files []archive.File
@@ -135,6 +178,6 @@ func writeScripts(ctx context.Context, w io.Writer, asJSON bool, folder string, 
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "Copy them to the router, and run this there: /import %s\n", all[0].Name)
+	_, err := fmt.Fprintln(w, nextStep(all))
 	return err
 }

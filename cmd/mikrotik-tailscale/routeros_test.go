@@ -50,6 +50,23 @@ func TestTheScriptForEachBoot(t *testing.T) {
 	}
 }
 
+func TestAnAppForARouter(t *testing.T) {
+	args := []string{"routeros", "--image", "ghcr.io/me/tailscale:stable"}
+	app, stderr, code := call(t, append(args, "--subnet", "192.168.88.0/24", "--script", "app")...)
+	if code != 0 || !strings.Contains(app, "name: tailscale\n") || !strings.Contains(app, "TS_ROUTES: 192.168.88.0/24\n") {
+		t.Errorf("exit code %d: %s%s", code, app, stderr)
+	}
+	dir := filepath.Join(t.TempDir(), "app")
+	stdout, stderr, code := call(t, append(args, "--script", "app", "--site", "home=192.168.88.0/24", "--site", "office=192.168.89.0/24", "--output", dir)...)
+	if code != 0 || !strings.Contains(stdout, "/app/settings/set app-store-urls=URL") || !strings.Contains(stdout, "/import tailscale-home-app-setup.rsc") {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	written, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(written) != 5 {
+		t.Errorf("written: %q (%v)", written, err)
+	}
+}
+
 func TestWrongScriptsAreTold(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
@@ -63,6 +80,10 @@ func TestWrongScriptsAreTold(t *testing.T) {
 		"no image":        {[]string{"routeros"}, []string{"neither an image nor a tarball"}},
 		"several":         {append(image, "--name", "X", "--subnet", "x"), []string{`"X"`, `"x"`}},
 		"no start script": {append(image, "--script", "start"), []string{"there is no start script with --root disk: want --root memory"}},
+		"several setups":  {append(image, "--script", "app-setup", "--site", "a=", "--site", "b="), []string{"each of the 2 sites has an app-setup script: want --output"}},
+		"site, no app":    {append(image, "--site", "home="), []string{"want --script app with --site home="}},
+		"malformed site":  {append(image, "--script", "app", "--site", "home"), []string{`malformed site "home"`}},
+		"app with a disk": {append(image, "--script", "app", "--disk", "usb1"), []string{"an app has no disk"}},
 		"unknown root":    {append(image, "--root", "ram"), []string{`unknown root "ram"`}},
 		"unknown script":  {append(image, "--script", "all"), []string{`unknown script "all"`, "install, update, remove"}},
 		"output a file":   {append(image, "--output", file), []string{file, "not a directory"}},

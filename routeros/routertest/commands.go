@@ -17,6 +17,7 @@ import (
 var commandTable = map[string]string{
 	"/container/add": "check-certificate cmd comment dns envlists file hostname ignore-remote-image-change@24 interface layer-dir logging" +
 		" memory-high mountlists name remote-image root-dir start-on-boot" + upkeep,
+	"/app/add":                   "yaml@22",
 	"/container/set":             "comment dns envlists file hostname interface logging memory-high mountlists name remote-image root-dir start-on-boot" + upkeep,
 	"/container/shell":           "as-value cmd timeout",
 	"/container/config/set":      "layer-dir memory-high password registry-url tmpdir username",

@@ -59,6 +59,8 @@ type Router struct {
 	// Fights counts moments at which two containers ran with one state.
 	Fights int
 	next   int
+	// appStarts counts how often an app was started.
+	appStarts int
 	// Age is how many seconds the router has run, and events are what happens to it at an age.
 	Age    int
 	events map[int]func()
@@ -92,6 +94,7 @@ func New(minor int) *Router {
 			"/system/device-mode":   {"container": true, "fetch": true, "scheduler": true},
 			"/container/config":     {"tmpdir": "", "username": "", "password": ""},
 			"/certificate/settings": {"builtin-trust-store": []any{"fetch", "mqtt", "email", "netwatch", "container", "lora", "dns"}},
+			"/app/settings":         {"disk": "disk1"},
 			"/ip/dns":               {"servers": "", "dynamic-servers": "192.0.2.1"},
 		},
 		Pull: func(string) (string, error) { return "image", nil },
@@ -163,6 +166,14 @@ func (r *Router) Wait(seconds int) {
 			r.away--
 			if r.away == 0 {
 				r.Tables["/file"] = append(r.Tables["/file"], r.unplugged...)
+			}
+		}
+		for _, e := range slices.Clone(r.Tables["/app"]) {
+			if e.left > 0 {
+				e.left--
+				if e.left == 0 {
+					r.startApp(e)
+				}
 			}
 		}
 		for _, e := range slices.Clone(r.Tables["/container"]) {
@@ -267,6 +278,11 @@ func (r *Router) Boot() {
 		if !r.Forgets {
 			r.Tables["/disk"] = append(r.Tables["/disk"], e)
 			r.Put("/file", "name", e.Values["slot"])
+		}
+	}
+	for _, e := range r.Tables["/app"] {
+		if !e.Flags["disabled"] {
+			e.State, e.left = "", 40
 		}
 	}
 	for _, e := range slices.Clone(r.Tables["/container"]) {
@@ -428,11 +444,21 @@ func (r *Router) do(c *console, n node, s *scope, menu, command string) any {
 			}
 			return v
 		}
-		return r.one(menu, c.eval(plain[0], s, menu)).Values[plain[1].text]
+		e := r.one(menu, c.eval(plain[0], s, menu))
+		if menu == "/file" && plain[1].text == "contents" {
+			return string(e.Content)
+		}
+		return e.Values[plain[1].text]
 	}
 	r.changed()
 	switch command {
+	case "enable":
+		r.enableApp(r.one(menu, c.eval(plain[0], s, menu)))
 	case "add":
+		if menu == "/app" {
+			r.addApp(args["yaml"])
+			return nil
+		}
 		r.add(n, menu, args)
 	case "set":
 		if single, ok := r.Singles[menu]; ok {

@@ -186,3 +186,42 @@ interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-imag
     # that the image has changed, whether that works or not.
 {{- end}}
 {{- end}}
+
+{{define "rules"}}
+{{- if and .WANList .ExitNode}}
+    /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Tailnet}} out-interface-list={{q .WANList}} comment=$container
+{{- if .LengthSix}}
+    /ipv6/firewall/nat/add chain=srcnat action=masquerade src-address={{.TailnetSix}} out-interface-list={{q .WANList}} comment=$container
+{{- end}}
+{{- end}}
+{{- if .Masquerade}}
+    /ip/firewall/nat/add chain=srcnat action=masquerade src-address={{.Tailnet}} dst-address=!{{.Tailnet}} comment=$container
+{{- if .LengthSix}}
+    /ipv6/firewall/nat/add chain=srcnat action=masquerade src-address={{.TailnetSix}} dst-address=!{{.TailnetSix}} comment=$container
+{{- end}}
+{{- end}}
+{{- if .Firewall}}
+    # First in the chain, but behind RouterOS's own rules, before which nothing can be put.
+{{- range .Forward}}
+    :local {{.Rules}} [{{.Menu}}/find where chain="forward" and !dynamic]
+    :if ([:len ${{.Rules}}] > 0) do={
+      {{.Menu}}/add chain=forward action=accept in-interface={{$.Link}} comment=$container place-before=(${{.Rules}}->0)
+      {{.Menu}}/add chain=forward action=accept out-interface={{$.Link}} comment=$container place-before=(${{.Rules}}->0)
+    } else={
+      {{.Menu}}/add chain=forward action=accept in-interface={{$.Link}} comment=$container
+      {{.Menu}}/add chain=forward action=accept out-interface={{$.Link}} comment=$container
+    }
+{{- end}}
+{{- end}}
+{{- with .Clamps}}
+    # Packets in the tunnel are smaller than elsewhere, and not every host is told so. These rules tell
+    # both ends of a connection: one for the packets to the tailnet, one for the packets from there.
+{{- range .}}
+    {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} out-interface={{$.Link}} comment=$container
+    {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} in-interface={{$.Link}} comment=$container
+{{- end}}
+{{- end}}
+{{- range .MagicDNS}}
+    /ip/dns/static/add name={{q .}} match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
+{{- end}}
+{{- end}}

@@ -1,0 +1,17 @@
+# Removes what {{.AppName}}-app-setup.rsc added to the router beside the app. The app stays.
+#
+# Copy this file to the router and run there: /import {{.AppName}}-app-remove.rsc
+# Written for RouterOS 7.{{.Minor}} and later.
+
+{{template "version" .}}
+
+{
+  :local container {{q .Mark}}
+  :local problems ""
+  :onerror problem in={ /system/scheduler/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
+{{- range .AppMenus}}
+  :onerror problem in={ {{.}}/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
+{{- end}}
+  :if ([:len $problems] > 0) do={ :error ("{{.AppName}}: not everything was removed, run this again" . $problems) }
+  :put "the routes and rules of {{.AppName}} are removed. To remove the app: /app/disable {{.AppName}}, then /app/remove {{.AppName}}"
+}

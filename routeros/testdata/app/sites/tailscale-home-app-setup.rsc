@@ -1,0 +1,73 @@
+# Adds to the router what the app tailscale-home can't express: the routes to the tailnet, and the rules.
+#
+# Add the store to the router first: /app/settings/set app-store-urls=...
+# Copy this file to the router, and run there: /import tailscale-home-app-setup.rsc
+# It adds enables the app, and may run again: the router then has what it adds only once.
+# All that it adds to the router beside the app has the comment mikrotik-tailscale:home.
+# Written for RouterOS 7.22 and later.
+
+# An older release would not even read what follows, so this stands on its own.
+{
+  :local release [/system/resource/get version]
+  :local dot [:find $release "."]
+  :local major [:tonum [:pick $release 0 $dot]]
+  :local digits ""
+  :local position ($dot + 1)
+  :while ([:pick $release $position ($position + 1)] ~ "^[0-9]\$") do={
+    :set digits ($digits . [:pick $release $position ($position + 1)])
+    :set position ($position + 1)
+  }
+  :local minor [:tonum $digits]
+  :if (($major < 7) || (($major = 7) && ($minor < 22))) do={
+    :error ("this script needs RouterOS 7.22 or later, and this router has " . $release)
+  }
+}
+
+{
+  :local container "mikrotik-tailscale:home"
+  :local refuse do={ :error ($1 . "; nothing was changed") }
+  :if (!([/system/resource/get architecture-name] ~ "^(arm64|x86)")) do={ $refuse ("apps need arm64 or x86, and this router is " . [/system/resource/get architecture-name]) }
+  :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
+  :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
+  :if ([/system/device-mode/get scheduler] = false) do={ $refuse "the scheduler is switched off: /system/device-mode/update scheduler=yes" }
+  :if ([:len [/app/settings/get disk]] = 0) do={ $refuse "apps have no disk: /app/settings/set disk=..." }
+  :if ([:len [/file/find where name="tailscale-home-app-setup.rsc"]] = 0) do={ $refuse ("there is no file " . "tailscale-home-app-setup.rsc" . ", which runs again when the app's address changes") }
+  :local apps [/app/find where name="tailscale-home"]
+  :if ([:len $apps] = 0) do={ $refuse "there is no app tailscale-home: /app/settings/set app-store-urls=..." }
+  :if ([:len [/interface/veth/find where name="veth-home"]] > 0) do={ $refuse "the scripts without an app have installed veth-home" }
+  :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > [:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container]]) do={ $refuse "there is a route to 100.64.0.0/10" }
+  :if ([:len [/ip/route/find where dst-address="192.168.89.0/24"]] > [:len [/ip/route/find where dst-address="192.168.89.0/24" and comment=$container]]) do={ $refuse "there is a route to 192.168.89.0/24" }
+
+  :onerror problem in={
+    :if ([:len [/app/find where name="tailscale-home" and disabled]] > 0) do={ /app/enable ($apps->0) }
+    :put "waiting until the app runs, which takes minutes on a small router"
+    :local seconds 0
+    :while (([:len [/app/find where name="tailscale-home" and running]] = 0) && ($seconds < 900)) do={ :delay 5s; :set seconds ($seconds + 5) }
+    :if ([:len [/app/find where name="tailscale-home" and running]] = 0) do={ :error "the app does not run: see /app/print, and /log/print where topics~\"container\"" }
+
+    # RouterOS has chosen the app's interface and address.
+    :local link [/app/get ($apps->0) interface]
+    :local veths [/interface/veth/find where name=$link]
+    :if ([:len $veths] = 0) do={ :error ("the app has no interface " . $link) }
+    :local hop [:tostr [/interface/veth/get ($veths->0) address]]
+    :set hop [:pick $hop 0 [:find $hop "/"]]
+
+    # What an earlier run has added can have another address or interface.
+    /ip/dns/static/remove [find where comment=$container]
+    /ip/firewall/filter/remove [find where comment=$container]
+    /ip/firewall/mangle/remove [find where comment=$container]
+    /ip/firewall/nat/remove [find where comment=$container]
+    /ip/route/remove [find where comment=$container]
+    /interface/list/member/remove [find where comment=$container]
+    # The way back to the tailnet: packets from there come with its own addresses.
+    /ip/route/add dst-address=100.64.0.0/10 gateway=$hop comment=$container
+    /ip/route/add dst-address=192.168.89.0/24 gateway=$hop comment=$container
+    /ip/dns/static/add name="ts.net" match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
+    :if ([:len [/system/scheduler/find where comment=$container]] = 0) do={
+      /system/scheduler/add name="tailscale-home-app" start-time=startup interval=1m on-event=":local app [/app/find where name=\"tailscale-home\" and running]; :if ([:len \$app] > 0) do={ :local link [/app/get (\$app->0) interface]; :local veths [/interface/veth/find where name=\$link]; :local hop [:tostr [/interface/veth/get (\$veths->0) address]]; :set hop [:pick \$hop 0 [:find \$hop \"/\"]]; :if ([:len [/ip/route/find where comment=\"mikrotik-tailscale:home\" and gateway=\$hop]] = 0) do={ /import file-name=\"tailscale-home-app-setup.rsc\" } }" policy=ftp,read,write,policy,test,sensitive comment=$container
+    }
+    :put ("tailscale-home runs at " . $hop . ", and its log has the address to log in with: /log/print where topics~\"container\"")
+  } do={
+    :error ("tailscale-home is not set up: " . $problem . ". Run this again, or tailscale-home-app-remove.rsc")
+  }
+}
