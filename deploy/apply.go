@@ -83,11 +83,26 @@ func Apply(ctx context.Context, access Access, a Address, p Plan, img Image, key
 	}
 	defer func() { w.conn.close() }()
 	r, err = w.carryOut(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = interruption{p.Action}
+	}
 	if problem := w.clean(context.WithoutCancel(ctx), err != nil); problem != nil {
 		err = errors.Join(err, problem)
 	}
 	return r, err
 }
+
+// interruption is the error after ctx has ended.
+type interruption struct{ of Action }
+
+func (i interruption) Error() string {
+	if i.of == Update {
+		return "interrupted: if the update had begun, its script has finished it or undone it"
+	}
+	return "interrupted, and what was added is removed"
+}
+
+func (interruption) Unwrap() error { return context.Canceled }
 
 func (w *work) phase(name string) { w.observe(Event{Phase: name}) }
 

@@ -104,6 +104,19 @@ func Target(f Facts, wanted string) (platform.Target, error) {
 	return t, err
 }
 
+// Check finds what is wrong with wishes for any router.
+func Check(w Wishes) error {
+	o := w.Options
+	if o.Image == "" {
+		o.Tarball = "image.tar"
+		if o.UpdateAt != "" {
+			return fmt.Errorf("updates at %s need an image that the router fetches: want --image, too", o.UpdateAt)
+		}
+	}
+	_, err := routeros.New(o)
+	return err
+}
+
 // NewPlan decides what to do with a router, and finds everything that keeps it from being done.
 func NewPlan(f Facts, w Wishes, img Image) (Plan, error) {
 	p := Plan{Action: Install, Platform: img.Platform, Options: w.Options}

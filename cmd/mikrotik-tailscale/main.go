@@ -36,6 +36,9 @@ type usageError struct{ error }
 // pushError is an error after which a registry may have a part of what was to be pushed.
 type pushError struct{ error }
 
+// shownError is an error that the command has shown already.
+type shownError struct{ error }
+
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var asJSON bool
 	root := &cobra.Command{
@@ -45,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"shell, and writes it as a tarball that RouterOS takes with /container/add file=...\n" +
 			"It needs neither Docker nor Dagger: Debian or Ubuntu, Go and user namespaces do.",
 		Example: "  mikrotik-tailscale build --arch arm64\n" +
+			"  mikrotik-tailscale deploy admin@192.168.88.1 --subnet 192.168.88.0/24\n" +
 			"  mikrotik-tailscale build --arch all --output dist/\n" +
 			"  mikrotik-tailscale publish --address registry.example/me/tailscale",
 		SilenceUsage: true, SilenceErrors: true,
@@ -60,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for _, c := range root.Commands() {
 		c.Args = noArguments
 	}
-	root.AddCommand(symbolizeCommand())
+	root.AddCommand(symbolizeCommand(), deployCommand(&asJSON))
 
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -69,7 +73,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	code := exitFailure
 	var usage usageError
 	var push pushError
+	var shown shownError
 	switch {
+	case errors.As(err, &shown) && ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &shown):
+		return exitFailure
 	case ctx.Err() != nil && errors.As(err, &push):
 		code, err = exitInterrupted, errors.New("interrupted while pushing: the same command again pushes what is missing")
 	case ctx.Err() != nil:

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"dagger/mikrotik-tailscale/deploy"
+)
+
+// lines shows each router's progress: a moving line for each on a terminal, one line a change elsewhere.
+type lines struct {
+	mu     sync.Mutex
+	w      io.Writer
+	screen *mpb.Progress // nil if w is no terminal
+	bars   map[*site]*mpb.Bar
+	phases map[*site]string
+}
+
+func newLines(w io.Writer, sites []*site) *lines {
+	l := &lines{w: w, bars: map[*site]*mpb.Bar{}, phases: map[*site]string{}}
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return l
+	}
+	l.screen = mpb.New(mpb.WithOutput(w), mpb.WithWidth(4))
+	for _, s := range sites {
+		if s.err == nil {
+			l.bars[s] = l.screen.New(1, mpb.SpinnerStyle(), mpb.PrependDecorators(decor.Name(s.address.String(), decor.WCSyncSpaceR)),
+				mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+					l.mu.Lock()
+					defer l.mu.Unlock()
+					return l.phases[s]
+				})))
+		}
+	}
+	return l
+}
+
+func (l *lines) observe(s *site, e deploy.Event) {
+	if e.Log != "" {
+		l.say(fmt.Sprintf("%s: log: %s", s.address, e.Log))
+		return
+	}
+	phase := e.Phase
+	if l.screen != nil && e.Total > 0 {
+		phase = fmt.Sprintf("%s, %d %%", phase, 100*e.Sent/e.Total)
+	}
+	l.mu.Lock()
+	before := l.phases[s]
+	l.phases[s] = phase
+	l.mu.Unlock()
+	if l.screen == nil && before != phase {
+		l.say(fmt.Sprintf("%s: %s", s.address, phase))
+	}
+}
+
+// end shows how it ended for a router.
+func (l *lines) end(s *site, err error) {
+	phase := "done"
+	if err != nil {
+		phase = "failed"
+	}
+	l.mu.Lock()
+	l.phases[s] = phase
+	bar := l.bars[s]
+	l.mu.Unlock()
+	if bar != nil {
+		bar.Increment()
+	}
+}
+
+// say prints a line between those of the routers.
+func (l *lines) say(line string) {
+	if l.screen != nil {
+		_, _ = fmt.Fprintln(l.screen, line)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = fmt.Fprintln(l.w, line)
+}
+
+// close leaves the screen as it stands.
+func (l *lines) close() {
+	if l.screen == nil {
+		return
+	}
+	for _, bar := range l.bars {
+		bar.Abort(false)
+	}
+	l.screen.Wait()
+}
