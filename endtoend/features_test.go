@@ -37,7 +37,7 @@ func TestVariablesOfFeatures(t *testing.T) {
 		"TS_SERVE_CONFIG":                         {second, "wget -T2 -qO- --header 'Host: " + name + "' http://" + address, "served by the router"},
 		"TS_ENABLE_HEALTH_CHECK":                  {first, "wget -T2 -qO- http://127.0.0.1:9002/healthz && echo healthy", "healthy"},
 		"TS_ENABLE_METRICS":                       {first, "wget -T2 -qO- http://127.0.0.1:9002/metrics", "tailscaled_inbound_packets_total"},
-		"TS_DEBUG_ADDR_PORT":                      {first, "wget -T2 -qO- http://127.0.0.1:8030/debug/", "pprof"},
+		"TS_DEBUG_ADDR_PORT":                      {first, "wget -T2 -qO- http://127.0.0.1:8030/debug/pprof/", "goroutine"},
 		"TS_OUTBOUND_HTTP_PROXY_LISTEN":           {first, "http_proxy=http://127.0.0.1:1056 wget -T2 -qO- http://" + websiteAddress, "you are " + one.wan4},
 		"TS_SOCKS5_SERVER":                        {first, `printf '\005\001\000' | nc -w 2 127.0.0.1 1055 | wc -c`, "2"},
 		"the health check on its default address": {second, "wget -T2 -qO- 'http://[::1]:9002/healthz' && echo healthy", "healthy"},
