@@ -11,60 +11,89 @@ import (
 	"testing"
 )
 
-// memoryGroup is a control group of the kernel with a limit of memory, as a container engine makes it,
-// of the first version or the second, whichever the machine has.
-type memoryGroup struct {
+// group is a control group of the kernel, as a container engine makes one.
+type group struct {
 	t   *testing.T
 	dir string
-	// events is the file that counts what the kernel killed.
-	events string
+	// unified says that it is one of the second version.
+	unified bool
 }
 
-func newMemoryGroup(t *testing.T, limit int) memoryGroup {
+// newGroup makes a control group of the first version or the second, whichever the machine has, with the limits of
+// that version. Its cleanup sets the values of free, since ending takes resources, too.
+func newGroup(t *testing.T, controller string, first, second, free map[string]string) group {
 	t.Helper()
 	const root = "/sys/fs/cgroup"
-	name := fmt.Sprintf("%s%d", prefix, os.Getpid())
-	g := memoryGroup{t, filepath.Join(root, "memory", name), "memory.oom_control"}
-	limits := map[string]int{"memory.limit_in_bytes": limit}
+	name := fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), controller)
+	g, limits := group{t: t, dir: filepath.Join(root, controller, name)}, first
 	if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
-		g = memoryGroup{t, filepath.Join(root, name), "memory.events"}
-		limits = map[string]int{"memory.max": limit, "memory.swap.max": 0}
-		write(t, root+"/cgroup.subtree_control", "+memory")
+		g, limits = group{t, filepath.Join(root, name), true}, second
+		write(t, root+"/cgroup.subtree_control", "+"+controller)
 	}
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
-		t.Fatalf("this test needs control groups of memory: %v", err)
+		t.Fatalf("this test needs control groups of %s: %v", controller, err)
 	}
 	t.Cleanup(func() {
+		for file, value := range free {
+			_ = os.WriteFile(filepath.Join(g.dir, file), []byte(value), 0o644)
+		}
 		eventually(t, "the control group is empty", func() bool { return !errors.Is(os.Remove(g.dir), syscall.EBUSY) })
 	})
 	for file, value := range limits {
-		write(t, filepath.Join(g.dir, file), strconv.Itoa(value))
+		if _, err := os.Stat(filepath.Join(g.dir, file)); err != nil {
+			t.Fatalf("this test needs control groups of %s: %v", controller, err)
+		}
+		write(t, filepath.Join(g.dir, file), value)
 	}
 	return g
 }
 
+// memoryGroup limits the memory of its processes.
+func memoryGroup(t *testing.T, limit int) group {
+	t.Helper()
+	bytes := strconv.Itoa(limit)
+	return newGroup(t, "memory", map[string]string{"memory.limit_in_bytes": bytes}, map[string]string{"memory.max": bytes, "memory.swap.max": "0"}, nil)
+}
+
+// cpuGroup limits its processes to a share of one processor, in percent.
+func cpuGroup(t *testing.T, percent int) group {
+	t.Helper()
+	quota := strconv.Itoa(percent * 1000)
+	return newGroup(t, "cpu", map[string]string{"cpu.cfs_quota_us": quota}, map[string]string{"cpu.max": quota + " 100000"},
+		map[string]string{"cpu.cfs_quota_us": "-1", "cpu.max": "max"})
+}
+
 // enter is the shell command that takes the shell into the group, and all that it becomes.
-func (g memoryGroup) enter() string { return "echo 0 >" + filepath.Join(g.dir, "cgroup.procs") }
+func (g group) enter() string { return "echo 0 >" + filepath.Join(g.dir, "cgroup.procs") }
 
 // kills tells how many processes the kernel killed for want of memory.
-func (g memoryGroup) kills() int {
+func (g group) kills() int {
 	g.t.Helper()
-	text, err := os.ReadFile(filepath.Join(g.dir, g.events))
+	if g.unified {
+		return g.count("memory.events", "oom_kill")
+	}
+	return g.count("memory.oom_control", "oom_kill")
+}
+
+// count reads a number that the kernel counts.
+func (g group) count(file, name string) int {
+	g.t.Helper()
+	text, err := os.ReadFile(filepath.Join(g.dir, file))
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	_, after, found := strings.Cut(string(text), "oom_kill ")
-	kills, err := strconv.Atoi(strings.Fields(after + " none")[0])
+	_, after, found := strings.Cut(string(text), name+" ")
+	number, err := strconv.Atoi(strings.Fields(after + " none")[0])
 	if !found || err != nil {
-		g.t.Fatalf("%s says %q", g.events, text)
+		g.t.Fatalf("%s says %q", file, text)
 	}
-	return kills
+	return number
 }
 
 // A container of 64 MB is enough: the daemon keeps to GOMEMLIMIT under load. When there is no memory
 // all the same, the kernel kills the daemon, and RouterOS starts the container again.
 func TestOutOfMemory(t *testing.T) {
-	group := newMemoryGroup(t, 64<<20)
+	group := memoryGroup(t, 64<<20)
 	run := t.TempDir() // outlives the daemon, as the container's own files do when it is started again
 	r := newSurvivor(t, func(o *options) {
 		o.setup = group.enter() + "; mount --bind " + run + " run"

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -164,40 +162,15 @@ func TestASlowBoard(t *testing.T) {
 	s := w.site(1)
 	group := cpuGroup(t, 5)
 	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: s.container,
-		setup: "echo $$ >" + group + "/cgroup.procs",
+		setup: group.enter(),
 		env:   []string{"TS_AUTHKEY=" + w.control.key(false), "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + s.routes}})
 	eventually(t, "the slow router has its routes", func() bool { return strings.Contains(w.control.run("nodes", "list-routes"), "192.168.81.0/24") })
 	if c.says("") != 0 {
 		t.Errorf("the log complains of slowness:\n%s", c.log())
 	}
-}
-
-// cpuGroup makes a control group with a share of one processor, in percent.
-func cpuGroup(t *testing.T, percent int) string {
-	t.Helper()
-	for _, v := range []struct{ parent, file, value, all string }{
-		{"/sys/fs/cgroup", "cpu.max", fmt.Sprintf("%d 100000", percent*1000), "max"},
-		{"/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", fmt.Sprint(percent * 1000), "-1"},
-	} {
-		_ = os.WriteFile(v.parent+"/cgroup.subtree_control", []byte("+cpu"), 0o644)
-		dir := filepath.Join(v.parent, fmt.Sprintf("%s%d-cpu", prefix, os.Getpid()))
-		if os.Mkdir(dir, 0o755) != nil {
-			continue
-		}
-		if os.WriteFile(filepath.Join(dir, v.file), []byte(v.value), 0o644) == nil {
-			t.Cleanup(func() {
-				// Ending takes processor time, too.
-				if err := os.WriteFile(filepath.Join(dir, v.file), []byte(v.all), 0o644); err != nil {
-					t.Error(err)
-				}
-				eventually(t, "the control group is empty", func() bool { return os.Remove(dir) == nil })
-			})
-			return dir
-		}
-		_ = os.Remove(dir)
+	if group.count("cpu.stat", "nr_throttled") == 0 {
+		t.Error("the router was not slowed down")
 	}
-	t.Fatal("this machine has no control groups of processors")
-	return ""
 }
 
 // Values as people write them, all at once. Each mistake is named in one line, and the router logs in.

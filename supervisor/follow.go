@@ -28,6 +28,8 @@ type Event struct {
 	Refused string
 	// Unreachable is why an attempt to log in did not get an answer. The daemon goes on by itself.
 	Unreachable string
+	// Forgotten says that the control server answered the router as it answers one that it doesn't know.
+	Forgotten bool
 	// Changed says that settings have changed, LoggedOut that somebody logged the router out.
 	Changed, LoggedOut bool
 	// At is when this happened.
@@ -47,8 +49,9 @@ type Daemon interface {
 	// Login hands a key to the daemon, with settings. The daemon goes on trying until the control server answers. With
 	// an empty key, the daemon gets an address for somebody to log in at.
 	Login(ctx context.Context, key Key, flags []Flag, reset bool) error
-	// Cancel ends an attempt to log in.
-	Cancel(ctx context.Context) error
+	// Restart begins the connection to the control server again: an attempt to log in ends, and the router registers
+	// with the node key that it has.
+	Restart(ctx context.Context) error
 	// Apply changes the daemon's settings to those of the flags. With reset, all others get their default
 	// values, and the daemon runs if it was stopped. It writes nothing if nothing differs.
 	Apply(ctx context.Context, flags []Flag, reset bool) error
@@ -76,6 +79,11 @@ type Follower struct {
 	retry time.Time
 	// cancel says that the daemon has to be told to give up.
 	cancel bool
+	// forgotten counts the answers of a control server that doesn't know the router. At again, the router may register
+	// again, and the time until the next attempt grows.
+	forgotten    int
+	again        time.Time
+	reregistered time.Duration
 	// waiting says that the daemon has an address for somebody to log in at.
 	waiting bool
 	said    map[string]bool
@@ -149,9 +157,14 @@ func (f *Follower) take(e Event) {
 			}
 			f.pending, f.tried, f.pause, f.waiting = time.Time{}, Key{}, 0, false
 			f.said = map[string]bool{}
+		case NeedsLogin:
+			f.forgotten, f.reregistered = 0, 0
 		case Stopped:
 			f.pending = time.Time{}
 		}
+	}
+	if e.Forgotten && f.state == Running {
+		f.forgotten++
 	}
 	if e.LoggedOut {
 		f.pending, f.waiting = time.Time{}, false
@@ -199,10 +212,11 @@ func (f *Follower) step(ctx context.Context) {
 	if f.cancel {
 		// The daemon itself would use the key again and again.
 		f.cancel = false
-		if err := f.Daemon.Cancel(ctx); err != nil {
+		if err := f.Daemon.Restart(ctx); err != nil {
 			f.once("can't stop the attempt to log in: %v", err)
 		}
 	}
+	f.register(ctx)
 	if !f.sameServer(ctx) {
 		return
 	}
@@ -218,6 +232,22 @@ func (f *Follower) step(ctx context.Context) {
 		f.once("logged in, and waiting for approval: approve this machine in the tailnet's admin console")
 	}
 	f.apply(ctx)
+}
+
+// register registers the router again if the control server has forgotten it, for example because the node was removed
+// there. The daemon itself would go on asking for news of the tailnet, and stay in the state Running.
+func (f *Follower) register(ctx context.Context) {
+	// A control server that has just started may not know anybody yet.
+	if f.forgotten < 3 || f.Now().Before(f.again) {
+		return
+	}
+	f.forgotten = 0
+	f.reregistered = min(max(time.Minute, 2*f.reregistered), longestPause)
+	f.again = f.Now().Add(f.reregistered)
+	f.once("the control server doesn't know this router any more: registering again")
+	if err := f.Daemon.Restart(ctx); err != nil {
+		f.once("can't register again: %v", err)
+	}
 }
 
 // sameServer makes sure that the profile is one of the control server that the environment names.

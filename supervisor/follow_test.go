@@ -25,13 +25,15 @@ type fake struct {
 
 	server     string
 	registered bool
+	// forgotten says that the control server doesn't know the router any more.
+	forgotten bool
 	// refuses names a flag that the daemon doesn't take.
 	refuses string
 	prefs   []Flag
 
-	logins, cancels, edits int
-	keys                   []string
-	said                   []string
+	logins, restarts, edits int
+	keys                    []string
+	said                    []string
 }
 
 func (d *fake) Watch(ctx context.Context, report func(Event)) error {
@@ -102,7 +104,14 @@ func (d *fake) Login(_ context.Context, key Key, flags []Flag, _ bool) error {
 	return nil
 }
 
-func (d *fake) Cancel(context.Context) error { d.cancels++; return nil }
+func (d *fake) Restart(context.Context) error {
+	d.restarts++
+	if d.forgotten {
+		d.registered = false
+		d.to(NeedsLogin)
+	}
+	return nil
+}
 
 func (d *fake) Apply(_ context.Context, flags []Flag, _ bool) error {
 	if err := d.check(flags); err != nil {
@@ -178,13 +187,54 @@ func TestARouterThatIsLoggedOutLaterLogsInAgain(t *testing.T) {
 	})
 }
 
+// The daemon of a removed node stays in the state Running, and asks a control server that doesn't know it.
+func TestARouterThatTheControlServerForgotRegistersAgain(t *testing.T) {
+	d := &fake{state: Running, registered: true, good: "tskey-1", forgotten: true}
+	follow(t, d, withKey("tskey-1"), func(d *fake) {
+		for range 2 {
+			d.events <- Event{Forgotten: true}
+		}
+		pass(time.Minute)
+		if d.restarts != 0 {
+			t.Error("two answers are enough")
+		}
+		d.events <- Event{Forgotten: true}
+		pass(time.Minute)
+		if d.restarts != 1 || d.logins != 1 || d.state != Running {
+			t.Errorf("%d restarts, %d logins, state %s:\n%s", d.restarts, d.logins, d.state, d.log())
+		}
+		if want := "the control server doesn't know this router any more: registering again\nlogged in"; d.log() != want {
+			t.Errorf("the log is\n%s", d.log())
+		}
+	})
+}
+
+// The control server may answer so for another reason, for as long as it likes.
+func TestRegisteringAgainIsTriedEverMoreSeldom(t *testing.T) {
+	d := &fake{state: Running, registered: true}
+	follow(t, d, withKey("tskey-1"), func(d *fake) {
+		for range 24 * 60 {
+			d.events <- Event{Forgotten: true}
+			d.events <- Event{Forgotten: true}
+			d.events <- Event{Forgotten: true}
+			pass(time.Minute)
+		}
+		if d.restarts < 96 || d.restarts > 105 || d.logins != 0 {
+			t.Errorf("%d restarts, %d logins in a day; want one every 15 minutes", d.restarts, d.logins)
+		}
+		if strings.Count(d.log(), "registering again") != 1 {
+			t.Errorf("the log is\n%s", d.log())
+		}
+	})
+}
+
 func TestAKeyThatIsRefusedIsTriedEverMoreSeldom(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, good: "other"}, withKey("bad"), func(d *fake) {
 		pass(time.Hour)
 		first := d.logins
 		pass(10 * time.Hour)
-		if first < 8 || first > 20 || d.logins-first < 35 || d.logins-first > 41 || d.cancels != d.logins {
-			t.Errorf("%d logins in the first hour, %d in the next ten, %d ended", first, d.logins-first, d.cancels)
+		if first < 8 || first > 20 || d.logins-first < 35 || d.logins-first > 41 || d.restarts != d.logins {
+			t.Errorf("%d logins in the first hour, %d in the next ten, %d ended", first, d.logins-first, d.restarts)
 		}
 		if len(d.said) != 1 || !strings.HasPrefix(d.said[0], "not logged in: invalid key (the key)") {
 			t.Errorf("the log is\n%s", d.log())
@@ -224,8 +274,8 @@ func TestAKeyFileIsReadAgain(t *testing.T) {
 func TestAnUnreachableServerGetsTheKeyOnce(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, good: "key", away: true}, withKey("key"), func(d *fake) {
 		pass(48 * time.Hour)
-		if d.logins != 1 || d.cancels != 0 || len(d.said) != 1 || !strings.Contains(d.said[0], "can't be reached yet") {
-			t.Errorf("%d logins, %d ended:\n%s", d.logins, d.cancels, d.log())
+		if d.logins != 1 || d.restarts != 0 || len(d.said) != 1 || !strings.Contains(d.said[0], "can't be reached yet") {
+			t.Errorf("%d logins, %d ended:\n%s", d.logins, d.restarts, d.log())
 		}
 		d.registered = true
 		d.to(Running)

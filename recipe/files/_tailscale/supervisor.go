@@ -113,11 +113,18 @@ type tap struct {
 func (t tap) Write(line []byte) (int, error) {
 	// Answers of the control server itself are on the LocalAPI's bus. These are about the way to it.
 	_, reason, _ := strings.Cut(string(line), "Received error: ")
+	e := supervisor.Event{At: time.Now()}
 	if strings.HasPrefix(reason, "register request: ") || strings.HasPrefix(reason, "fetch control key: ") {
-		e := supervisor.Event{At: time.Now(), Unreachable: strings.TrimSpace(reason)}
+		e.Unreachable = strings.TrimSpace(reason)
 		if _, answer, found := strings.Cut(e.Unreachable, "register request: http "); found {
 			e.Refused, e.Unreachable = "the control server answered "+answer, ""
 		}
+	}
+	if _, code, found := strings.Cut(reason, "PollNetMap: initial fetch failed "); found {
+		code, _, _ = strings.Cut(code, ":")
+		e.Forgotten = strings.Contains(" 401 403 404 410 ", " "+code+" ")
+	}
+	if e != (supervisor.Event{At: e.At}) {
 		// The daemon may hold its locks here, so nothing waits.
 		select {
 		case <-t.failures:
@@ -258,7 +265,7 @@ func (d *daemon) Login(ctx context.Context, key supervisor.Key, flags []supervis
 	return nil
 }
 
-func (d *daemon) Cancel(ctx context.Context) error {
+func (d *daemon) Restart(ctx context.Context) error {
 	return d.client.Start(ctx, ipn.Options{})
 }
 
