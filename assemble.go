@@ -18,10 +18,10 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Return the image's root filesystem, with the permissions and times that the image has.
+// Return the image's root filesystem, with its permissions and times.
 func (m *MikrotikTailscale) Rootfs(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.Directory, error) {
 	// The folder that the image was made of has neither: its layer sets them.
@@ -32,10 +32,12 @@ func (m *MikrotikTailscale) Rootfs(
 	return image.Rootfs(), nil
 }
 
-// Gives the assembled image as a container.
+// Build the image and return it as a container.
+//
+// Open a shell in it with terminal, or read its files with rootfs. To put the image on a router, use tarball or publish of this module: as-tarball and publish of the container write the engine's own OCI image, which isn't reproducible and which RouterOS doesn't import from a file.
 func (m *MikrotikTailscale) Build(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.Container, error) {
 	t, _, err := m.plan(arch)
@@ -49,12 +51,12 @@ func (m *MikrotikTailscale) Build(
 	return dag.Container(dagger.ContainerOpts{Platform: dagger.Platform(t.Platform())}).Import(tarball), nil
 }
 
-// Gives the image as a tarball that RouterOS takes with /container/add file=...
+// Build the image and return a tarball for RouterOS.
 //
-// The same inputs give the same bytes, here and with the engine-free command.
+// Export it, copy it to the router, and import it with /container/add file=. The same inputs give the same bytes, here and with the command that needs no engine.
 func (m *MikrotikTailscale) Tarball(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
 	work, product, err := m.product(ctx, arch)
@@ -68,11 +70,12 @@ func (m *MikrotikTailscale) Tarball(
 	return dag.CurrentModule().WorkdirFile(path), nil
 }
 
-// Gives the tarballs of all platforms, built at the same time, with a bill of materials and the
-// symbols of each, their provenance, and SHA256SUMS.
+// Build the tarballs of all platforms, with SBOMs and provenance.
+//
+// The directory also contains the symbols of each platform and SHA256SUMS.
 func (m *MikrotikTailscale) Tarballs(
 	ctx context.Context,
-	// Platforms to build for, or "all", which is the default.
+	// Platforms to build for. Defaults to all.
 	//
 	// +optional
 	platforms []string,

@@ -10,11 +10,12 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Gives the bill of materials of an image, in CycloneDX: every Go module, busybox, the C libraries,
-// the CA certificates, and every file with its sha256.
+// Return the SBOM of an image, in CycloneDX format.
+//
+// It lists every Go module, busybox, the C library, the CA certificates, and every file with its sha256.
 func (m *MikrotikTailscale) Sbom(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
 	work, product, err := m.product(ctx, arch)

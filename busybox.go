@@ -5,9 +5,9 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Gives the static busybox with the configured applets, compiled and not yet packed.
+// Return the static busybox binary before it is packed.
 func (m *MikrotikTailscale) Busybox(
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
 	t, c, err := m.plan(arch)
@@ -17,7 +17,7 @@ func (m *MikrotikTailscale) Busybox(
 	return m.output(recipe.Busybox(t, c), nil), nil
 }
 
-// Lists the applets of the shell.
+// List the commands of the shell in the image.
 func (m *MikrotikTailscale) ListApplets() ([]string, error) {
 	c, err := m.config()
 	return c.Applets.Names(), err

@@ -14,12 +14,14 @@ import (
 	"dagger/mikrotik-tailscale/verify"
 )
 
-// Packs a binary of a platform as the binaries of the image are packed.
+// Pack a static binary like the binaries in the image.
+//
+// Returns an error if a router of the platform can't run the binary.
 func (m *MikrotikTailscale) Compress(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
-	// The static binary to pack.
+	// Static binary to pack.
 	binary *dagger.File,
 ) (*dagger.File, error) {
 	t, c, err := m.plan(arch)

@@ -1,11 +1,12 @@
-// Builds, from source, the smallest useful Tailscale container image for MikroTik routers.
+// Build the smallest useful Tailscale container image for MikroTik routers.
 //
-// The image holds Tailscale's daemon and command line tool as one binary with just the features
-// that a router needs, and a small busybox for a shell. It has one layer, takes about 3 MB of the
-// router's flash, and comes as a tarball that RouterOS takes with /container/add file=...
+// The image contains the Tailscale daemon and CLI as one binary with only the features that a router needs, and a small busybox for a shell. It has one layer, takes about 3 MB of flash, and comes as a tarball that RouterOS imports with /container/add file=. Everything is built from source.
+//
+// Start with: dagger call tarball --arch arm64 export --path ./tailscale-arm64.tar
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,27 +75,23 @@ type MikrotikTailscale struct {
 // New checks the configuration that all functions share.
 func New(
 	ctx context.Context,
-	// Tailscale release, as in 1.102.5; even minor versions are stable ones. The newest that this
-	// module was tested with when left out.
+	// Tailscale release, for example 1.102.5. Even minor versions are stable releases. Defaults to the newest release that this module was tested with.
 	//
 	// +optional
 	tailscaleVersion string,
-	// Tailscale features. Names replace the default list, and names with a + or a - before them
-	// change it: +ssh. What a feature depends on comes along.
+	// Tailscale features. Names replace the default list. Names with + or - change it, for example +ssh. Dependencies of a feature are added.
 	//
 	// +optional
 	features []string,
-	// busybox release, as in 1.38.0.
+	// busybox release, for example 1.38.0.
 	//
 	// +optional
 	busyboxVersion string,
-	// sha256 of the busybox release's .tar.bz2. Known for the versions that this module was tested
-	// with.
+	// sha256 of the release's .tar.bz2. Known for the versions that this module was tested with.
 	//
 	// +optional
 	busyboxChecksum string,
-	// Address to download busybox's .tar.bz2 from, as a secret: env://NAME. Defaults to its own site.
-	// The Debian archive comes second.
+	// URL to download busybox's .tar.bz2 from, as a secret: env://NAME. Defaults to busybox.net, with the Debian archive as a fallback.
 	//
 	// +optional
 	busyboxUrl *dagger.Secret,
@@ -103,91 +100,81 @@ func New(
 	// +optional
 	// +default="default"
 	appletSet string,
-	// Applet list of your own. Takes precedence over the curated ones.
+	// Your own list of applets, in place of a curated one.
 	//
 	// +optional
 	applets *dagger.File,
-	// Applets to have, in place of a list.
+	// Names of applets, in place of a list.
 	//
 	// +optional
 	appletNames []string,
-	// How binaries are packed: launcher, the smallest, which unpacks into memory once; upx, which
-	// unpacks at every start; or none, at more than five times the size.
+	// How binaries are packed: launcher (smallest, unpacks into memory once), upx (unpacks at every start) or none (more than five times the size).
 	//
 	// +optional
 	// +default="launcher"
 	compression string,
-	// Leave the names, files and lines of functions in Tailscale's program, which only a crash's text
-	// needs, at a fifth of its size. Without it, crashes are read with a file of symbols.
+	// Keep function names, file names and line numbers in the Tailscale binary. They are only used in crash reports and add a fifth to its size. Without them, symbolize reads crashes.
 	//
 	// +optional
 	keepSymbols bool,
-	// Leave Go's runtime as it is. Without it, two numbers in it are smaller, for which Tailscale's daemon
-	// holds about a megabyte less of a router's memory.
+	// Use Go's runtime unchanged. By default, two numbers in it are smaller, which saves about 1 MB of the router's memory.
 	//
 	// +optional
 	stockRuntime bool,
-	// Where the CA certificates are: built-in, which is part of Tailscale's program unless some are
-	// mounted at /etc/ssl/certs, or file, for other programs, too, at three times the size.
+	// Where the CA certificates are: built-in (part of the Tailscale binary, unless there are some in /etc/ssl/certs) or file (also for other programs, at three times the size).
 	//
 	// +optional
 	// +default="built-in"
 	certificates string,
-	// Go release that compiles Tailscale, downloaded where the Go image has another. Another one
-	// gives other bytes.
+	// Go release that compiles Tailscale, downloaded if the Go image has another one. Another release gives other bytes.
 	//
 	// +optional
 	goVersion string,
-	// GOPROXY setting to get Tailscale with, as a secret: env://NAME. Defaults to Go's own.
+	// GOPROXY setting for downloading Tailscale, as a secret: env://NAME. Defaults to Go's own.
 	//
 	// +optional
 	goProxy *dagger.Secret,
-	// GOSUMDB setting that vouches for what the Go proxy gives, as a secret: env://NAME. The setting is
-	// off if you trust a proxy of your own. Defaults to Go's own.
+	// GOSUMDB setting that verifies downloads, as a secret: env://NAME. Use off if you trust your own proxy. Defaults to Go's own.
 	//
 	// +optional
 	goSumdb *dagger.Secret,
-	// Address of a Debian archive, such as http://mirror.example/debian, as a secret: env://NAME.
-	// Defaults to the Debian image's own.
+	// URL of a Debian archive, for example http://mirror.example/debian, as a secret: env://NAME. Defaults to the Debian image's own mirror.
 	//
 	// +optional
 	debianMirror *dagger.Secret,
-	// Container image with Go on Debian. Docker Hub's golang of the Go release when left out.
+	// Container image with Go on Debian. Defaults to Docker Hub's golang image of the Go release.
 	//
 	// +optional
 	goImage string,
-	// Container image of the Debian release that compilers and tools come from. Docker Hub's debian
-	// when left out.
+	// Container image of the Debian release, for compilers and tools. Defaults to Docker Hub's debian image.
 	//
 	// +optional
 	debianImage string,
-	// Files to put into the image, over those that are there.
+	// Files to add to the image. They replace files of the same name.
 	//
 	// +optional
 	extra *dagger.Directory,
-	// Program that a container starts, with its arguments. The image's own when left out.
+	// Program that the container starts, with its arguments. Defaults to the image's own entrypoint.
 	//
 	// +optional
 	entrypoint []string,
-	// Further labels of the image, each as name=value.
+	// More labels of the image, each as name=value.
 	//
 	// +optional
 	labels []string,
-	// Tells images of one Tailscale release apart, from 1, which is the default: the N in the image
-	// version 1.102.5-mt.N.
+	// Revision of the image: the N in the image version 1.102.5-mt.N. Starts at 1, which is the default.
 	//
 	// +optional
 	revision *int,
-	// Time that the image and every file in it carry, in seconds since 1970, which is the default.
+	// Time of the image and every file in it, in seconds since 1970. Defaults to 0.
 	//
 	// +optional
 	sourceDateEpoch string,
-	// Repository and tag that tarballs name their image by, as in tailscale:router.
+	// Repository and tag in the tarballs, for example tailscale:router.
 	//
 	// +optional
 	tag string,
-	// Any word, such as today's date. What was built under another word is not used: with a new one
-	// everything is downloaded and built again, with the packages that the Debian release has now.
+	// Cache buster, for example today's date. A new value downloads and rebuilds everything.
 	//
 	// +optional
 	cacheKey string,
@@ -205,7 +192,7 @@ func New(
 	}
 	if len(appletNames) > 0 {
 		if applets != nil {
-			return nil, errors.New("applets are given as a file and as names: give one of them")
+			return nil, errors.New("both a file and names of applets: want one of them")
 		}
 		m.AppletSource, m.AppletList = "applet-names", strings.Join(appletNames, "\n")
 	}
@@ -258,30 +245,25 @@ func (m *MikrotikTailscale) addresses(ctx context.Context) (recipe.Addresses, er
 	return recipe.NewAddresses(plain), nil
 }
 
-// config is the configuration as the recipes take it. What was left out has its default.
+// config returns the checked configuration. Options that were not given have their defaults.
 func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	c := recipe.Default()
-	c.Tag = m.Tag
-	for field, given := range map[*string]string{
-		&c.TailscaleVersion: m.TailscaleVersion, &c.BusyboxVersion: m.BusyboxVersion,
-		&c.BusyboxChecksum: m.BusyboxChecksum, &c.GoVersion: m.GoVersion,
-	} {
-		if given != "" {
-			*field = given
-		}
-	}
-	c.Features, c.Entrypoint, c.Revision = m.FeatureNames, m.Entrypoint, m.Revision
+	c.TailscaleVersion = cmp.Or(m.TailscaleVersion, c.TailscaleVersion)
+	c.BusyboxVersion = cmp.Or(m.BusyboxVersion, c.BusyboxVersion)
+	c.BusyboxChecksum = cmp.Or(m.BusyboxChecksum, c.BusyboxChecksum)
+	c.GoVersion = cmp.Or(m.GoVersion, c.GoVersion)
+	c.Features, c.Entrypoint, c.Revision, c.Tag = m.FeatureNames, m.Entrypoint, m.Revision, m.Tag
 	c.Compression, c.KeepSymbols = recipe.Compression(m.Compression), m.KeepSymbols
 	c.StockRuntime, c.Certificates = m.StockRuntime, recipe.CertificatePlace(m.Certificates)
-	var errs [3]error
+	var list, epoch, labels error
 	if m.AppletList != "" {
-		c.Applets, errs[0] = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))
+		c.Applets, list = applets.Parse(m.AppletSource, strings.NewReader(m.AppletList))
 	} else {
-		c.Applets, errs[0] = applets.Named(m.AppletSource)
+		c.Applets, list = applets.Named(m.AppletSource)
 	}
-	c.Labels, errs[2] = recipe.ParseLabels(m.Labels)
-	c.Epoch, errs[1] = archive.SourceDateEpoch(m.SourceDateEpoch)
-	if err := errors.Join(errs[:]...); err != nil {
+	c.Epoch, epoch = archive.SourceDateEpoch(m.SourceDateEpoch)
+	c.Labels, labels = recipe.ParseLabels(m.Labels)
+	if err := errors.Join(list, epoch, labels); err != nil {
 		return c, err
 	}
 	return c, c.Validate()

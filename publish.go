@@ -10,50 +10,44 @@ import (
 	"dagger/mikrotik-tailscale/publish"
 )
 
-// Pushes the images of all platforms to a registry, as one multi-platform index, and gives its
-// reference with the digest.
+// Push the images of all platforms to a registry under one tag.
 //
-// Attached as OCI referrers are a bill of materials and the symbols to each platform's image and the provenance to
-// the index; a router that pulls the image sees nothing of them. Tags are set last: a failed push leaves them as they were.
+// Returns the reference of the multi-platform index with its digest. Each tag also exists once per platform, with the platform's name appended, for example 1.102.5-mt.1-armv5. The same inputs give the same digest, and nothing is pushed twice.
 //
-// Beside each tag there is one for each platform, with the platform's name behind it, as in
-// 1.102.5-mt.1-armv5. The same inputs give the same digest, and what the registry has already is
-// not pushed again.
+// SBOM and symbols are attached to each platform's image as OCI referrers, and provenance to the index. Routers don't notice them. Tags are set last, so a failed push leaves them as they were.
 //
 // The registry is asked for permission to push before anything is built.
 //
 // +cache="session"
 func (m *MikrotikTailscale) Publish(
 	ctx context.Context,
-	// Registry and repository, as in registry.example/me/tailscale, with a tag or without. The
-	// image's version is the tag of one without.
+	// Registry and repository, for example registry.example/me/tailscale, optionally with a tag. The default tag is the image's version.
 	address string,
-	// Further tags for the same index, such as stable.
+	// More tags for the same index, for example stable.
 	//
 	// +optional
 	tags []string,
-	// Platforms to publish, or "all", which is the default.
+	// Platforms to publish. Defaults to all.
 	//
 	// +optional
 	platforms []string,
-	// User name for the registry. Needs the password, too.
+	// User name for the registry. Requires the password, too.
 	//
 	// +optional
 	username string,
-	// Password or token for the registry. Needs the user name, too.
+	// Password or token for the registry. Requires the user name, too.
 	//
 	// +optional
 	password *dagger.Secret,
-	// Speak plain HTTP.
+	// Use plain HTTP.
 	//
 	// +optional
 	insecure bool,
-	// Service that is the registry, in place of the one that the address names. It is spoken to in
-	// plain HTTP.
+	// Service to push to, in place of the host in the address. It is reached over plain HTTP.
 	//
 	// +optional
 	registry *dagger.Service,
-	// Build everything and tell the reference, but push nothing.
+	// Build everything and return the reference, but push nothing.
 	//
 	// +optional
 	dryRun bool,

@@ -7,17 +7,16 @@ import (
 	"dagger/mikrotik-tailscale/size"
 )
 
-// SizeReport tells what each part of the images weighs, as it was linked and as it is stored in the
-// image, in bytes.
+// SizeReport is the size of each part of the images in bytes, as linked and as stored in the image.
 type SizeReport struct {
 	// +private
 	Report string
 }
 
-// Tells what each part of the images weighs.
+// Measure the size of each part of the images.
 func (m *MikrotikTailscale) Sizes(
 	ctx context.Context,
-	// Platforms to weigh, or "all", which is the default.
+	// Platforms to measure. Defaults to all.
 	//
 	// +optional
 	platforms []string,
@@ -34,16 +33,16 @@ func (m *MikrotikTailscale) Sizes(
 	return &SizeReport{Report: text}, err
 }
 
-// Gives the report as a table for people.
+// Return the report as a table.
 func (r *SizeReport) Table() (string, error) {
 	report, err := size.Parse(r.Report)
 	return report.Table(), err
 }
 
-// Gives the report as JSON for machines.
+// Return the report as JSON.
 func (r *SizeReport) Json() string { return r.Report }
 
-// Draws the sizes in the images as a picture.
+// Return a picture of the sizes.
 func (r *SizeReport) Svg() (*dagger.File, error) {
 	report, err := size.Parse(r.Report)
 	if err != nil {
@@ -53,8 +52,9 @@ func (r *SizeReport) Svg() (*dagger.File, error) {
 	return dag.File("sizes.svg", text), err
 }
 
-// Checks that no image has grown over the budget of this version of the module. Where one has, the
-// error tells which of its components grew, and by how many bytes.
+// Check that no image exceeds its size budget.
+//
+// The error names the components that grew, and by how many bytes.
 //
 // +check
 func (m *MikrotikTailscale) SizeBudget(ctx context.Context) error {

@@ -12,10 +12,10 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Gives Tailscale's daemon and command line tool as one binary, as it is before it is packed.
+// Return the Tailscale binary (daemon and CLI) before it is packed.
 func (m *MikrotikTailscale) Tailscale(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
 	t, c, r, err := m.resolved(ctx, arch)
@@ -25,11 +25,12 @@ func (m *MikrotikTailscale) Tailscale(
 	return m.output(recipe.Program(t, c, r), nil), nil
 }
 
-// Gives the symbols of Tailscale's program: what the command symbolize puts names and lines back into
-// a crash with. There are none where the program keeps them.
+// Return the symbols of the Tailscale binary, for reading crashes.
+//
+// The image's binary has no function names or line numbers. symbolize uses this file to add them to a crash report. With --keep-symbols, the binary has them itself, and this function returns an error.
 func (m *MikrotikTailscale) Symbols(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
 	t, c, r, err := m.resolved(ctx, arch)
@@ -43,13 +44,14 @@ func (m *MikrotikTailscale) Symbols(
 	return m.output(s, nil), nil
 }
 
-// Puts names, files and lines back into a crash of Tailscale that an image of this configuration
-// printed, or a log with one in it.
+// Add function names and line numbers to a crash report.
+//
+// The crash must come from an image with the same configuration.
 func (m *MikrotikTailscale) Symbolize(
 	ctx context.Context,
-	// Platform: amd64, arm64, arm or armv5, or a container platform such as linux/arm/v7.
+	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
-	// The crash.
+	// Crash report, or a log that contains one.
 	crash *dagger.File,
 ) (string, error) {
 	file, err := m.Symbols(ctx, arch)
@@ -83,7 +85,9 @@ type Feature struct {
 	Included bool
 }
 
-// Gives the features that the Tailscale release can be built with.
+// Return the features that Tailscale can be built with.
+//
+// The list comes from the source of the chosen Tailscale release.
 func (m *MikrotikTailscale) Features(ctx context.Context) ([]*Feature, error) {
 	c, err := m.config()
 	if err != nil {
@@ -100,8 +104,9 @@ func (m *MikrotikTailscale) Features(ctx context.Context) ([]*Feature, error) {
 	return all, nil
 }
 
-// Lists the features that the Tailscale release can be built with, one a line: those in the
-// image with a *.
+// List the features that Tailscale can be built with, one per line.
+//
+// A * marks the features in the image. Add others with --features=+NAME.
 func (m *MikrotikTailscale) ListFeatures(ctx context.Context) (string, error) {
 	all, err := m.Features(ctx)
 	if err != nil {

@@ -25,12 +25,12 @@ func buildCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build --arch arm64 [--output tailscale-arm64.tar]",
 		Short: "Build images and write them as tarballs",
-		Long: "Builds the image for one or more routers and writes each as a tarball for\n" +
-			"/container/add file=... What it downloads and builds is kept in the cache folder:\n" +
-			"a second run with nothing changed takes seconds. The same inputs give the same bytes.\n\n" +
+		Long: "Build the image for one or more platforms, and write each as a tarball for /container/add file=.\n" +
+			"Downloads and build outputs are kept in the cache directory, so a second run without changes takes\n" +
+			"seconds. The same inputs give the same bytes.\n\n" +
 			"Platforms (\"/system/resource/print\" on the router shows its architecture-name):\n" + platforms() +
-			"\nEnvironment: SOURCE_DATE_EPOCH is the time, in seconds since 1970, that the image and\n" +
-			"its files carry (default 0). The settings of the go command and http_proxy are obeyed.",
+			"\nThe environment variable SOURCE_DATE_EPOCH sets the time of the image and its files, in seconds since\n" +
+			"1970 (default 0). The settings of the go command and http_proxy are respected.",
 		Example: "  mikrotik-tailscale build --arch arm64\n" +
 			"  mikrotik-tailscale build --arch all --output dist/\n" +
 			"  mikrotik-tailscale build --arch arm --features +ssh --applet-set minimal",
@@ -58,9 +58,9 @@ func buildCommand(asJSON *bool) *cobra.Command {
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringSliceVar(&arch, "arch", nil, "platforms to build for, or \"all\"")
-	flags.StringVarP(&output, "output", "o", "", "file to write for one platform (default tailscale-ARCH.tar), folder for several (default dist)")
+	flags.StringVarP(&output, "output", "o", "", "file to write for one platform (default tailscale-ARCH.tar), directory for several (default dist)")
 	o.imageFlags(flags)
-	flags.StringVar(&o.config.Tag, "tag", "", "repository and tag that the tarball names its image by (default "+o.config.DefaultTag()+")")
+	flags.StringVar(&o.config.Tag, "tag", "", "repository and tag in the tarball (default "+o.config.DefaultTag()+")")
 	o.driverFlags(flags)
 	return c
 }
@@ -77,7 +77,7 @@ func platforms() string {
 // them without being told, since that takes long on a small machine.
 func parseTargets(names []string) ([]platform.Target, error) {
 	if len(names) == 0 {
-		return nil, errors.New("no platform: give --arch with one of " + strings.Join(platformNames(), ", ") + ", or all")
+		return nil, errors.New("no platform: want --arch with " + strings.Join(platformNames(), ", ") + " or all")
 	}
 	return platform.ParseAll(names)
 }

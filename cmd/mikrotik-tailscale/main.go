@@ -44,9 +44,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:   "mikrotik-tailscale",
 		Short: "Build the smallest useful Tailscale image for a MikroTik router",
-		Long: "Builds, from source, a container image of about 3 MB that holds Tailscale and a small\n" +
-			"shell, and writes it as a tarball that RouterOS takes with /container/add file=...\n" +
-			"It needs neither Docker nor Dagger: Debian or Ubuntu, Go and user namespaces do.",
+		Long: "Build the smallest useful Tailscale container image for MikroTik routers from source, and write it as\n" +
+			"a tarball that RouterOS imports with /container/add file=. The image takes about 3 MB of flash and\n" +
+			"includes a small shell. This needs Debian or Ubuntu, Go and user namespaces, but neither Docker nor\n" +
+			"Dagger.",
 		Example: "  mikrotik-tailscale build --arch arm64\n" +
 			"  mikrotik-tailscale deploy admin@192.168.88.1 --subnet 192.168.88.0/24\n" +
 			"  mikrotik-tailscale build --arch all --output dist/\n" +
@@ -96,7 +97,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q: everything is given as a --flag", args[0])}
+		return usageError{fmt.Errorf("unexpected argument %q: want only --flags", args[0])}
 	}
 	return nil
 }

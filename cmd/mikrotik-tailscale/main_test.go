@@ -99,7 +99,7 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 		"extra is a file":     {[]string{"--arch", "arm", "--extra", list}, []string{"extra folder " + list, "not a directory"}},
 		"absent entrypoint":   {[]string{"--arch", "arm", "--entrypoint", "/bin/own"}, []string{`entrypoint ["/bin/own"] can't be started`, "no bin/own"}},
 		"broken extra file":   {[]string{"--arch", "arm", "--extra", extra}, []string{"the extra folder " + extra, "for arm: tool: cannot be read as the ELF binary"}},
-		"two applet lists":    {[]string{"--arch", "arm", "--applets", list, "--applet-names", "ash"}, []string{"give one of them"}},
+		"two applet lists":    {[]string{"--arch", "arm", "--applets", list, "--applet-names", "ash"}, []string{"want one of them"}},
 		"unknown applet name": {[]string{"--arch", "arm", "--applet-names", "ash,frobnicate"}, []string{`unknown applet "frobnicate"`}},
 		"no jobs":             {[]string{"--arch", "arm", "--jobs", "0"}, []string{"jobs is 0"}},
 		"an argument":         {[]string{"arm"}, []string{`unexpected argument "arm"`}},

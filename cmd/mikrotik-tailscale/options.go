@@ -14,8 +14,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// options are the flags that say what to build and how. What is built, they say in the words of
-// the Dagger module's constructor.
+// options are the flags that say what to build and how. Those about the image have the names of the Dagger module's
+// constructor arguments; a test compares them.
 type options struct {
 	config       recipe.Config
 	addresses    recipe.Addresses
@@ -34,56 +34,56 @@ type options struct {
 
 func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 	c := &o.config
-	flags.StringVar(&c.TailscaleVersion, "tailscale-version", c.TailscaleVersion, "Tailscale release; even minor versions are stable ones")
-	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded where this machine has another")
-	flags.StringVar(&o.addresses.GoProxy, "go-proxy", "", "GOPROXY setting to download with (default what \"go env\" says)")
-	flags.StringVar(&o.addresses.GoSumDB, "go-sumdb", "", "GOSUMDB setting that vouches for what the proxy gives, off for none (default what \"go env\" says)")
+	flags.StringVar(&c.TailscaleVersion, "tailscale-version", c.TailscaleVersion, "Tailscale release; even minor versions are stable releases")
+	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded if this machine has another one")
+	flags.StringVar(&o.addresses.GoProxy, "go-proxy", "", "GOPROXY setting for downloading Tailscale (default the one of \"go env\")")
+	flags.StringVar(&o.addresses.GoSumDB, "go-sumdb", "", "GOSUMDB setting that verifies downloads; off if you trust your own proxy (default the one of \"go env\")")
 	o.mirrorFlags(flags)
 }
 
 func (o *options) mirrorFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.addresses.DebianMirror, "debian-mirror", "", "address of a Debian archive, such as http://mirror.example/debian (default Debian's own)")
+	flags.StringVar(&o.addresses.DebianMirror, "debian-mirror", "", "URL of a Debian archive, for example http://mirror.example/debian (default Debian's own)")
 }
 
 func (o *options) appletFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.appletSet, "applet-set", o.appletSet, "curated list of applets: "+strings.Join(applets.Sets(), " or "))
-	flags.StringVar(&o.appletFile, "applets", "", "file with an applet list of your own, in place of the curated one")
-	flags.StringSliceVar(&o.appletNames, "applet-names", nil, "applets to have, in place of a curated list")
+	flags.StringVar(&o.appletFile, "applets", "", "file with your own list of applets, in place of a curated one")
+	flags.StringSliceVar(&o.appletNames, "applet-names", nil, "names of applets, in place of a list")
 }
 
 func (o *options) imageFlags(flags *pflag.FlagSet) {
 	c := &o.config
 	o.tailscaleFlags(flags)
 	flags.StringSliceVar(&c.Features, "features", nil,
-		"Tailscale features: names replace the default list, +name and -name change it (see the features command)")
+		"Tailscale features: names replace the default list, +NAME and -NAME change it (see the features command)")
 	flags.StringVar(&c.BusyboxVersion, "busybox-version", c.BusyboxVersion, "busybox release")
 	flags.StringVar(&c.BusyboxChecksum, "busybox-checksum", "",
-		"sha256 of busybox's .tar.bz2 (default the known one of "+strings.Join(recipe.BusyboxVersions(), ", ")+")")
-	flags.StringVar(&o.addresses.BusyboxURL, "busybox-url", "", "where to look for busybox's .tar.bz2 first (default its own site; then the Debian archive)")
+		"sha256 of the release's .tar.bz2 (known for "+strings.Join(recipe.BusyboxVersions(), ", ")+")")
+	flags.StringVar(&o.addresses.BusyboxURL, "busybox-url", "", "URL to download busybox's .tar.bz2 from (default busybox.net, with the Debian archive as a fallback)")
 	o.appletFlags(flags)
 	o.compressionFlags(flags)
-	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "leave the names, files and lines of functions in Tailscale's program")
-	flags.BoolVar(&c.StockRuntime, "stock-runtime", c.StockRuntime, "leave Go's runtime as it is, which holds about a megabyte more of a router's memory")
-	flags.StringVar(&o.certificates, "certificates", o.certificates, fmt.Sprintf("where the CA certificates are: one of %v", recipe.CertificatePlaces()))
-	flags.StringVar(&o.extra, "extra", "", "folder whose files come into the image, over those that are there")
-	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that a container starts, with its arguments (default the image's own)")
-	flags.StringArrayVar(&o.labels, "labels", nil, "label of the image, as name=value; may be given several times")
-	flags.IntVar(&c.Revision, "revision", c.Revision, "tells images of one Tailscale release apart: the N in "+c.TailscaleVersion+"-mt.N")
+	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "keep function names, file names and line numbers in the Tailscale binary, a fifth of its size")
+	flags.BoolVar(&c.StockRuntime, "stock-runtime", c.StockRuntime, "use Go's runtime unchanged, which takes about 1 MB more of the router's memory")
+	flags.StringVar(&o.certificates, "certificates", o.certificates, fmt.Sprintf("where the CA certificates are: %v", recipe.CertificatePlaces()))
+	flags.StringVar(&o.extra, "extra", "", "directory with files to add to the image; they replace files of the same name")
+	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that the container starts, with its arguments (default the image's own)")
+	flags.StringArrayVar(&o.labels, "labels", nil, "label of the image, as name=value; repeat it for more labels")
+	flags.IntVar(&c.Revision, "revision", c.Revision, "revision of the image: the N in the image version "+c.TailscaleVersion+"-mt.N")
 }
 
 func (o *options) compressionFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: one of %v", recipe.Compressions()))
+	flags.StringVar(&o.compression, "compression", o.compression, fmt.Sprintf("how binaries are packed: %v", recipe.Compressions()))
 }
 
 func cacheFlag(flags *pflag.FlagSet, cache *string) {
-	flags.StringVar(cache, "cache-dir", "", "folder for what is downloaded and built (default mikrotik-tailscale in your cache folder)")
+	flags.StringVar(cache, "cache-dir", "", "directory for downloads and build outputs (default mikrotik-tailscale in your cache directory)")
 }
 
 func (o *options) driverFlags(flags *pflag.FlagSet) {
 	cacheFlag(flags, &o.cache)
-	flags.IntVar(&o.jobs, "jobs", o.jobs, "how many stages run at once")
+	flags.IntVar(&o.jobs, "jobs", o.jobs, "number of stages that run at the same time")
 	flags.BoolVar(&o.installTools, "install-tools", false, "install missing tools with apt-get, on Debian or Ubuntu as root; without it, the command asks on a terminal")
-	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again, with the newest packages of the Debian release")
+	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again, with today's packages of the Debian release")
 }
 
 func newOptions() *options {
@@ -102,7 +102,7 @@ func (o *options) resolve() error {
 		o.config.Applets = list
 	}
 	if o.jobs < 1 {
-		problems = append(problems, fmt.Errorf("jobs is %d: give 1 or more", o.jobs))
+		problems = append(problems, fmt.Errorf("jobs is %d: want 1 or more", o.jobs))
 	}
 	labels, err := recipe.ParseLabels(o.labels)
 	if err != nil {
@@ -122,7 +122,7 @@ func (o *options) resolve() error {
 
 func (o *options) applets() (applets.List, error) {
 	if o.appletFile != "" && len(o.appletNames) > 0 {
-		return applets.List{}, errors.New("applets are given as a file and as names: give one of them")
+		return applets.List{}, errors.New("both a file and names of applets: want one of them")
 	}
 	if len(o.appletNames) > 0 {
 		return applets.Parse("applet-names", strings.NewReader(strings.Join(o.appletNames, "\n")))
