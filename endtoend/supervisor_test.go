@@ -69,7 +69,8 @@ func TestALoginThatEndsIsRenewed(t *testing.T) {
 	w.control.remove(w.control.nodes()[0])
 	w.control.stop()
 	w.control.start()
-	eventually(t, "the login ends again", func() bool { return strings.Count(c.log(), "Running -> NeedsLogin") == 2 })
+	c.waitFor("entrypoint: the control server doesn't know this router any more: registering again")
+	eventually(t, "the control server knows the router again", func() bool { return len(w.control.nodes()) == 1 })
 	back("removed")
 	keptSecret(t, key, c)
 }

@@ -30,8 +30,9 @@ type Event struct {
 	Unreachable string
 	// Forgotten says that the control server answered the router as it answers one that it doesn't know.
 	Forgotten bool
-	// Changed says that settings have changed, LoggedOut that somebody logged the router out.
-	Changed, LoggedOut bool
+	// Changed says that settings have changed, LoggedIn that the control server took the router in, LoggedOut that
+	// somebody logged the router out.
+	Changed, LoggedIn, LoggedOut bool
 	// At is when this happened.
 	At time.Time
 }
@@ -84,6 +85,9 @@ type Follower struct {
 	forgotten    int
 	again        time.Time
 	reregistered time.Duration
+	// lost says that the router registers again. Until the control server takes it in, the daemon is in the state
+	// Running with what it knew of the tailnet.
+	lost bool
 	// waiting says that the daemon has an address for somebody to log in at.
 	waiting bool
 	said    map[string]bool
@@ -147,6 +151,16 @@ func (f *Follower) once(format string, args ...any) {
 
 // take notes an event.
 func (f *Follower) take(e Event) {
+	if f.lost {
+		switch {
+		case e.LoggedIn:
+			f.lost, e.State = false, Running
+		case e.LoginURL != "" && f.state == Running:
+			f.state, e.LoginURL = NeedsLogin, ""
+		case e.State == Running:
+			e.State = ""
+		}
+	}
 	if e.State != "" && e.State != f.state {
 		f.state = e.State
 		f.dirty = true
@@ -158,7 +172,7 @@ func (f *Follower) take(e Event) {
 			f.pending, f.tried, f.pause, f.waiting = time.Time{}, Key{}, 0, false
 			f.said = map[string]bool{}
 		case NeedsLogin:
-			f.forgotten, f.reregistered = 0, 0
+			f.forgotten, f.reregistered, f.lost = 0, 0, false
 		case Stopped:
 			f.pending = time.Time{}
 		}
@@ -241,7 +255,7 @@ func (f *Follower) register(ctx context.Context) {
 	if f.forgotten < 3 || f.Now().Before(f.again) {
 		return
 	}
-	f.forgotten = 0
+	f.forgotten, f.lost = 0, true
 	f.reregistered = min(max(time.Minute, 2*f.reregistered), longestPause)
 	f.again = f.Now().Add(f.reregistered)
 	f.once("the control server doesn't know this router any more: registering again")

@@ -97,18 +97,23 @@ func (d *fake) Login(_ context.Context, key Key, flags []Flag, _ bool) error {
 		if d.once {
 			d.good = ""
 		}
-		d.registered = true
+		d.registered, d.forgotten = true, false
 		d.state = Running
-		d.events <- Event{State: Running}
+		d.events <- Event{State: Running, LoggedIn: true}
 	}
 	return nil
 }
 
 func (d *fake) Restart(context.Context) error {
 	d.restarts++
-	if d.forgotten {
-		d.registered = false
-		d.to(NeedsLogin)
+	switch {
+	case !d.registered:
+	case d.forgotten:
+		d.events <- Event{State: Running}
+		d.events <- Event{LoginURL: "https://login.example/a/2"}
+	default:
+		d.events <- Event{State: Running}
+		d.events <- Event{LoggedIn: true}
 	}
 	return nil
 }
@@ -189,24 +194,35 @@ func TestARouterThatIsLoggedOutLaterLogsInAgain(t *testing.T) {
 
 // The daemon of a removed node stays in the state Running, and asks a control server that doesn't know it.
 func TestARouterThatTheControlServerForgotRegistersAgain(t *testing.T) {
-	d := &fake{state: Running, registered: true, good: "tskey-1", forgotten: true}
-	follow(t, d, withKey("tskey-1"), func(d *fake) {
-		for range 2 {
-			d.events <- Event{Forgotten: true}
-		}
-		pass(time.Minute)
-		if d.restarts != 0 {
-			t.Error("two answers are enough")
-		}
-		d.events <- Event{Forgotten: true}
-		pass(time.Minute)
-		if d.restarts != 1 || d.logins != 1 || d.state != Running {
-			t.Errorf("%d restarts, %d logins, state %s:\n%s", d.restarts, d.logins, d.state, d.log())
-		}
-		if want := "the control server doesn't know this router any more: registering again\nlogged in"; d.log() != want {
-			t.Errorf("the log is\n%s", d.log())
-		}
-	})
+	const forgotten = "the control server doesn't know this router any more: registering again"
+	for name, c := range map[string]struct {
+		key    string
+		logins int
+		log    string
+	}{
+		"good key": {"good", 1, forgotten + "\nlogged in"},
+		"bad key": {"bad", 1, forgotten + "\nnot logged in: invalid key (the key); trying again at times, and at once when the key changes" +
+			"\nto log this router in, visit https://login.example/a/2"},
+		"no key": {"", 1, forgotten + "\nto log this router in, visit https://login.example/a/1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &fake{state: Running, registered: true, good: "good", forgotten: true}
+			follow(t, d, withKey(c.key), func(d *fake) {
+				for range 2 {
+					d.events <- Event{Forgotten: true}
+				}
+				pass(time.Minute)
+				if d.restarts != 0 {
+					t.Error("two answers are enough")
+				}
+				d.events <- Event{Forgotten: true}
+				pass(2 * time.Second)
+				if d.logins != c.logins || d.log() != c.log {
+					t.Errorf("%d logins, want %d; the log is\n%s\nwant\n%s", d.logins, c.logins, d.log(), c.log)
+				}
+			})
+		})
+	}
 }
 
 // The control server may answer so for another reason, for as long as it likes.

@@ -170,6 +170,7 @@ func (d *daemon) Watch(ctx context.Context, report func(supervisor.Event)) error
 		if n.Prefs != nil {
 			e.Changed, e.LoggedOut = true, n.Prefs.LoggedOut()
 		}
+		e.LoggedIn = n.LoginFinished != nil
 		// Addresses of former attempts may still be on their way.
 		if n.BrowseToURL != nil && *n.BrowseToURL != "" {
 			if st, err := d.client.StatusWithoutPeers(ctx); err == nil && st.AuthURL == *n.BrowseToURL {
