@@ -364,8 +364,9 @@ func TestFilesThatHelpNamesExist(t *testing.T) {
 	for _, p := range platform.All() {
 		written = append(written, assembly.TarballName(p), attest.SymbolsName(p), attest.SBOMName(p))
 	}
-	for _, kind := range routeros.Kinds {
-		written = append(written, routeros.Default().Name+"-"+kind+".rsc")
+	for _, kind := range append(slices.Clone(routeros.Kinds), routeros.AppKinds...) {
+		// A store has an app for each site, such as home.
+		written = append(written, routeros.Default().Name+"-"+kind+".rsc", routeros.Default().Name+"-home-"+kind+".rsc")
 	}
 	found := map[string]bool{}
 	for where, text := range texts {
