@@ -839,6 +839,52 @@ func mustTarget(t *testing.T) platform.Target {
 	return target
 }
 
+// report is what the diagnosis says between its dashes.
+func report(t *testing.T, r *router) []string {
+	t.Helper()
+	begin := slices.Index(r.Said, "----")
+	if begin < 0 || r.Said[len(r.Said)-1] != "----" || begin == len(r.Said)-1 {
+		t.Fatalf("said %q; want a report between dashes at the end", r.Said)
+	}
+	lines := r.Said[begin+1 : len(r.Said)-1]
+	for _, line := range lines {
+		if strings.Contains(line, "could not be read") {
+			t.Error(line)
+		}
+	}
+	return lines
+}
+
+// People paste the report where everybody reads it.
+func TestTheReportHasNoSecrets(t *testing.T) {
+	o := variants(t)["everything"]
+	o.Name, o.Hostname, o.LoginServer, o.InterfaceList = "secretname", "secret-host", "https://secret.example", "secret-list"
+	o.Env, o.MagicDNS, o.ExtraArgs, o.Username = []string{"SECRET=secret-value"}, []string{"secret.example"}, "--advertise-tags=tag:secret", "secret-user"
+	r := ready(o)
+	r.Put("/interface/list", "name", "secret-list")
+	r.Put("/file", "name", "disk1/secretname-update.rsc")
+	r.Singles["/container/config"]["username"], r.Singles["/container/config"]["password"] = "secret-user", "secret-password"
+	r.Singles["/system/identity"]["name"] = "secret-router"
+	s := scripts(t, o)
+	must(t, r, s["install"])
+	r.Put("/log", "topics", "container,info", "message", "To log in: https://login.tailscale.com/a/secret 100.101.102.103")
+	for _, spoil := range []func(){
+		func() {}, func() { r.Tables["/ip/route"], r.Tables["/ipv6/route"], r.Tables["/ip/address"] = nil, nil, nil },
+		func() { r.States["image"] = "NeedsLogin" }, func() { r.Tables["/container"] = nil },
+	} {
+		spoil()
+		r.Said = nil
+		must(t, r, s["diagnose"])
+		text := strings.Join(report(t, r), "\n")
+		host, _, _ := strings.Cut(o.Image, "/")
+		for _, secret := range slices.Concat([]string{"secret", "10.9.8", "fd00:9", "100.101", "login.tailscale", host}, o.Subnets, o.RemoteSubnets) {
+			if strings.Contains(text, secret) {
+				t.Errorf("the report has %q in it:\n%s", secret, text)
+			}
+		}
+	}
+}
+
 // The script says what is wrong, in one line for each problem, and changes nothing.
 func TestTheDiagnosisNamesTheProblem(t *testing.T) {
 	o := variants(t)["everything"]
@@ -893,8 +939,11 @@ func TestTheDiagnosisNamesTheProblem(t *testing.T) {
 			case c.want == "" && len(found) > 0, c.want != "" && (len(found) != 1 || !strings.Contains(found[0], c.want)):
 				t.Errorf("found %q; want %q", found, c.want)
 			}
-			if want := fmt.Sprint("problems found: ", len(found)); r.Said[len(r.Said)-1] != want {
-				t.Errorf("the last line is %q; want %q", r.Said[len(r.Said)-1], want)
+			if want := fmt.Sprint("problems found: ", len(found)); !slices.Contains(r.Said, want) {
+				t.Errorf("said %q; want %q", r.Said, want)
+			}
+			if tags := strings.Fields(report(t, r)[len(report(t, r))-1]); len(tags) != 1+len(found) || tags[0] != "problems:" {
+				t.Errorf("the report has %q, the script found %q", tags, found)
 			}
 			if !slices.Contains(r.Said, "  line 11") || slices.Contains(r.Said, "  line 1") {
 				t.Errorf("said %q; want the last ten lines of the log", r.Said)

@@ -87,7 +87,7 @@ func New(minor int) *Router {
 		Tables: map[string][]*Entry{}, Crashes: map[string]bool{},
 		States: map[string]string{}, Late: map[string]int{}, Hangs: map[string]bool{}, Says: map[string][]string{},
 		Singles: map[string]map[string]any{
-			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "board-name": "hAP ax^2", "free-hdd-space": int64(8 << 20), "free-memory": int64(80 << 20)},
+			"/system/resource":      {"version": fmt.Sprintf("7.%d.1 (stable)", minor), "architecture-name": "arm64", "board-name": "hAP ax^2", "free-hdd-space": int64(8 << 20), "free-memory": int64(80 << 20), "total-hdd-space": int64(128 << 20), "total-memory": int64(1 << 30), "uptime": "1d02:03:04"},
 			"/system/identity":      {"name": "MikroTik"},
 			"/system/routerboard":   {"model": "C52iG-5HaxD2HaxD"},
 			"/system/clock":         {"date": "2026-11-25"},

@@ -1,7 +1,8 @@
 # Looks for what keeps the container {{.Name}} from working, and prints it. It changes nothing.
 #
 # Copy this file to the router and run there: /import {{.Name}}-diagnose.rsc
-# The words are those of the table "Symptoms" in docs/troubleshooting.md, which says more.
+# The words are those of the table "Symptoms" in docs/troubleshooting.md, which says more. The report at the
+# end has no names, addresses, networks, keys or log lines, so that you can paste it into an issue.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -10,73 +11,74 @@
   :local container {{q .Mark}}
   :local current {{q .Current}}
   :local problems 0
+  :local found ""
 
   :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage and " . [/system/resource/get free-memory] . " bytes of memory free")
 
   # Each group of checks catches its own errors, so that one of them does not end the others.
   :onerror problem in={
-    :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container package is not installed" }
-    :if ([/system/device-mode/get container] = false) do={ :set problems ($problems + 1); :put "PROBLEM: containers are switched off: /system/device-mode/update container=yes" }
+    :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " package"); :put "PROBLEM: the container package is not installed" }
+    :if ([/system/device-mode/get container] = false) do={ :set problems ($problems + 1); :set found ($found . " containers-off"); :put "PROBLEM: containers are switched off: /system/device-mode/update container=yes" }
 {{- if .Image}}
-    :if ([/system/device-mode/get fetch] = false) do={ :set problems ($problems + 1); :put "PROBLEM: downloads by scripts are switched off: /system/device-mode/update fetch=yes" }
+    :if ([/system/device-mode/get fetch] = false) do={ :set problems ($problems + 1); :set found ($found . " fetch-off"); :put "PROBLEM: downloads by scripts are switched off: /system/device-mode/update fetch=yes" }
 {{- end}}
 {{- if .Schedules}}
-    :if ([/system/device-mode/get scheduler] = false) do={ :set problems ($problems + 1); :put "PROBLEM: the scheduler is switched off: /system/device-mode/update scheduler=yes" }
+    :if ([/system/device-mode/get scheduler] = false) do={ :set problems ($problems + 1); :set found ($found . " scheduler-off"); :put "PROBLEM: the scheduler is switched off: /system/device-mode/update scheduler=yes" }
 {{- end}}
-  } do={ :put ("could not check the container package and device-mode: " . $problem) }
+  } do={ :set found ($found . " unchecked"); :put ("could not check the container package and device-mode: " . $problem) }
 
   :onerror problem in={
 {{- if not .DNS}}
-    :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :set problems ($problems + 1); :put "PROBLEM: the router has no name server, so no container starts: /ip/dns/set servers=..." }
+    :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :set problems ($problems + 1); :set found ($found . " no-name-server"); :put "PROBLEM: the router has no name server, so no container starts: /ip/dns/set servers=..." }
 {{- end}}
     :local today [/system/clock/get date]
-    :if ([:tonum [:pick $today 0 4]] < 2025) do={ :set problems ($problems + 1); :put ("PROBLEM: the clock says " . $today . ", so no certificate is valid: /system/ntp/client/set enabled=yes") }
-  } do={ :put ("could not check the name server and the clock: " . $problem) }
+    :if ([:tonum [:pick $today 0 4]] < 2025) do={ :set problems ($problems + 1); :set found ($found . " clock"); :put ("PROBLEM: the clock says " . $today . ", so no certificate is valid: /system/ntp/client/set enabled=yes") }
+  } do={ :set found ($found . " unchecked"); :put ("could not check the name server and the clock: " . $problem) }
 
   :onerror problem in={
     {{template "trust" .}}
-    :if ($distrusted) do={ :set problems ($problems + 1); :put ("PROBLEM: " . $remedy) }
-  } do={ :put ("could not check the certificate authorities: " . $problem) }
+    :if ($distrusted) do={ :set problems ($problems + 1); :set found ($found . " certificates"); :put ("PROBLEM: " . $remedy) }
+  } do={ :set found ($found . " unchecked"); :put ("could not check the certificate authorities: " . $problem) }
 
   :onerror problem in={
-    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: there is no interface {{.Interface}}: it is not installed, or {{.Name}}-remove.rsc has removed it" }
+    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-interface"); :put "PROBLEM: there is no interface {{.Interface}}: it is not installed, or {{.Name}}-remove.rsc has removed it" }
 {{- if not .Bridge}}
-    :if ([:len [/ip/address/find where address={{printf "%s/%d" .Gateway .Length | q}} and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the router does not have the address {{.Gateway}}, which is the container's gateway" }
+    :if ([:len [/ip/address/find where address={{printf "%s/%d" .Gateway .Length | q}} and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-gateway"); :put "PROBLEM: the router does not have the address {{.Gateway}}, which is the container's gateway" }
 {{- end}}
 {{- range .Routes}}
-    :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: no active route to {{.Network}}: {{.Menu}}/print where dst-address={{.Network}}" }
+    :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-route"); :put "PROBLEM: no active route to {{.Network}}: {{.Menu}}/print where dst-address={{.Network}}" }
 {{- end}}
 {{- if and .WANList (not .Bridge)}}
-    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: no NAT rule for the container, so it may have no way out: /ip/firewall/nat/print" }
+    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-nat"); :put "PROBLEM: no NAT rule for the container, so it may have no way out: /ip/firewall/nat/print" }
 {{- end}}
 {{- if .Firewall}}
 {{- range .Forward}}
     :local {{.Rules}} [{{.Menu}}/find where chain="forward" and !dynamic and !disabled]
     :if ([:len ${{.Rules}}] > 0) do={
-      :if ([:tostr [{{.Menu}}/get (${{.Rules}}->0) comment]] != $container) do={ :set problems ($problems + 1); :put "PROBLEM: another rule stands before those of the container: {{.Menu}}/print where chain=forward" }
+      :if ([:tostr [{{.Menu}}/get (${{.Rules}}->0) comment]] != $container) do={ :set problems ($problems + 1); :set found ($found . " rule-order"); :put "PROBLEM: another rule stands before those of the container: {{.Menu}}/print where chain=forward" }
     }
 {{- end}}
 {{- end}}
-  } do={ :put ("could not check interface, addresses, routes and rules: " . $problem) }
+  } do={ :set found ($found . " unchecked"); :put ("could not check interface, addresses, routes and rules: " . $problem) }
 
   :onerror problem in={
 {{- if .InMemory}}
-    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container was not added since the router's boot, see /log/print where message~\"{{.Name}} is not started\": /import {{.StartFile}}" }
+    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :set problems ($problems + 1); :set found ($found . " not-added-since-boot"); :put "PROBLEM: the container was not added since the router's boot, see /log/print where message~\"{{.Name}} is not started\": /import {{.StartFile}}" }
 {{- end}}
     :local present [/container/find where comment~$current]
-    :if ([:len $present] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: there is no container {{.Name}}" }
-    :if ([:len $present] > 1) do={ :set problems ($problems + 1); :put "PROBLEM: there are several containers {{.Name}}, and only one of them can use the state" }
+    :if ([:len $present] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-container"); :put "PROBLEM: there is no container {{.Name}}" }
+    :if ([:len $present] > 1) do={ :set problems ($problems + 1); :set found ($found . " several-containers"); :put "PROBLEM: there are several containers {{.Name}}, and only one of them can use the state" }
     :foreach one in=$present do={
       :put ("container: " . [:tostr [/container/get $one comment]])
-      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :put "PROBLEM: its image could not be fetched or unpacked" }
+      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-image"); :put "PROBLEM: its image could not be fetched or unpacked" }
     }
-    :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ :set problems ($problems + 1); :put "PROBLEM: the container is stopped: /container/start [find where name={{.Name}}]" } else={
+    :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ :set problems ($problems + 1); :set found ($found . " stopped"); :put "PROBLEM: the container is stopped: /container/start [find where name={{.Name}}]" } else={
       :foreach one in=$present do={
         :local answer [:tostr [/container/shell $one cmd={{q .Health}} timeout=20 as-value]]
-        :if (!($answer ~ "Running")) do={ :set problems ($problems + 1); :put ("PROBLEM: not logged in, the daemon says: " . $answer) }
+        :if (!($answer ~ "Running")) do={ :set problems ($problems + 1); :set found ($found . " not-logged-in"); :put ("PROBLEM: not logged in, the daemon says: " . $answer) }
       }
     }
-  } do={ :put ("could not check the container: " . $problem) }
+  } do={ :set found ($found . " unchecked"); :put ("could not check the container: " . $problem) }
 
   :onerror problem in={
     :put "the last lines of its log:"
@@ -89,4 +91,35 @@
   } do={ :put ("could not read the log: " . $problem) }
 
   :put ("problems found: " . $problems)
+
+  # What docs/evidence.md asks for. Nothing here comes from a log, a name, an address or a network.
+  :put "A report for an issue follows. It has no names, addresses or log lines."
+  :put "----"
+  :put "scripts: RouterOS 7.{{.Minor}} and later, root {{.Root}}, {{if .Tarball}}tarball{{else}}registry{{end}}, {{if .InMemory}}memory{{else if .Internal}}internal storage{{else}}disk{{end}}"
+  :onerror problem in={
+    :put ("router: " . [/system/resource/get board-name] . ", " . [/system/resource/get architecture-name] . ", RouterOS " . [/system/resource/get version] . ", up " . [:tostr [/system/resource/get uptime]])
+    :put ("free: " . [/system/resource/get free-hdd-space] . " of " . [/system/resource/get total-hdd-space] . " bytes of storage, " . [/system/resource/get free-memory] . " of " . [/system/resource/get total-memory] . " bytes of memory")
+  } do={ :put "router: could not be read" }
+  :onerror problem in={
+    :foreach one in=[/container/find where comment~$current] do={
+      :local known [:tostr [/container/get $one comment]]
+      :put ("image: " . [:pick $known ([:len $container] + 1) [:len $known]] . ", unpacked: " . [:tostr ([:len [/container/get $one image-id]] > 0)])
+      :local path [:tostr [/container/get $one root-dir]]
+      :put ("root directory: begins with a slash: " . [:tostr ([:pick $path 0 1] = "/")] . ", as in the scripts: " . [:tostr ($path ~ {{printf "^/?(%s|%s)$" (.RootDir "a") (.RootDir "b") | q}})])
+      :put ("name: as in the scripts: " . [:tostr ([/container/get $one name] = {{q .Name}})])
+    }
+    :put ("flags: stopped " . [:len [/container/find where comment~$current and stopped]] . ", running " . [:len [/container/find where comment~$current and running]])
+  } do={ :put "container: could not be read" }
+{{- if .AtLeast 23}}
+  :onerror problem in={
+    :foreach one in=[/container/find where comment~$current] do={ :put ("restart policy: " . [:tostr [/container/get $one restart-policy]]) }
+  } do={ :put "restart policy: could not be read" }
+{{- end}}
+{{- if .Tmpfs}}
+  :onerror problem in={
+    :put ("disk in memory: " . [:len [/disk/find where comment=$container]] . ", seen as a file: " . [:len [/file/find where name={{q .TmpfsSlot}}]]{{if .InMemory}} . ", added since the boot: " . [:len [/file/find where name={{q .Started}}]]{{end}})
+  } do={ :put "disk in memory: could not be read" }
+{{- end}}
+  :put ("problems:" . $found)
+  :put "----"
 }
