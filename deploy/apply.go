@@ -180,8 +180,12 @@ func (w *work) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if o.UpdateAt != "" {
-		if err := w.text(ctx, path.Join(o.Disk, w.scripts["update"].Name), w.scripts["update"].Text); err != nil {
+	// These the scheduler runs.
+	for kind, needed := range map[string]bool{"update": o.UpdateAt != "", "start": o.Root == routeros.RootMemory} {
+		if !needed {
+			continue
+		}
+		if err := w.text(ctx, path.Join(o.Disk, w.scripts[kind].Name), w.scripts[kind].Text); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -325,7 +327,7 @@ func TestWhatARouterLacksIsToldBeforeAnythingChanges(t *testing.T) {
 		"package":      {func(b *bench) { b.Tables["/system/package"] = nil }, "the container package is not installed: copy container-7.24.1-arm64.npk"},
 		"device-mode":  {func(b *bench) { b.Singles["/system/device-mode"]["container"] = false }, "containers are switched off: run /system/device-mode/update container=yes"},
 		"old RouterOS": {func(b *bench) { b.Singles["/system/resource"]["version"] = "7.19.4 (stable)" }, "RouterOS 7.19.4 is too old: want 7.21 or later"},
-		"flash":        {func(b *bench) { b.Singles["/system/resource"]["free-hdd-space"] = int64(100 << 10) }, "0.1 MiB of flash are free, and the image takes 0.3 MiB: want a disk with --disk, or free flash"},
+		"flash":        {func(b *bench) { b.Singles["/system/resource"]["free-hdd-space"] = int64(100 << 10) }, "0.1 MiB of flash are free, and the image takes 0.3 MiB: want a disk, or --image, which the router can keep in memory"},
 		"disk": {func(b *bench) {
 			b.wishes.Options.Disk = "usb1"
 			b.Put("/disk", "slot", "usb1", "type", "hardware", "free", int64(1<<10))
@@ -369,6 +371,70 @@ func TestTheDiskFollowsFromTheRouter(t *testing.T) {
 			b.must(t, deploy.Nothing)
 		})
 	}
+}
+
+// The registry has one image for the router, and an update when the digest changes.
+func (b *bench) registry(t *testing.T) (release func(digit string)) {
+	t.Helper()
+	digest := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"manifests": [{"digest": %q, "platform": {"architecture": "arm64"}}]}`, digest)
+	}))
+	t.Cleanup(server.Close)
+	b.wishes.Options.Image, b.wishes.Options.Insecure = strings.TrimPrefix(server.URL, "http://")+"/me/tailscale:stable", true
+	b.image.Path, b.image.Checksum = "", ""
+	release = func(digit string) {
+		digest = "sha256:" + strings.Repeat(digit, 64)
+		b.Pull = func(string) (string, error) { return digit, nil }
+	}
+	release("1")
+	return release
+}
+
+func TestAnImageOfARegistryIsFetchedByTheRouter(t *testing.T) {
+	b := newBench(t)
+	release := b.registry(t)
+	b.key, b.wishes.Options.UpdateAt = "k", "04:30"
+	b.must(t, deploy.Install)
+	b.expectRunning(t, "1")
+	if b.file("tailscale-update.rsc") == "" {
+		t.Error("the script that runs at 04:30 is not there")
+	}
+	// Only the registry knows whether there is something to do.
+	if r := b.must(t, deploy.Update); r.State != deploy.Unchanged {
+		t.Errorf("it ended with %+v", r)
+	}
+	release("2")
+	if r := b.must(t, deploy.Update); r.State != deploy.Updated {
+		t.Errorf("it ended with %+v", r)
+	}
+	b.expectRunning(t, "2")
+}
+
+func TestAnImageThatFitsNowhereElseIsInMemory(t *testing.T) {
+	b := newBench(t)
+	b.registry(t)
+	b.key, b.image.Size = "k", 3<<20
+	b.Singles["/system/resource"]["free-hdd-space"] = int64(2 << 20)
+	b.Put("/file", "name", "flash")
+	p, r, err := b.run()
+	if err != nil || r.State != deploy.Fresh || p.Options.Root != routeros.RootMemory || p.Options.Disk != "flash" {
+		t.Fatalf("plan %+v, result %+v, error %v", p, r, err)
+	}
+	if b.file("flash/tailscale-start.rsc") == "" {
+		t.Error("the script that runs at each boot is not there")
+	}
+	if r := b.must(t, deploy.Update); r.State != deploy.Unchanged {
+		t.Errorf("it ended with %+v", r)
+	}
+	b = newBench(t)
+	b.registry(t)
+	b.image.Size = 3 << 20
+	b.Singles["/system/resource"]["free-hdd-space"] = int64(2 << 20)
+	b.Singles["/system/resource"]["free-memory"] = int64(50 << 20)
+	b.fails(t, "50.0 MiB of memory are free, and an installation takes 56.0 MiB")
+	b.Singles["/system/resource"]["free-hdd-space"] = int64(100 << 10)
+	b.fails(t, "and the state in flash takes 0.2 MiB: want a disk")
 }
 
 func TestAnUpdateWithoutRoomForTwoImagesIsInPlace(t *testing.T) {

@@ -138,9 +138,12 @@ func (c *connection) installed(ctx context.Context, f Facts, name string) (i Ins
 	if i.Image == "" {
 		return i, nil
 	}
-	// An image in memory has its record on the storage.
-	for _, disk := range []string{i.Disk, f.storage()} {
-		o.Disk = disk
+	// If the image is in memory, its record is where the state is.
+	places := []string{i.Disk, f.storage()}
+	for _, d := range f.Disks {
+		places = append(places, d.Name)
+	}
+	for _, o.Disk = range places {
 		if i.Options, err = c.record(o); i.Options != nil || err != nil {
 			break
 		}

@@ -109,8 +109,11 @@ func Check(w Wishes) error {
 	o := w.Options
 	if o.Image == "" {
 		o.Tarball = "image.tar"
-		if o.UpdateAt != "" {
+		switch {
+		case o.UpdateAt != "":
 			return fmt.Errorf("updates at %s need an image that the router fetches: want --image, too", o.UpdateAt)
+		case o.Root == routeros.RootMemory:
+			return errors.New("a root directory in memory needs an image that the router fetches at each boot: want --image, too")
 		}
 	}
 	_, err := routeros.New(o)
@@ -183,6 +186,9 @@ func (p *Plan) inherit(f Facts, w Wishes) {
 	if before == nil {
 		return
 	}
+	if before.Root == routeros.RootMemory && !w.Reinstall {
+		o.Root = before.Root
+	}
 	if w.Options.Hostname == "" {
 		o.Hostname = before.Hostname
 	}
@@ -249,38 +255,61 @@ func shown(value string) string {
 // place finds room for the image.
 func (p *Plan) place(f Facts, img Image) error {
 	o := &p.Options
-	if o.Image != "" {
-		// How large it is, the registry knows.
-		img.Size = 0
+	if o.Root == routeros.RootMemory {
+		return p.enough(f, int64(o.StartMemory()))
 	}
-	if need := 2*img.Size + running; p.Action != Update && f.FreeMemory > 0 && f.FreeMemory < need {
-		return fmt.Errorf("%s of memory are free, and an installation takes %s: stop other containers, or use a larger router", mib(f.FreeMemory), mib(need))
-	}
+	free, known := f.free(o.Disk)
 	if p.Action == Update {
-		free, known := f.free(o.Disk)
-		if !known || free >= max(routeros.UpdateRoom, img.Size+spare) {
-			return nil
+		if known && free < max(routeros.UpdateRoom, img.Size+spare) {
+			o.InPlace = true
+			p.Notes = append(p.Notes, fmt.Sprintf("%s are free, so the old image is removed before the new one is unpacked", mib(free)))
 		}
-		o.InPlace = true
-		p.Notes = append(p.Notes, fmt.Sprintf("%s are free, so the old image is removed before the new one is unpacked", mib(free)))
 		return nil
 	}
 	need := img.Size + spare
-	free, known := f.free(o.Disk)
-	if !known || free >= need {
+	switch {
+	case !known || free >= need:
+	case o.Disk != f.storage():
+		return fmt.Errorf("%s are free on %s, and the image takes %s: want another --disk", mib(free), o.Disk, mib(need))
+	default:
+		if err := p.elsewhere(f, free, need); err != nil {
+			return err
+		}
+	}
+	if o.Root == routeros.RootMemory {
 		return nil
 	}
-	if o.Disk == f.storage() {
-		for _, d := range f.Disks {
-			if d.Free >= need {
-				o.Disk = d.Name
-				p.Notes = append(p.Notes, fmt.Sprintf("%s of flash are free, so image and state are on the disk %s", mib(free), d.Name))
-				return nil
-			}
+	return p.enough(f, 2*img.Size+running)
+}
+
+// elsewhere finds another place for an image that is too large for the flash.
+func (p *Plan) elsewhere(f Facts, free, need int64) error {
+	o := &p.Options
+	for _, d := range f.Disks {
+		if d.Free >= need {
+			o.Disk = d.Name
+			p.Notes = append(p.Notes, fmt.Sprintf("%s of flash are free, so image and state are on the disk %s", mib(free), d.Name))
+			return nil
 		}
-		return fmt.Errorf("%s of flash are free, and the image takes %s: want a disk with --disk, or free flash", mib(free), mib(need))
 	}
-	return fmt.Errorf("%s are free on %s, and the image takes %s: want another --disk", mib(free), o.Disk, mib(need))
+	short := fmt.Sprintf("%s of flash are free, and the image takes %s", mib(free), mib(need))
+	switch {
+	case o.Image == "":
+		return fmt.Errorf("%s: want a disk, or --image, which the router can keep in memory", short)
+	case free < spare:
+		return fmt.Errorf("%s, and the state in flash takes %s: want a disk", short, mib(spare))
+	}
+	o.Root = routeros.RootMemory
+	p.Notes = append(p.Notes, short+", so it is in memory, and the router fetches it at each boot")
+	return p.enough(f, int64(o.StartMemory()))
+}
+
+// enough says whether there is memory.
+func (p *Plan) enough(f Facts, need int64) error {
+	if p.Action != Update && f.FreeMemory > 0 && f.FreeMemory < need {
+		return fmt.Errorf("%s of memory are free, and an installation takes %s: stop other containers, or use a larger router", mib(f.FreeMemory), mib(need))
+	}
+	return nil
 }
 
 // free is the free space in bytes where a directory is, if the router told it.

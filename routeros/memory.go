@@ -44,16 +44,16 @@ func (o *Options) checkRoot(p *problems) {
 // InMemory says whether image and root directory are in memory, so that each boot adds the container.
 func (d data) InMemory() bool { return d.Root == RootMemory }
 
-// StartMemory is the free memory in bytes that adding and running the container needs.
-func (d data) StartMemory() int { return (startCopies*imageMiB + d.running()) << 20 }
+// StartMemory is the free memory in bytes that adding and running the container needs if Root is RootMemory.
+func (o Options) StartMemory() int { return (startCopies*imageMiB + o.running()) << 20 }
 
 // UpdateMemory is the free memory in bytes that a second container needs while the first one runs.
 func (d data) UpdateMemory() int { return startCopies * imageMiB << 20 }
 
 // running is the memory in MiB that the container's processes may take.
-func (d data) running() int {
-	if d.Memory > 0 {
-		return d.Memory
+func (o Options) running() int {
+	if o.Memory > 0 {
+		return o.Memory
 	}
 	return runningMiB
 }

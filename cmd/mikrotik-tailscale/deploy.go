@@ -151,7 +151,12 @@ func (d *deployment) inspect(ctx context.Context, access deploy.Access, sites []
 		if err != nil {
 			return err
 		}
-		if s.image, err = imageFor(t, given); err != nil {
+		if s.wishes.Options.Image != "" {
+			s.image, err = deploy.Expected(t)
+		} else {
+			s.image, err = imageFor(t, given)
+		}
+		if err != nil {
 			return err
 		}
 		s.plan, err = deploy.NewPlan(s.facts, s.wishes, s.image)

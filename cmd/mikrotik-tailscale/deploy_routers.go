@@ -52,6 +52,8 @@ func (l *routerList) flags(flags *pflag.FlagSet) {
 	flags.Lookup("routeros-version").DefValue = ""
 	flags.Lookup("hostname").Usage = "name in the tailnet (default the router's identity, or the container's name)"
 	flags.Lookup("disk").Usage = "disk or directory on the router for image and state (default the internal storage, or a disk if the image is too large for it)"
+	flags.Lookup("root").Usage = "where the image is: disk, or memory, which needs --image (default chosen by the free flash)"
+	flags.Lookup("root").DefValue = ""
 	flags.Lookup("arch").Usage = "platform of the image (default chosen by the router's board)"
 }
 
