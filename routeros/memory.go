@@ -12,7 +12,8 @@ const (
 func Roots() []string { return []string{RootDisk, RootMemory} }
 
 const (
-	// imageMiB is the size of an image in MiB. A test compares it with the size budget.
+	// imageMiB is the largest size of an image in MiB, also of one with more features, such as netstack. A test compares it
+	// with the size budget.
 	imageMiB = 4
 	// runningMiB is the memory in MiB that all processes of a container take at most. Measured with
 	// TCP in both directions at once: 46 MB.

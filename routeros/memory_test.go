@@ -368,7 +368,7 @@ func TestTheDiagnosisKnowsOfTheBoot(t *testing.T) {
 	}
 }
 
-// The numbers that the scripts have of the image are rounded up from the budget.
+// The scripts' number leaves room for images with more features than the default ones.
 func TestTheImageFitsWhatTheScriptsSayOfIt(t *testing.T) {
 	budget, err := size.Budget()
 	if err != nil {
@@ -378,7 +378,7 @@ func TestTheImageFitsWhatTheScriptsSayOfIt(t *testing.T) {
 	for _, p := range budget.Platforms {
 		largest = max(largest, p.Stored)
 	}
-	if largest > imageMiB<<20 || largest <= (imageMiB-1)<<20 {
-		t.Errorf("the largest image has %d bytes, which is not the %d MiB of the scripts", largest, imageMiB)
+	if largest == 0 || largest > imageMiB<<20 {
+		t.Errorf("the largest image has %d bytes, which is more than the %d MiB of the scripts", largest, imageMiB)
 	}
 }
