@@ -140,7 +140,7 @@
     {{template "releases" .}}
     :put "fetching and unpacking the image, which takes minutes on a small router"
 {{- if .InMemory}}
-    # {{.StartFile}} takes containers from before a boot away. This directory tells it that the boot was before.
+    # This directory tells {{.StartFile}} that the container was added after the boot.
     /file/add type=directory name={{q .Started}}
 {{- end}}
     /container/add name={{q .Name}} root-dir={{.RootDir "a" | q}} {{template "arguments" .}} start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=$identity

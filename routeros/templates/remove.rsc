@@ -44,7 +44,7 @@
     } do={ :set problems ($problems . "; " . $problem) }
   }
 {{- end}}
-{{- if and .Layers (not .InMemory)}}
+{{- if .Layers}}
 
   :onerror problem in={ /file/remove [find where name={{q .Layers}}] } do={ :set problems ($problems . "; " . $problem) }
 {{- end}}
