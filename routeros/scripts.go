@@ -37,7 +37,22 @@ type Script struct {
 //go:embed templates
 var files embed.FS
 
-var templates = template.Must(template.New("").Funcs(template.FuncMap{"q": Quote}).ParseFS(files, "templates/*.rsc"))
+var templates *template.Template
+
+// Templates refer to themselves by way of deeper, so they are not a variable's initial value.
+func init() {
+	functions := template.FuncMap{"q": Quote, "deeper": deeper}
+	templates = template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.rsc"))
+}
+
+// deeper is the text of a template with some more spaces before its lines, but the first.
+func deeper(spaces int, name string, d data) (string, error) {
+	var b strings.Builder
+	if err := templates.ExecuteTemplate(&b, name, d); err != nil {
+		return "", err
+	}
+	return strings.ReplaceAll(b.String(), "\n", "\n"+strings.Repeat(" ", spaces)), nil
+}
 
 // New checks the options and writes the scripts. All that is wrong is told in one error.
 func New(o Options) ([]Script, error) {

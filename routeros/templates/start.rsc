@@ -20,7 +20,7 @@
   :local told ""
   :local trying true
   :while ($trying) do={
-    {{template "trust" .}}
+    {{deeper 2 "trust" .}}
     :onerror problem in={
       :if ([:len [/interface/veth/find where comment=$container]] = 0) do={
         :set trying false
@@ -35,7 +35,7 @@
       :if ($distrusted) do={ :error $remedy }
 {{- end}}
 
-    {{template "memory-disk" .}}
+      {{deeper 2 "memory-disk" .}}
 
       # This directory is there if this script or another one has added a container since the boot. It may
       # still be unpacking the image.
@@ -56,7 +56,7 @@
         :error "an update is running, or was cut short: /import {{.UpdateFile}}"
       }
       :if (!$good) do={
-    {{template "identity" .}}
+        {{deeper 4 "identity" .}}
         # Entries of before the boot have lost their files. Starting or pulling them again is not enough:
         # RouterOS can skip the unpacking because it has unpacked this image before.
         $discard $all
@@ -64,8 +64,8 @@
           :error ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and {{.StartMemory}} are needed")
         }
         :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ /file/add type=directory name={{q .Started}} }
-        {{template "releases" .}}
-        /container/add name={{q .Name}} root-dir={{.RootDir "a" | q}} {{template "arguments" .}} start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
+        {{deeper 4 "releases" .}}
+        /container/add name={{q .Name}} root-dir={{.RootDir "a" | q}} {{deeper 4 "arguments" .}} start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
         :local seconds 0
         :while (([:len [/container/find where comment~$current and stopped]] = 0) && ($seconds < 900)) do={ :delay 2s; :set seconds ($seconds + 2) }
         :set present [/container/find where comment~$current and stopped]

@@ -47,21 +47,21 @@
   :local trying true
   :while ($trying) do={
     :local remedy ""
-  :local distrusted false
-  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
-  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
-  :local trust ""
-  :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
-    :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
-  }
-  :local known $trust
-  :foreach service in=[:toarray "fetch,container"] do={
-    :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
-  }
-  :if ($trust != $known) do={
-    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
-    :set distrusted ([:len [/certificate/find where trusted]] = 0)
-  }
+    :local distrusted false
+    # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
+    # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+    :local trust ""
+    :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
+      :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
+    }
+    :local known $trust
+    :foreach service in=[:toarray "fetch,container"] do={
+      :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
+    }
+    :if ($trust != $known) do={
+      :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+      :set distrusted ([:len [/certificate/find where trusted]] = 0)
+    }
     :onerror problem in={
       :if ([:len [/interface/veth/find where comment=$container]] = 0) do={
         :set trying false
@@ -72,14 +72,14 @@
       :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :error "the router has no name server: /ip/dns/set servers=..." }
       :if ($distrusted) do={ :error $remedy }
 
-    # The disk that holds image and root directory. Without it they would fill the flash.
-    :if ([:len [/disk/find where comment=$container]] = 0) do={
-      /disk/add type=tmpfs tmpfs-max-size=32M slot="tailscale-tmp" comment=$container
-    }
-    :local waited 0
-    :while (([:len [/file/find where name="tailscale-tmp"]] = 0) && ($waited < 30)) do={ :delay 1s; :set waited ($waited + 1) }
-    :if ([:len [/file/find where name="tailscale-tmp"]] = 0) do={ :error "the disk tailscale-tmp in memory did not appear" }
-    :if ([:len [/container/config/get tmpdir]] = 0) do={ /container/config/set tmpdir="tailscale-tmp" }
+      # The disk that holds image and root directory. Without it they would fill the flash.
+      :if ([:len [/disk/find where comment=$container]] = 0) do={
+        /disk/add type=tmpfs tmpfs-max-size=32M slot="tailscale-tmp" comment=$container
+      }
+      :local waited 0
+      :while (([:len [/file/find where name="tailscale-tmp"]] = 0) && ($waited < 30)) do={ :delay 1s; :set waited ($waited + 1) }
+      :if ([:len [/file/find where name="tailscale-tmp"]] = 0) do={ :error "the disk tailscale-tmp in memory did not appear" }
+      :if ([:len [/container/config/get tmpdir]] = 0) do={ /container/config/set tmpdir="tailscale-tmp" }
 
       # This directory is there if this script or another one has added a container since the boot. It may
       # still be unpacking the image.
@@ -100,37 +100,37 @@
         :error "an update is running, or was cut short: /import flash/tailscale-update.rsc"
       }
       :if (!$good) do={
-    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
-    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
-    :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
-    :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
-    :set answer [:deserialize from=json value=($answer->"data")]
-    :local token ($answer->"token")
-    :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
-    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
-    :set headers ($headers . ",Authorization: Bearer " . $token)
-    :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
-    :set manifest [:deserialize from=json value=($manifest->"data")]
-    :local wanted [/system/resource/get architecture-name]
-    :local kind ""
-    :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
-    :if ($wanted = "arm") do={ :set kind "v7" }
-    :local identity ""
-    :if ([:typeof ($manifest->"manifests")] = "array") do={
-      :foreach entry in=($manifest->"manifests") do={
-        :local offered ($entry->"platform")
-        :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
-          :set identity ($entry->"digest")
+        # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
+        # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+        :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
+        :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
+        :set answer [:deserialize from=json value=($answer->"data")]
+        :local token ($answer->"token")
+        :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
+        :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+        :set headers ($headers . ",Authorization: Bearer " . $token)
+        :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
+        :set manifest [:deserialize from=json value=($manifest->"data")]
+        :local wanted [/system/resource/get architecture-name]
+        :local kind ""
+        :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
+        :if ($wanted = "arm") do={ :set kind "v7" }
+        :local identity ""
+        :if ([:typeof ($manifest->"manifests")] = "array") do={
+          :foreach entry in=($manifest->"manifests") do={
+            :local offered ($entry->"platform")
+            :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+              :set identity ($entry->"digest")
+            }
+          }
+        } else={
+          # The image of a single platform is known by its configuration.
+          :local configuration ($manifest->"config")
+          :set identity ($configuration->"digest")
         }
-      }
-    } else={
-      # The image of a single platform is known by its configuration.
-      :local configuration ($manifest->"config")
-      :set identity ($configuration->"digest")
-    }
-    :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
-      :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
-    }
+        :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
+          :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
+        }
         # Entries of before the boot have lost their files. Starting or pulling them again is not enough:
         # RouterOS can skip the unpacking because it has unpacked this image before.
         $discard $all
@@ -139,7 +139,7 @@
         }
         :if ([:len [/file/find where name="tailscale-tmp/started"]] = 0) do={ /file/add type=directory name="tailscale-tmp/started" }
         # envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
-    # since 7.21.
+        # since 7.21.
         /container/add name="tailscale" root-dir="tailscale-tmp/tailscale-root-a" interface="veth-tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" layer-dir="tailscale-tmp/tailscale-layers" logging=yes start-on-boot=no comment=($container . " " . $identity)
         :local seconds 0
         :while (([:len [/container/find where comment~$current and stopped]] = 0) && ($seconds < 900)) do={ :delay 2s; :set seconds ($seconds + 2) }
