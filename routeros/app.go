@@ -120,10 +120,10 @@ func (o *Options) checkApp(sites []Site) error {
 		given  bool
 		option string
 	}{
-		{o.Tarball != "", "tarball"}, {o.Arch != "", "platform"}, {o.Root != usual.Root, "root in memory"}, {o.Disk != "", "disk: /app/settings has it"},
+		{o.Tarball != "", "tarball"}, {o.Arch != "", "platform"}, {o.Root != usual.Root, "root in memory"}, {o.Disk != "", "disk of its own (/app/settings has it)"},
 		{!slices.Equal(o.Addresses, usual.Addresses), "address"}, {!slices.Equal(o.Gateways, usual.Gateways), "gateway"},
 		{o.Bridge != "", "bridge"}, {o.Memory != 0, "memory limit"}, {len(o.DNS) > 0, "name server"}, {o.Insecure, "plain HTTP"},
-		{o.Username != "", "user name: /container/config has it"}, {o.InPlace, "update in place"}, {o.UpdateAt != "", "time of updates"},
+		{o.Username != "", "user name of its own (/container/config has it)"}, {o.InPlace, "update in place"}, {o.UpdateAt != "", "time of updates"},
 	} {
 		if c.given {
 			p.add("an app has no %s: leave it out, or use the scripts", c.option)
