@@ -14,6 +14,8 @@ require (
 	github.com/in-toto/attestation v1.2.0
 	github.com/pkg/sftp v1.13.12
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+	github.com/secure-systems-lab/go-securesystemslib v0.10.0
+	github.com/sigstore/protobuf-specs v0.5.2
 	github.com/skeema/knownhosts v1.3.3
 	github.com/sourcegraph/conc v0.3.0
 	github.com/spf13/cobra v1.10.2

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/publish"
+	"dagger/mikrotik-tailscale/signing"
 )
 
 // Push the images of all platforms to a registry under one tag.
@@ -39,6 +41,14 @@ func (m *MikrotikTailscale) Publish(
 	//
 	// +optional
 	password *dagger.Secret,
+	// Private key to sign with, as cosign generate-key-pair writes it. Signs the index, the images, the SBOMs and the provenance, so that cosign verify --key accepts them.
+	//
+	// +optional
+	signingKey *dagger.Secret,
+	// Password of the signing key.
+	//
+	// +optional
+	signingPassword *dagger.Secret,
 	// Use plain HTTP.
 	//
 	// +optional
@@ -56,13 +66,22 @@ func (m *MikrotikTailscale) Publish(
 	if err != nil {
 		return "", err
 	}
-	secret := ""
-	if password != nil {
-		if secret, err = password.Plaintext(ctx); err != nil {
-			return "", fmt.Errorf("reading the password: %w", err)
+	secrets := map[*dagger.Secret]string{}
+	for name, s := range map[string]*dagger.Secret{"password": password, "signing key": signingKey, "password of the signing key": signingPassword} {
+		if s == nil {
+			continue
 		}
+		text, err := s.Plaintext(ctx)
+		if err != nil {
+			return "", fmt.Errorf("reading the %s: %w", name, err)
+		}
+		secrets[s] = strings.TrimRight(text, "\r\n")
 	}
-	destination, err := publish.NewDestination(address, c.ImageVersion(), tags, username, secret, insecure || registry != nil)
+	destination, err := publish.NewDestination(address, c.ImageVersion(), tags, username, secrets[password], insecure || registry != nil)
+	if err != nil {
+		return "", err
+	}
+	key, err := signing.Load(secrets[signingKey], secrets[signingPassword])
 	if err != nil {
 		return "", err
 	}
@@ -88,6 +107,11 @@ func (m *MikrotikTailscale) Publish(
 	release, err := publish.Of(ctx, m.outputs(work), b, address)
 	if err != nil {
 		return "", err
+	}
+	if key != nil {
+		if err := release.Sign(*key); err != nil {
+			return "", err
+		}
 	}
 	if dryRun {
 		return publish.Reference(destination, release)

@@ -19,6 +19,8 @@ type Attachment struct {
 	// Type is the media type of the text.
 	Type string
 	Text string
+	// Annotations say what is in it, for those who look for it.
+	Annotations map[string]string
 }
 
 // emptyConfig is the configuration that OCI asks for where there is none.
@@ -66,7 +68,7 @@ func (a Attachment) referrer(subject v1.Descriptor) (referrer, error) {
 	return referrer{v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type,
 		Subject: &v1.Descriptor{MediaType: subject.MediaType, Size: subject.Size, Digest: subject.Digest},
-		Config:  *config, Layers: []v1.Descriptor{*content},
+		Config:  *config, Layers: []v1.Descriptor{*content}, Annotations: a.Annotations,
 	}}, nil
 }
 

@@ -33,9 +33,11 @@ type ImageContent struct {
 
 // Part is an attachment in a repository.
 type Part struct {
-	Type   string `json:"type"`
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`
+	Type string `json:"type"`
+	// Predicate says what a signed statement is about.
+	Predicate string `json:"predicate,omitempty"`
+	Digest    string `json:"digest"`
+	Size      int64  `json:"size"`
 }
 
 // ContentsOf says what Push puts where.
@@ -105,7 +107,7 @@ func partsOf(subject partial.Describable, attached []Attachment) ([]Part, error)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, Part{Type: a.Type, Digest: digest.String(), Size: int64(len(a.Text))})
+		parts = append(parts, Part{Type: a.Type, Predicate: a.Annotations[predicateAnnotation], Digest: digest.String(), Size: int64(len(a.Text))})
 	}
 	return parts, nil
 }
@@ -114,23 +116,23 @@ func partsOf(subject partial.Describable, attached []Attachment) ([]Part, error)
 func (c Contents) Table() string {
 	var b strings.Builder
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	line := func(what, digest string, size int64, tags []string) {
+	line := func(what, digest string, size int64, more string) {
 		bytes := ""
 		if size > 0 {
 			bytes = fmt.Sprintf("%d bytes", size)
 		}
-		text := fmt.Sprintf("%s\t%s\t%s\t%s", what, digest, bytes, strings.Join(tags, ", "))
+		text := fmt.Sprintf("%s\t%s\t%s\t%s", what, digest, bytes, more)
 		_, _ = fmt.Fprintln(table, text)
 	}
 	attached := func(parts []Part) {
 		for _, p := range parts {
-			line("  "+p.Type, p.Digest, p.Size, nil)
+			line("  "+p.Type, p.Digest, p.Size, p.Predicate)
 		}
 	}
-	line("index", c.Digest, 0, c.Tags)
+	line("index", c.Digest, 0, strings.Join(c.Tags, ", "))
 	attached(c.Attached)
 	for _, i := range c.Images {
-		line(i.ContainerPlatform, i.Digest, i.Size, i.Tags)
+		line(i.ContainerPlatform, i.Digest, i.Size, strings.Join(i.Tags, ", "))
 		attached(i.Attached)
 	}
 	_ = table.Flush()

@@ -13,12 +13,13 @@ import (
 	"dagger/mikrotik-tailscale/attest"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/publish"
+	"dagger/mikrotik-tailscale/signing"
 )
 
 func publishCommand(asJSON *bool) *cobra.Command {
 	o := newOptions()
 	var arch, tags []string
-	var address, username, password string
+	var address, username, password, signingKey, signingPassword string
 	var insecure, dryRun bool
 	c := &cobra.Command{
 		Use:   "publish --address registry.example/me/tailscale [--tags stable] [--dry-run]",
@@ -28,7 +29,9 @@ func publishCommand(asJSON *bool) *cobra.Command {
 			"1.102.5-mt.1-armv5. The same inputs give the same digest, and the command does not push again what\n" +
 			"the registry already has. It prints the reference with the digest.\n\n" +
 			"The registry is asked for permission to push before anything is built. Without --username, the\n" +
-			"credentials come from Docker's configuration (docker login) or Podman's.",
+			"credentials come from Docker's configuration (docker login) or Podman's.\n\n" +
+			"With --signing-key, the index, the images, the SBOMs and the provenance get signatures that\n" +
+			"\"cosign verify --key\" accepts.",
 		Example: "  mikrotik-tailscale publish --address registry.example/me/tailscale --tags stable --username me --password env://TOKEN\n" +
 			"  mikrotik-tailscale publish --address registry.example/me/tailscale:edge --arch arm64,arm --dry-run",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,16 +45,20 @@ func publishCommand(asJSON *bool) *cobra.Command {
 			if err := o.resolve(); err != nil {
 				return err
 			}
-			plain, err := readSecret("password", password)
+			secrets, err := readSecrets(map[string]string{"password": password, "signing-key": signingKey, "signing-password": signingPassword})
 			if err != nil {
 				return usageError{err}
 			}
-			d, err := publish.NewDestination(address, o.config.ImageVersion(), tags, username, plain, insecure)
+			d, err := publish.NewDestination(address, o.config.ImageVersion(), tags, username, secrets["password"], insecure)
+			if err != nil {
+				return usageError{err}
+			}
+			key, err := signing.Load(secrets["signing-key"], secrets["signing-password"])
 			if err != nil {
 				return usageError{err}
 			}
 			p := newProgress(cmd.ErrOrStderr())
-			contents, err := publishTo(cmd.Context(), o, targets, d, address, dryRun, p)
+			contents, err := publishTo(cmd.Context(), o, targets, d, address, key, dryRun, p)
 			p.close()
 			if err != nil {
 				return err
@@ -66,6 +73,8 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	flags.StringSliceVar(&arch, "arch", []string{"all"}, "platforms to publish, or \"all\"")
 	flags.StringVar(&username, "username", "", "user name for the registry; needs --password, too")
 	flags.StringVar(&password, "password", "", "where the password or token is: "+secretForms)
+	flags.StringVar(&signingKey, "signing-key", "", "where the private key that signs is, from cosign generate-key-pair: "+secretForms)
+	flags.StringVar(&signingPassword, "signing-password", "", "where the password of the signing key is: "+secretForms)
 	flags.BoolVar(&insecure, "insecure", false, "speak plain HTTP with the registry; one on this machine needs no such flag")
 	flags.BoolVar(&dryRun, "dry-run", false, "build everything and say what would be pushed, but neither ask the registry nor push")
 	o.imageFlags(flags)
@@ -74,7 +83,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 }
 
 // publishTo asks the registry, builds the images and pushes them.
-func publishTo(ctx context.Context, o *options, targets []platform.Target, d publish.Destination, address string, dryRun bool, p *progress) (c publish.Contents, err error) {
+func publishTo(ctx context.Context, o *options, targets []platform.Target, d publish.Destination, address string, key *signing.Key, dryRun bool, p *progress) (c publish.Contents, err error) {
 	if !dryRun {
 		if d, err = d.WithKeychain(ctx, authn.DefaultKeychain); err != nil {
 			return c, err
@@ -87,6 +96,11 @@ func publishTo(ctx context.Context, o *options, targets []platform.Target, d pub
 		release, err := publish.Of(ctx, outputs, attest.Build{Builder: attest.BuilderCommand, Products: products}, address)
 		if err != nil {
 			return err
+		}
+		if key != nil {
+			if err := release.Sign(*key); err != nil {
+				return err
+			}
 		}
 		if c, err = publish.ContentsOf(d, release); err != nil || dryRun {
 			return err

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -35,4 +38,17 @@ func readSecret(option, place string) (string, error) {
 		return "", fmt.Errorf("no %s in %s", option, place)
 	}
 	return value, nil
+}
+
+// readSecrets reads the secrets of several options.
+func readSecrets(places map[string]string) (map[string]string, error) {
+	secrets, problems := map[string]string{}, []error(nil)
+	for _, option := range slices.Sorted(maps.Keys(places)) {
+		secret, err := readSecret(option, places[option])
+		if err != nil {
+			problems = append(problems, err)
+		}
+		secrets[option] = secret
+	}
+	return secrets, errors.Join(problems...)
 }
