@@ -56,10 +56,14 @@ func TestBaseImagesAreChecked(t *testing.T) {
 		"": true, "debian:trixie-slim": true, "registry.example:5000/golang:1.26.8-trixie": true,
 		"debian@sha256:" + strings.Repeat("0", 64): true,
 		"Debian:trixie": false, "https://registry.example/debian": false, "debian:a b": false, "debian@sha256:1": false,
+		"https://robot:s3cret@registry.example/debian": false,
 	} {
 		err := checkImage("Debian image", given)
 		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "malformed Debian image") {
 			t.Errorf("%q: error = %v; accepted should be %v", given, err, good)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the error has the password in it: %v", err)
 		}
 	}
 }

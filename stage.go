@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -50,8 +51,7 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	return m.withAddress(m.image(s.Base), recipe.DebianMirrorVariable).
 		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
 		WithMountedCache("/var/lib/apt/lists", m.volume("apt-lists"), locked).
-		WithExec([]string{"sh", "-euc", installPackages, "sh",
-			recipe.DebianSuite, strings.Join(s.Packages, " ")}).
+		WithExec(installPackages(s.Packages)).
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists").
 		WithoutSecretVariable(recipe.DebianMirrorVariable)
 }
@@ -67,11 +67,11 @@ func (m *MikrotikTailscale) withAddress(c *dagger.Container, name string) *dagge
 
 // pulled is the container image of a base, as its registry gives it.
 func (m *MikrotikTailscale) pulled(base recipe.Base) *dagger.Container {
-	address := cmp.Or(m.DebianImage, recipe.DebianImage)
+	image := cmp.Or(m.DebianImage, recipe.DebianImage)
 	if base == recipe.BaseGo {
-		address = cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))
+		image = cmp.Or(m.GoImage, recipe.GoImage(cmp.Or(strings.TrimPrefix(m.GoVersion, "go"), recipe.GoVersion)))
 	}
-	return dag.Container().From(address)
+	return dag.Container().From(image)
 }
 
 // checkImage refuses an address that no registry can have an image under.
@@ -80,7 +80,8 @@ func checkImage(what, given string) error {
 		return nil
 	}
 	if _, err := name.ParseReference(given); err != nil {
-		return fmt.Errorf("malformed %s %q: want an address such as registry.example/debian:trixie-slim: %w", what, given, err)
+		return fmt.Errorf("malformed %s %q: want an address such as registry.example/debian:trixie-slim: %s",
+			what, address.Redact(given), address.Hide(err.Error(), given))
 	}
 	return nil
 }
@@ -99,23 +100,3 @@ func (m *MikrotikTailscale) image(base recipe.Base) *dagger.Container {
 func (m *MikrotikTailscale) volume(name string) *dagger.CacheVolume {
 	return dag.CacheVolume(strings.TrimSuffix(name+"-"+m.CacheKey, "-"))
 }
-
-// installPackages makes the container one of the Debian release alone, without its updates, as
-// every stage expects it, and installs the stage's packages.
-const installPackages = `
-suite=$1 packages=$2
-mirror=${` + recipe.DebianMirrorVariable + `:-}
-if [ -z "$mirror" ]; then
-	mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-fi
-if [ -z "$mirror" ]; then
-	mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
-fi
-rm -f /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/docker-clean
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >/etc/apt/sources.list
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq -o Acquire::Retries=1 --error-on=any
-apt-get install -y -qq --no-install-recommends -o APT::Keep-Downloaded-Packages=true $packages
-if [ -n "${` + recipe.DebianMirrorVariable + `:-}" ]; then
-	rm /etc/apt/sources.list # the layer is kept, and the address may hold a password
-fi`
