@@ -243,14 +243,15 @@ func (w *work) text(ctx context.Context, to, content string) error {
 	return w.conn.upload(ctx, to, strings.NewReader(content), func(int64) {})
 }
 
-// addDisk adds the disk in memory.
+// addDisk adds the disk in memory. It can take a moment to appear.
 func (w *work) addDisk(ctx context.Context) error {
 	o := w.plan.Options
-	mark := routeros.Quote(loadMark(o))
-	_, err := w.conn.run(ctx, fmt.Sprintf(`:if ([:len [/disk/find where comment=%s]] = 0) do={ /disk/add type=tmpfs tmpfs-max-size=%dM slot=%s comment=%s }`,
-		mark, (w.image.Size>>20)+2, routeros.Quote(loadSlot(o)), mark))
+	mark, slot := routeros.Quote(loadMark(o)), routeros.Quote(loadSlot(o))
+	_, err := w.conn.run(ctx, fmt.Sprintf(`{ :if ([:len [/disk/find where comment=%[1]s]] = 0) do={ /disk/add type=tmpfs tmpfs-max-size=%[2]dM slot=%[3]s comment=%[1]s }; `+
+		`:local seconds 0; :while (([:len [/file/find where name=%[3]s]] = 0) && ($seconds < 30)) do={ :delay 1s; :set seconds ($seconds + 1) }; `+
+		`:if ([:len [/file/find where name=%[3]s]] = 0) do={ :error "it did not appear" } }`, mark, (w.image.Size>>20)+2, slot))
 	if err != nil {
-		return fmt.Errorf("adding a disk in memory for the upload: %w", err)
+		return fmt.Errorf("adding the disk %s in memory for the upload: %w", loadSlot(o), err)
 	}
 	return nil
 }

@@ -303,6 +303,7 @@ func TestAFailedInstallationLeavesNothing(t *testing.T) {
 		"no control":      {func(b *bench) { b.key = "k"; b.States["v1"] = "NoState" }, "it was not logged in after 3 minutes, and says: map[output:NoState"},
 		"a route there":   {func(b *bench) { b.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10; nothing was changed"},
 		"no name server":  {func(b *bench) { b.Singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
+		"no disk":         {func(b *bench) { b.Mountless = true }, "adding the disk tailscale-load in memory for the upload: it did not appear"},
 		"a command fails": {func(b *bench) { b.FailAt = 12 }, "it does not work"},
 	} {
 		t.Run(name, func(t *testing.T) {
