@@ -34,17 +34,20 @@ const (
 	Fresh     State = "installed"
 	Updated   State = "updated"
 	Unchanged State = "unchanged"
+	// Planned and Failed are the states of routers for which nothing was done.
+	Planned State = "planned"
+	Failed  State = "failed"
 )
 
 // Result is how it ended.
 type Result struct {
-	State State `json:"state"`
+	State State
 	// LoginURL is where somebody has to log the router in.
-	LoginURL string `json:"login_url,omitempty"`
+	LoginURL string
 	// Addresses are those in the tailnet.
-	Addresses []string `json:"addresses,omitempty"`
+	Addresses []string
 	// Note is what is left to do, or in doubt.
-	Note string `json:"note,omitempty"`
+	Note string
 }
 
 // work is a plan while it is carried out.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,15 +11,11 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"dagger/mikrotik-tailscale/assembly"
 	"dagger/mikrotik-tailscale/deploy"
 	"dagger/mikrotik-tailscale/platform"
 )
-
-// atOnce is how many routers are worked on at the same time.
-const atOnce = 16
 
 // deployment is one call of the deploy command.
 type deployment struct {
@@ -71,26 +65,13 @@ func deployCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// site is a router, and what became of it.
-type site struct {
-	target
-	facts  deploy.Facts
-	image  deploy.Image
-	plan   deploy.Plan
-	result deploy.Result
-	// planned says that plan is complete, begun that the router may have been changed, and done that it is as it
-	// should be.
-	planned, begun, done bool
-	err                  error
-}
-
 // run finds everything that is wrong with the call, and then does what is left to do for each router.
 func (d *deployment) run(cmd *cobra.Command, args []string, asJSON bool) error {
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	if err := d.resolve(); err != nil {
 		return err
 	}
-	targets, err := d.list.read(args)
+	sites, err := d.list.read(args)
 	if err != nil {
 		return usageError{err}
 	}
@@ -109,126 +90,49 @@ func (d *deployment) run(cmd *cobra.Command, args []string, asJSON bool) error {
 	}
 	defer closeAccess()
 
-	var sites []*site
-	for _, t := range targets {
-		t.wishes.Key, t.wishes.Reinstall = key != "", d.reinstall
-		sites = append(sites, &site{target: t})
+	for _, s := range sites {
+		s.Wishes.Reinstall = d.reinstall
 	}
-	d.inspect(ctx, access, sites, given)
+	fleet := &deploy.Fleet{Access: access, Sites: sites, Images: given, Key: key}
+	fleet.Inspect(ctx)
 	if !asJSON {
-		showPlans(cmd.OutOrStdout(), sites)
+		for _, line := range fleet.Plan() {
+			_, _ = fmt.Fprintln(cmd.OutOrStdout(), line)
+		}
 	}
 	if !d.dryRun {
-		if err := d.deploy(ctx, access, sites, given, key, stderr); err != nil {
+		if err := d.apply(ctx, fleet, stderr); err != nil {
 			return err
 		}
 	}
-	return reportSites(ctx, cmd.OutOrStdout(), stderr, asJSON, d.dryRun, sites)
+	return reportFleet(ctx, cmd.OutOrStdout(), stderr, asJSON, fleet)
 }
 
-// each does something for all routers that nothing went wrong with.
-func each(sites []*site, do func(*site) error) {
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	for _, s := range sites {
-		if s.err == nil {
-			group.Go(func() error {
-				s.err = do(s)
-				return nil
-			})
-		}
+// apply builds the images and brings them to the routers.
+func (d *deployment) apply(ctx context.Context, fleet *deploy.Fleet, stderr io.Writer) error {
+	folder, err := os.MkdirTemp("", "mikrotik-tailscale-*")
+	if err != nil {
+		return fmt.Errorf("making a folder for the images: %w", err)
 	}
-	_ = group.Wait()
-}
-
-// inspect asks the routers, and plans with the images that there are or will be.
-func (d *deployment) inspect(ctx context.Context, access deploy.Access, sites []*site, given []deploy.Image) {
-	each(sites, func(s *site) (err error) {
-		if s.facts, err = deploy.Inspect(ctx, access, s.address, s.wishes.Options.Name); err != nil {
-			return err
-		}
-		t, err := deploy.Target(s.facts, s.wishes.Options.Arch)
-		if err != nil {
-			return err
-		}
-		if s.wishes.Options.Image != "" {
-			s.image, err = deploy.Expected(t)
-		} else {
-			s.image, err = imageFor(t, given)
-		}
-		if err != nil {
-			return err
-		}
-		s.plan, err = deploy.NewPlan(s.facts, s.wishes, s.image)
-		s.planned = err == nil
+	defer func() { _ = os.RemoveAll(folder) }()
+	fleet.Build = func(ctx context.Context, targets []platform.Target) ([]deploy.Image, error) {
+		return d.buildFor(ctx, targets, folder, stderr)
+	}
+	if err := fleet.Prepare(ctx); err != nil {
 		return err
-	})
-}
-
-// imageFor chooses the tarball for a platform. If none was given, the image is still to be built.
-func imageFor(t platform.Target, given []deploy.Image) (deploy.Image, error) {
-	if len(given) == 0 {
-		return deploy.Expected(t)
 	}
-	for _, img := range given {
-		if img.Platform.Name == t.Name {
-			return img, nil
-		}
-	}
-	return deploy.Image{}, fmt.Errorf("none of the tarballs is for %s, which this router needs", t)
-}
-
-// deploy builds the images and brings them to the routers.
-func (d *deployment) deploy(ctx context.Context, access deploy.Access, sites []*site, given []deploy.Image, key string, stderr io.Writer) error {
-	if len(given) == 0 {
-		folder, err := os.MkdirTemp("", "mikrotik-tailscale-*")
-		if err != nil {
-			return fmt.Errorf("making a folder for the images: %w", err)
-		}
-		defer func() { _ = os.RemoveAll(folder) }()
-		if given, err = d.buildFor(ctx, sites, folder, stderr); err != nil {
-			return err
-		}
-	}
-	lines := newLines(stderr, sites)
+	lines := newLines(stderr, fleet.Sites)
 	defer lines.close()
 	stop := context.AfterFunc(ctx, func() {
 		lines.say("interrupted: removing what was added; Ctrl-C again leaves it there")
 	})
 	defer stop()
-	each(sites, func(s *site) (err error) {
-		defer func() { lines.end(s, err) }()
-		if s.wishes.Options.Image == "" {
-			if s.image, err = imageFor(s.image.Platform, given); err != nil {
-				return err
-			}
-			if s.plan, err = deploy.NewPlan(s.facts, s.wishes, s.image); err != nil {
-				return err
-			}
-		}
-		if s.plan.Action == deploy.Nothing {
-			s.done, s.result.State = true, deploy.Unchanged
-			return nil
-		}
-		s.begun = true
-		s.result, err = deploy.Apply(ctx, access, s.address, s.plan, s.image, key, func(e deploy.Event) { lines.observe(s, e) })
-		s.done = err == nil
-		return err
-	})
+	fleet.Apply(ctx, lines.observe, lines.end)
 	return nil
 }
 
-// buildFor builds the images for the routers that need one, as the build command does.
-func (d *deployment) buildFor(ctx context.Context, sites []*site, folder string, stderr io.Writer) (built []deploy.Image, err error) {
-	var targets []platform.Target
-	for _, s := range sites {
-		if s.err == nil && s.wishes.Options.Image == "" && !slices.ContainsFunc(targets, func(t platform.Target) bool { return t.Name == s.image.Platform.Name }) {
-			targets = append(targets, s.image.Platform)
-		}
-	}
-	if len(targets) == 0 {
-		return nil, nil
-	}
+// buildFor builds images as the build command does.
+func (d *deployment) buildFor(ctx context.Context, targets []platform.Target, folder string, stderr io.Writer) (built []deploy.Image, err error) {
 	p := newProgress(stderr)
 	defer p.close()
 	err = d.products(ctx, targets, p, func(_ assembly.Outputs, products []assembly.Product, _ string) error {
@@ -282,120 +186,33 @@ func readImage(path string) (deploy.Image, error) {
 	return deploy.Image{Platform: t, Path: path, Size: n, Checksum: fmt.Sprintf("sha256:%x", sum.Sum(nil))}, err
 }
 
-// showPlans prints what is going to happen.
-func showPlans(w io.Writer, sites []*site) {
-	for _, s := range sites {
-		if !s.planned {
-			continue
-		}
-		f, p := s.facts, s.plan
-		where := cmp.Or(p.Options.Disk, "the internal storage")
-		source := cmp.Or(p.Options.Image, fmt.Sprintf("the image for %s (%.1f MiB)", p.Platform, float64(s.image.Size)/(1<<20)))
-		action := fmt.Sprintf("%s %s on %s", p.Action, source, where)
-		switch {
-		case p.Action == deploy.Nothing:
-			action = "nothing to do"
-		case p.Action == deploy.Update && s.image.Checksum == "":
-			action = "update if it has another image than " + source
-		}
-		_, _ = fmt.Fprintf(w, "%s: %s, %s, %s, RouterOS %s: %s\n", s.address, f.Identity, f.Board, f.Architecture, f.RouterOS, action)
-		for _, note := range p.Notes {
-			_, _ = fmt.Fprintf(w, "%s: note: %s\n", s.address, note)
-		}
-	}
-}
-
-// shownSite is a router as --json shows it.
-type shownSite struct {
-	Router string        `json:"router"`
-	State  string        `json:"state"`
-	Facts  *deploy.Facts `json:"facts,omitempty"`
-	Plan   *shownPlan    `json:"plan,omitempty"`
-	deploy.Result
-	Error string `json:"error,omitempty"`
-}
-
-type shownPlan struct {
-	Action   deploy.Action `json:"action"`
-	Platform string        `json:"platform"`
-	Image    string        `json:"image,omitempty"`
-	Size     int64         `json:"size,omitempty"`
-	Disk     string        `json:"disk,omitempty"`
-	Hostname string        `json:"hostname"`
-	InPlace  bool          `json:"in_place,omitempty"`
-	Notes    []string      `json:"notes,omitempty"`
-}
-
-func (s *site) shown() shownSite {
-	all := shownSite{Router: s.address.String(), State: "failed", Result: s.result}
-	if s.facts.RouterOS != "" {
-		all.Facts = &s.facts
-	}
-	if s.planned {
-		o := s.plan.Options
-		all.Plan = &shownPlan{s.plan.Action, s.plan.Platform.Name, o.Image, s.image.Size, o.Disk, o.Hostname, o.InPlace, s.plan.Notes}
-	}
-	switch {
-	case s.err != nil:
-		all.Error = s.err.Error()
-	case s.done:
-		all.State = string(s.result.State)
-	default:
-		all.State = "planned"
-	}
-	return all
-}
-
-// reportSites tells how it ended. Its error is one that was shown already.
-func reportSites(ctx context.Context, stdout, stderr io.Writer, asJSON, dryRun bool, sites []*site) error {
-	failed := 0
-	var all []shownSite
-	for _, s := range sites {
-		if errors.Is(s.err, context.Canceled) && !s.begun {
-			s.err = errors.New("interrupted, nothing was changed")
-		}
-		if s.err != nil {
-			failed++
-		}
-		all = append(all, s.shown())
-	}
+// reportFleet tells how it ended. Its error is one that was shown already.
+func reportFleet(ctx context.Context, stdout, stderr io.Writer, asJSON bool, fleet *deploy.Fleet) error {
+	failed, total := fleet.Failed(), len(fleet.Sites)
 	if asJSON {
+		var all []deploy.Report
+		for _, s := range fleet.Sites {
+			all = append(all, s.Report())
+		}
 		if err := printJSON(stdout, map[string]any{"routers": all}); err != nil {
 			return err
 		}
 	} else {
-		for _, s := range sites {
-			s.print(stdout, stderr)
+		for _, s := range fleet.Sites {
+			done, wrong := s.Outcome()
+			for _, line := range done {
+				_, _ = fmt.Fprintln(stdout, line)
+			}
+			for _, line := range wrong {
+				_, _ = fmt.Fprintf(stderr, "Error: %s\n", line)
+			}
 		}
-		if len(sites) > 1 {
-			_, _ = fmt.Fprintf(stdout, "%d routers: %d done, %d failed\n", len(sites), len(sites)-failed, failed)
+		if total > 1 {
+			_, _ = fmt.Fprintf(stdout, "%d routers: %d done, %d failed\n", total, total-failed, failed)
 		}
 	}
-	if failed > 0 || ctx.Err() != nil && !dryRun {
-		return shownError{fmt.Errorf("%d of %d routers failed", failed, len(sites))}
+	if failed > 0 || ctx.Err() != nil {
+		return shownError{fmt.Errorf("%d of %d routers failed", failed, total)}
 	}
 	return nil
-}
-
-// print prints how it ended for a router.
-func (s *site) print(stdout, stderr io.Writer) {
-	r := s.result
-	switch {
-	case s.err != nil:
-		for line := range strings.Lines(s.err.Error()) {
-			_, _ = fmt.Fprintf(stderr, "Error: %s: %s\n", s.address, strings.TrimSuffix(line, "\n"))
-		}
-		return
-	case !s.done:
-		return
-	case r.LoginURL != "":
-		_, _ = fmt.Fprintf(stdout, "%s: %s; log it in at %s\n", s.address, r.State, r.LoginURL)
-	case len(r.Addresses) > 0:
-		_, _ = fmt.Fprintf(stdout, "%s: %s; in the tailnet as %s\n", s.address, r.State, strings.Join(r.Addresses, " and "))
-	default:
-		_, _ = fmt.Fprintf(stdout, "%s: %s\n", s.address, r.State)
-	}
-	if r.Note != "" {
-		_, _ = fmt.Fprintf(stdout, "%s: note: %s\n", s.address, r.Note)
-	}
 }

@@ -18,20 +18,20 @@ type lines struct {
 	mu     sync.Mutex
 	w      io.Writer
 	screen *mpb.Progress // nil if w is no terminal
-	bars   map[*site]*mpb.Bar
-	phases map[*site]string
+	bars   map[*deploy.Site]*mpb.Bar
+	phases map[*deploy.Site]string
 }
 
-func newLines(w io.Writer, sites []*site) *lines {
-	l := &lines{w: w, bars: map[*site]*mpb.Bar{}, phases: map[*site]string{}}
+func newLines(w io.Writer, sites []*deploy.Site) *lines {
+	l := &lines{w: w, bars: map[*deploy.Site]*mpb.Bar{}, phases: map[*deploy.Site]string{}}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return l
 	}
 	l.screen = mpb.New(mpb.WithOutput(w), mpb.WithWidth(4))
 	for _, s := range sites {
-		if s.err == nil {
-			l.bars[s] = l.screen.New(1, mpb.SpinnerStyle(), mpb.PrependDecorators(decor.Name(s.address.String(), decor.WCSyncSpaceR)),
+		if s.Err == nil {
+			l.bars[s] = l.screen.New(1, mpb.SpinnerStyle(), mpb.PrependDecorators(decor.Name(s.Address.String(), decor.WCSyncSpaceR)),
 				mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 					l.mu.Lock()
 					defer l.mu.Unlock()
@@ -42,9 +42,9 @@ func newLines(w io.Writer, sites []*site) *lines {
 	return l
 }
 
-func (l *lines) observe(s *site, e deploy.Event) {
+func (l *lines) observe(s *deploy.Site, e deploy.Event) {
 	if e.Log != "" {
-		l.say(fmt.Sprintf("%s: log: %s", s.address, e.Log))
+		l.say(fmt.Sprintf("%s: log: %s", s.Address, e.Log))
 		return
 	}
 	phase := e.Phase
@@ -56,12 +56,12 @@ func (l *lines) observe(s *site, e deploy.Event) {
 	l.phases[s] = phase
 	l.mu.Unlock()
 	if l.screen == nil && before != phase {
-		l.say(fmt.Sprintf("%s: %s", s.address, phase))
+		l.say(fmt.Sprintf("%s: %s", s.Address, phase))
 	}
 }
 
 // end shows how it ended for a router.
-func (l *lines) end(s *site, err error) {
+func (l *lines) end(s *deploy.Site, err error) {
 	phase := "done"
 	if err != nil {
 		phase = "failed"
