@@ -157,7 +157,7 @@ func (f *Follower) take(e Event) {
 			f.lost, e.State = false, Running
 		case e.LoginURL != "" && f.state == Running:
 			f.state, e.LoginURL = NeedsLogin, ""
-		case e.State == Running:
+		case e.State == NoState, e.State == Starting, e.State == Running:
 			e.State = ""
 		}
 	}

@@ -109,6 +109,8 @@ func (d *fake) Restart(context.Context) error {
 	switch {
 	case !d.registered:
 	case d.forgotten:
+		d.events <- Event{State: NoState}
+		d.events <- Event{State: Starting}
 		d.events <- Event{State: Running}
 		d.events <- Event{LoginURL: "https://login.example/a/2"}
 	default:
