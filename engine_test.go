@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -238,8 +240,8 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 		"platform":    {[]string{"tarball", "--arch", "mips"}, `unknown platform "mips": choose one of amd64`},
 		"version":     {[]string{"--tailscale-version", "latest", "list-applets"}, `malformed Tailscale version "latest"`},
 		"applet":      {[]string{"--applets", list, "list-applets"}, `mine.txt:3: unknown applet "frobnicate"`},
-		"applet set":  {[]string{"--applet-set", "huge", "list-applets"}, `unknown applet set "huge"`},
-		"compression": {[]string{"--compression", "zip", "list-applets"}, `unknown compression "zip"`},
+		"applet set":  {[]string{"--applet-set", "huge", "list-applets"}, "value should be one of DEFAULT,MINIMAL"},
+		"compression": {[]string{"--compression", "zip", "list-applets"}, "value should be one of LAUNCHER,NONE,UPX"},
 		"feature":     {[]string{"--features=+warpdrive", "tarball", "--arch", "arm"}, "Tailscale " + recipe.TailscaleVersion + ` has no feature "warpdrive"`},
 		"binary":      {[]string{"compress", "--arch", "arm", "--binary", list}, "mine.txt: cannot be read as the ELF binary that arm needs"},
 		"epoch":       {[]string{"--source-date-epoch", "now", "list-applets"}, `"now"`},
@@ -250,6 +252,68 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 				t.Errorf("error %v does not say %q:\n%s", err, c.want, lastLines(out, 20))
 			}
 		})
+	}
+}
+
+var updateHelp = flag.Bool("update-help", false, "write the files in testdata/help anew")
+
+// The help that a user reads is kept in testdata/help, so that a lost default or a mistyped pragma is noticed.
+func TestHelpIsAsItWas(t *testing.T) {
+	needEngine(t)
+	list := help(t, "functions")
+	golden(t, "functions", list)
+	golden(t, "call", help(t, "call", "--help"))
+	for line := range strings.Lines(list) {
+		if name, _, _ := strings.Cut(line, " "); name != "Name" && strings.TrimSpace(name) != "" {
+			golden(t, name, help(t, "call", name, "--help"))
+		}
+	}
+}
+
+// help is what a call of the dagger command prints about the module, without the engine's own options and the functions
+// of its own types.
+func help(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"--silent"}, args...)...)
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("dagger %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	ours := args[0] == "functions" || args[1] == "--help" || args[1] == "sizes"
+	var b strings.Builder
+	skip := false
+	for line := range strings.Lines(colour.ReplaceAllString(string(out), "")) {
+		switch {
+		case line == "OPTIONS\n", strings.HasPrefix(line, "Skipped "), strings.HasPrefix(line, "Use \"dagger"):
+			return strings.TrimSpace(b.String()) + "\n"
+		case line == "FUNCTIONS\n":
+			skip = !ours
+		case line == "ARGUMENTS\n":
+			skip = false
+		}
+		if !skip {
+			b.WriteString(strings.TrimRight(line, " \n") + "\n")
+		}
+	}
+	return strings.TrimSpace(b.String()) + "\n"
+}
+
+// golden compares a help text with the one that is kept.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata/help", name+".txt")
+	if *updateHelp {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(got), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v: to write it, run go test -run TestHelpIsAsItWas -update-help .", err)
+	}
+	if got != string(want) {
+		t.Errorf("the help of %s has changed; to keep the new one, run go test -run TestHelpIsAsItWas -update-help .\n%s", name, got)
 	}
 }
 

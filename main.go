@@ -95,11 +95,11 @@ func New(
 	//
 	// +optional
 	busyboxUrl *dagger.Secret,
-	// Curated list of the shell's commands: default or minimal.
+	// Curated list of the shell's commands.
 	//
 	// +optional
 	// +default="default"
-	appletSet string,
+	appletSet AppletSet,
 	// Your own list of applets, in place of a curated one.
 	//
 	// +optional
@@ -108,11 +108,11 @@ func New(
 	//
 	// +optional
 	appletNames []string,
-	// How binaries are packed: launcher (smallest, unpacks into memory once), upx (unpacks at every start) or none (more than five times the size).
+	// How binaries are packed. LAUNCHER is the smallest and unpacks into memory once, UPX unpacks at every start, NONE takes more than five times the size.
 	//
 	// +optional
 	// +default="launcher"
-	compression string,
+	compression Compression,
 	// Keep function names, file names and line numbers in the Tailscale binary. They are only used in crash reports and add a fifth to its size. Without them, symbolize reads crashes.
 	//
 	// +optional
@@ -121,11 +121,11 @@ func New(
 	//
 	// +optional
 	stockRuntime bool,
-	// Where the CA certificates are: built-in (part of the Tailscale binary, unless there are some in /etc/ssl/certs) or file (also for other programs, at three times the size).
+	// Where the CA certificates are. BUILT_IN is part of the Tailscale binary, unless there are some in /etc/ssl/certs. FILE also serves other programs, at three times the size.
 	//
 	// +optional
 	// +default="built-in"
-	certificates string,
+	certificates Certificates,
 	// Go release that compiles Tailscale, downloaded if the Go image has another one. Another release gives other bytes.
 	//
 	// +optional
@@ -182,8 +182,9 @@ func New(
 	m := &MikrotikTailscale{
 		TailscaleVersion: tailscaleVersion, FeatureNames: features,
 		BusyboxVersion: busyboxVersion, BusyboxChecksum: busyboxChecksum, BusyboxURL: busyboxUrl,
-		AppletSource: appletSet, Compression: compression, KeepSymbols: keepSymbols, StockRuntime: stockRuntime, Certificates: certificates,
-		GoVersion: goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
+		AppletSource: string(appletSet), Compression: string(compression), KeepSymbols: keepSymbols, StockRuntime: stockRuntime,
+		Certificates: string(certificates),
+		GoVersion:    goVersion, GoProxy: goProxy, GoSumDB: goSumdb, DebianMirror: debianMirror, GoImage: goImage, DebianImage: debianImage,
 		Extra: extra, Entrypoint: entrypoint, Labels: labels, Revision: recipe.Revision, CacheKey: cacheKey,
 		SourceDateEpoch: sourceDateEpoch, Tag: tag,
 	}

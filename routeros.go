@@ -133,11 +133,11 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	clampMss bool,
-	// Kind of registry: auto, plain, dockerhub, ghcr, gitea or gitlab.
+	// Kind of registry, for updates. AUTO decides by the image's host.
 	//
 	// +optional
 	// +default="auto"
-	registry string,
+	registry Registry,
 	// URL of the registry's token server, for registries that the kind doesn't know.
 	//
 	// +optional
@@ -174,7 +174,7 @@ func (m *MikrotikTailscale) Routeros(
 		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: env, Memory: memory, Tmpfs: tmpfs,
 		DNS: dns, MagicDNS: magicDns, WANList: wanList, Masquerade: masquerade,
 		InterfaceList: interfaceList, Firewall: firewall, Port: port, ClampMSS: clampMss,
-		Registry: registry, TokenURL: tokenUrl, Username: username, Insecure: insecure,
+		Registry: string(registry), TokenURL: tokenUrl, Username: username, Insecure: insecure,
 		InPlace: inPlace, UpdateAt: updateAt,
 	}
 	scripts, err := routerosScripts(o, script, site)

@@ -135,7 +135,7 @@ func (m *Tests) Starts(ctx context.Context) error {
 	}
 	c := tools("qemu-user-static")
 	return forEach(func(k kind) error {
-		plain := dag.MikrotikTailscale(dagger.MikrotikTailscaleOpts{Compression: "none"}).Rootfs(k.name)
+		plain := dag.MikrotikTailscale(dagger.MikrotikTailscaleOpts{Compression: dagger.MikrotikTailscaleCompressionNone}).Rootfs(k.name)
 		got, err := run(ctx, c.WithMountedDirectory("/packed", dag.MikrotikTailscale().Rootfs(k.name)).WithMountedDirectory("/plain", plain), `
 			applets=$1 native=$2 rootfs=/plain; shift 2
 			if [ "$(uname -m)" = "$native" ]; then rootfs=/packed; set --; fi
@@ -227,8 +227,6 @@ func (m *Tests) WrongArguments(ctx context.Context) error {
 	for want, err := range map[string]error{
 		`unknown platform "mips"`:               unknown,
 		`malformed Tailscale version "newest"`:  ours(dagger.MikrotikTailscaleOpts{TailscaleVersion: "newest"}),
-		`unknown compression "zip"`:             ours(dagger.MikrotikTailscaleOpts{Compression: "zip"}),
-		`unknown applet set "huge"`:             ours(dagger.MikrotikTailscaleOpts{AppletSet: "huge"}),
 		`unknown applet "frobnicate"`:           ours(dagger.MikrotikTailscaleOpts{AppletNames: []string{"ash", "frobnicate"}}),
 		`malformed entrypoint "sh"`:             ours(dagger.MikrotikTailscaleOpts{Entrypoint: []string{"sh"}}),
 		`malformed label "nothing"`:             ours(dagger.MikrotikTailscaleOpts{Labels: []string{"nothing"}}),

@@ -1,0 +1,51 @@
+package main
+
+// AppletSet is a curated list of the shell's commands.
+type AppletSet string
+
+const (
+	// What finds out on a router why something doesn't work.
+	Default AppletSet = "default"
+	// What the image's own scripts need.
+	Minimal AppletSet = "minimal"
+)
+
+// Compression is how the image's binaries are packed.
+type Compression string
+
+const (
+	// Unpacks into memory once. The smallest.
+	Launcher Compression = "launcher"
+	// Unpacks at every start.
+	UPX Compression = "upx"
+	// Not packed: more than five times the size.
+	None Compression = "none"
+)
+
+// Certificates is where the image's CA certificates are.
+type Certificates string
+
+const (
+	// Part of the Tailscale binary, unless there are some in /etc/ssl/certs.
+	BuiltIn Certificates = "built-in"
+	// A file, also for other programs, at three times the size.
+	File Certificates = "file"
+)
+
+// Registry is a kind of registry, which decides how a router asks it for an image's digest.
+type Registry string
+
+const (
+	// Decide by the image's host.
+	Auto Registry = "auto"
+	// With a user name and password, or without.
+	Plain Registry = "plain"
+	// Docker Hub.
+	Dockerhub Registry = "dockerhub"
+	// GitHub's registry.
+	Ghcr Registry = "ghcr"
+	// Gitea or Forgejo, such as Codeberg.
+	Gitea Registry = "gitea"
+	// GitLab.
+	Gitlab Registry = "gitlab"
+)
