@@ -325,7 +325,7 @@ func TestWhatARouterLacksIsToldBeforeAnythingChanges(t *testing.T) {
 		change func(*bench)
 		want   string
 	}{
-		"package":      {func(b *bench) { b.Tables["/system/package"] = nil }, "the container package is not installed: copy container-7.24.1-arm64.npk"},
+		"package":      {func(b *bench) { b.Tables["/system/package"] = nil }, "the container package is not installed: copy the one for RouterOS 7.24.1 and arm64"},
 		"device-mode":  {func(b *bench) { b.Singles["/system/device-mode"]["container"] = false }, "containers are switched off: run /system/device-mode/update container=yes"},
 		"old RouterOS": {func(b *bench) { b.Singles["/system/resource"]["version"] = "7.19.4 (stable)" }, "RouterOS 7.19.4 is too old: want 7.21 or later"},
 		"flash":        {func(b *bench) { b.Singles["/system/resource"]["free-hdd-space"] = int64(100 << 10) }, "0.1 MiB of flash are free, and the image takes 0.3 MiB: want a disk, or --image, which the router can keep in memory"},

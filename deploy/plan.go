@@ -163,7 +163,7 @@ func missing(f Facts) error {
 		problems = append(problems, fmt.Errorf("RouterOS %s is too old: want %s or later", f.RouterOS, routeros.MinimumRouterOS))
 	}
 	if !f.Package {
-		problems = append(problems, fmt.Errorf("the container package is not installed: copy container-%s-%s.npk from MikroTik's extra packages to the router, and reboot it", f.RouterOS, f.Architecture))
+		problems = append(problems, fmt.Errorf("the container package is not installed: copy the one for RouterOS %s and %s from MikroTik's extra packages to the router, and reboot it", f.RouterOS, f.Architecture))
 	}
 	if f.Containers == "false" || f.Containers == "no" {
 		problems = append(problems, errors.New("containers are switched off: run /system/device-mode/update container=yes on the router, and confirm it with its button"))
