@@ -115,8 +115,8 @@ func (w *work) carryOut(ctx context.Context) (r Result, err error) {
 	}
 	if w.plan.Action == Reinstall {
 		w.phase("removing the old installation")
-		if _, err := w.script(ctx, "remove"); err != nil {
-			return r, err
+		if err := w.removeOld(ctx); err != nil {
+			return r, fmt.Errorf("removing the old installation: %w", err)
 		}
 	}
 	if err := w.uploadSecrets(ctx); err != nil {
@@ -140,6 +140,39 @@ func (w *work) carryOut(ctx context.Context) (r Result, err error) {
 	}
 	r.State = Fresh
 	return r, w.keep(ctx)
+}
+
+// removeOld removes what is installed, all but the state. The old options can have had more than the new ones,
+// such as IPv6, and files in another place.
+func (w *work) removeOld(ctx context.Context) error {
+	before := w.plan.Before
+	if before == nil {
+		_, err := w.script(ctx, "remove")
+		return err
+	}
+	scripts, err := routeros.New(*before)
+	if err != nil {
+		return err
+	}
+	var commands []string
+	for _, s := range scripts {
+		if s.Kind == "remove" {
+			if err := w.text(ctx, w.loaded("remove"), s.Text); err != nil {
+				return err
+			}
+		}
+		commands = append(commands, removeFile(path.Join(before.Disk, s.Name)))
+	}
+	if _, err := w.script(ctx, "remove"); err != nil {
+		return err
+	}
+	_, err = w.conn.run(ctx, strings.Join(append(commands, removeFile(recordName(*before))), "; "))
+	return err
+}
+
+// removeFile is the command that removes a file or directory, if it is there.
+func removeFile(name string) string {
+	return "/file/remove [find where name=" + routeros.Quote(name) + "]"
 }
 
 func (w *work) update(ctx context.Context) (r Result, err error) {
@@ -347,7 +380,7 @@ func (w *work) undo(ctx context.Context, failed bool) error {
 	var commands []string
 	if failed && w.plan.Action != Update {
 		for _, name := range w.made {
-			commands = append(commands, "/file/remove [find where name="+routeros.Quote(name)+"]")
+			commands = append(commands, removeFile(name))
 		}
 	}
 	commands = append(commands, w.removeDisk())

@@ -467,6 +467,34 @@ func TestOtherSettingsNeedAReinstallation(t *testing.T) {
 	b.must(t, deploy.Nothing)
 }
 
+func TestAReinstallationLeavesNothingOfTheOldSettings(t *testing.T) {
+	b := newBench(t)
+	b.Put("/disk", "slot", "usb1", "type", "hardware", "free", int64(1<<30))
+	b.Put("/file", "name", "usb1")
+	o := &b.wishes.Options
+	b.key = "k"
+	o.Disk, o.Addresses, o.Gateways = "usb1", append(o.Addresses, "fd00:9::2/64"), append(o.Gateways, "fd00:9::1")
+	b.must(t, deploy.Install)
+	*o = routeros.Default()
+	o.Disk = "disk1"
+	b.wishes.Reinstall, b.key = true, ""
+	p, _, err := b.run()
+	if err != nil || p.Options.AuthKeyFile || p.Action != deploy.Reinstall || !slices.Contains(p.Notes, "the state stays in usb1/tailscale-state, so the router logs in as a new machine") {
+		t.Errorf("plan %+v: %v", p, err)
+	}
+	for _, menu := range []string{"/ipv6/address", "/ipv6/route", "/ipv6/firewall/nat"} {
+		if left := b.Tables[menu]; len(left) > 0 {
+			t.Errorf("%s has %v", menu, left[0].Values)
+		}
+	}
+	for _, e := range b.Tables["/file"] {
+		if name := e.Values["name"].(string); strings.HasPrefix(name, "usb1/") && !strings.HasPrefix(name, "usb1/tailscale-state") {
+			t.Errorf("%s is left", name)
+		}
+	}
+	b.must(t, deploy.Nothing)
+}
+
 func TestAnInstallationThatWasCutShortIsRepaired(t *testing.T) {
 	b := newBench(t)
 	p, err := b.plan()

@@ -75,6 +75,8 @@ type Plan struct {
 	Platform platform.Target
 	// Options are complete.
 	Options routeros.Options
+	// Before are the options of what Reinstall removes, if they are known.
+	Before *routeros.Options
 	// Notes are what the user should know about it.
 	Notes []string
 }
@@ -196,7 +198,7 @@ func (p *Plan) inherit(f Facts, w Wishes) {
 		o.Disk = before.Disk
 	}
 	// The key is in its file already.
-	o.AuthKeyFile = o.AuthKeyFile || before.AuthKeyFile
+	o.AuthKeyFile = o.AuthKeyFile || before.AuthKeyFile && o.Disk == before.Disk
 }
 
 // decide finds the action.
@@ -220,7 +222,10 @@ func (p *Plan) decide(f Facts, w Wishes, img Image) error {
 		if !w.Reinstall {
 			return fmt.Errorf("it is installed with other settings (%s): want the same ones, or --reinstall to remove it and install it again with its state", strings.Join(changes, "; "))
 		}
-		p.Action = Reinstall
+		p.Action, p.Before = Reinstall, i.Options
+		if i.Options.Disk != p.Options.Disk {
+			p.Notes = append(p.Notes, fmt.Sprintf("the state stays in %s, so the router logs in as a new machine", i.Options.StatePath()))
+		}
 	}
 	if p.Action == Update && p.Options.Image == "" && i.Image == img.Checksum && !i.Stopped {
 		p.Action = Nothing
