@@ -45,13 +45,9 @@ func dial(ctx context.Context, access Access, a Address) (*connection, error) {
 	if err != nil {
 		return nil, err // says what was dialed
 	}
-	if remote, err := netip.ParseAddrPort(wire.RemoteAddr().String()); err == nil {
-		for _, tailnet := range tailnets {
-			if tailnet.Contains(remote.Addr().Unmap()) {
-				_ = wire.Close()
-				return nil, fmt.Errorf("%s is an address in the tailnet, and the container that carries this connection is stopped in between: want an address that does not lead through it", remote.Addr())
-			}
-		}
+	if err := checkRemote(wire.RemoteAddr().String()); err != nil {
+		_ = wire.Close()
+		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = wire.Close() })
 	defer stop()
@@ -64,6 +60,20 @@ func dial(ctx context.Context, access Access, a Address) (*connection, error) {
 		return nil, err
 	}
 	return &connection{client}, nil
+}
+
+// checkRemote refuses a way that the installation itself would cut.
+func checkRemote(address string) error {
+	remote, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil
+	}
+	for _, tailnet := range tailnets {
+		if tailnet.Contains(remote.Addr().Unmap()) {
+			return fmt.Errorf("%s is an address in the tailnet, and the container that carries this connection is stopped in between: want an address that does not lead through it", remote.Addr())
+		}
+	}
+	return nil
 }
 
 // handshake logs in.
