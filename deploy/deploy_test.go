@@ -224,7 +224,18 @@ func (b *bench) noUploads(t *testing.T) {
 func TestAKeyLogsTheRouterIn(t *testing.T) {
 	b := newBench(t)
 	b.key = "tskey-auth-1"
+	b.Put("/log", "topics", "container", "message", "an old line")
+	b.Says["v1"] = []string{"entrypoint: starting"}
 	r := b.must(t, deploy.Install)
+	var log []string
+	for _, e := range b.events {
+		if e.Log != "" {
+			log = append(log, e.Log)
+		}
+	}
+	if !slices.Equal(log, b.Says["v1"]) {
+		t.Errorf("the log was shown as %q", log)
+	}
 	if want := []string{routertest.TailnetAddress, "fd7a:115c:a1e0::7"}; !slices.Equal(r.Addresses, want) {
 		t.Errorf("it ended with %+v; want the addresses %q", r, want)
 	}
