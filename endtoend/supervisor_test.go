@@ -199,7 +199,7 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 		`TS_EXTRA_ARGS: leaving out "tag:a_b"`,
 		"TS_TAILSCALED_EXTRA_ARGS: leaving out --port=high",
 		"TS_TAILSCALED_EXTRA_ARGS: leaving out --nonsense",
-		"TS_USERSPACE=perhaps is neither true nor false: using false",
+		"TS_USERSPACE needs an image built with --features=+netstack",
 		"TS_STATE_DIR=/etc/passwd/state can't be used",
 		"TS_SOCKET=/etc/passwd/sock can't be used",
 		"TS_LOG_VERBOSITY=loud is not a number",
