@@ -6,11 +6,12 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// installPackages is the step that makes a container one of the Debian release alone, without its updates, as every
-// stage expects it, and installs a stage's packages. Packages come from the mirror in the environment, or from the
-// archive that the image knows.
-func installPackages(names []string) []string {
-	return []string{"sh", "-euc", installScript, "sh", recipe.DebianSuite, strings.Join(names, " ")}
+// installPackages is the step that makes a container one of the Debian release alone, as every stage expects it, and
+// installs a stage's packages. Packages come from the mirror in the environment, or from the snapshot, or from the
+// archive that the image knows if the snapshot can't be reached.
+func installPackages(p recipe.Packages) []string {
+	return []string{"sh", "-euc", installScript, "sh", recipe.DebianSuite, recipe.SnapshotArchive,
+		recipe.OriginMirror, recipe.OriginSnapshot, recipe.OriginArchive, strings.Join(p.Names, " ")}
 }
 
 // installScript is what a shell runs for installPackages.
@@ -18,20 +19,28 @@ func installPackages(names []string) []string {
 // The image may have updates of the release, such as a newer libc6, which libc6-dev does not go with. So the
 // release has the highest priority, at which apt downgrades too, and everything becomes the release's.
 const installScript = `
-suite=$1 packages=$2
+suite=$1 snapshot=$2 from_mirror=$3 from_snapshot=$4 from_archive=$5 packages=$6
 mirror=${` + recipe.DebianMirrorVariable + `:-}
-archive=$mirror
+archive=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
 if [ -z "$archive" ]; then
-	archive=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-fi
-if [ -z "$archive" ]; then
-	archive=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -n 1)
+	archive=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
 fi
 rm -f /etc/apt/sources.list.d/* /etc/apt/preferences.d/* /etc/apt/apt.conf.d/docker-clean
 printf 'Package: *\nPin: release n=%s\nPin-Priority: 1001\n' "$suite" >/etc/apt/preferences.d/release
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" >/etc/apt/sources.list
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# use OPTIONS ADDRESS ORIGIN reads the package lists of an archive.
+use() {
+	echo "deb [signed-by=$keys $1] $2 $suite main" >/etc/apt/sources.list
+	apt-get update -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=30 --error-on=any && echo "$3" >` + recipe.OriginFile + `
+}
+
+if [ -n "$mirror" ]; then
+	use "" "$mirror" "$from_mirror"
+else
+	use check-valid-until=no "$snapshot" "$from_snapshot" || use "" "${archive:-` + recipe.DebianArchive + `}" "$from_archive"
+fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq -o Acquire::Retries=1 --error-on=any
 install="-y -qq --no-install-recommends --allow-downgrades -o APT::Keep-Downloaded-Packages=true"
 apt-get dist-upgrade $install
 apt-get install $install $packages

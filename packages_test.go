@@ -23,7 +23,7 @@ func TestPackagesOfTheReleaseWinOverNewerOnes(t *testing.T) {
 		t.Skip("not run: installing packages in a root needs root")
 	}
 	root := filepath.Join(t.TempDir(), "root")
-	command(t, "mmdebstrap", "--variant=apt", recipe.DebianSuite, root)
+	command(t, "mmdebstrap", "--variant=apt", recipe.DebianSuite, root, recipe.DebianArchive)
 	status := filepath.Join(root, "var/lib/dpkg/status")
 	update(t, status)
 	target, err := platform.Parse("amd64")
@@ -36,6 +36,12 @@ func TestPackagesOfTheReleaseWinOverNewerOnes(t *testing.T) {
 	}
 	if newer := contents(t, status); strings.Contains(newer, suffix) {
 		t.Error("a newer package than the release's is still installed")
+	}
+	if origin := contents(t, filepath.Join(root, recipe.OriginFile)); !strings.Contains(origin, recipe.DebianSnapshot) {
+		t.Errorf("packages are said to be from %q", origin)
+	}
+	if out, err := inRoot(t, root, recipe.CheckPackages(packages)); err != nil {
+		t.Errorf("the engine's packages are not those of the lock: %v\n%s", err, out)
 	}
 }
 

@@ -48,12 +48,16 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	}
 	// apt locks its folders, so one stage at a time may use them.
 	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
-	return m.withAddress(m.image(s.Base), recipe.DebianMirrorVariable).
+	c := m.withAddress(m.image(s.Base), recipe.DebianMirrorVariable).
 		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
 		WithMountedCache("/var/lib/apt/lists", m.volume("apt-lists"), locked).
 		WithExec(installPackages(s.Packages)).
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists").
 		WithoutSecretVariable(recipe.DebianMirrorVariable)
+	if len(s.Packages.Locked) > 0 {
+		c = c.WithExec(recipe.CheckPackages(s.Packages))
+	}
+	return c
 }
 
 // withAddress adds an address that was given. It may hold a password, and the engine keeps secrets out of its cache

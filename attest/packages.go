@@ -17,25 +17,32 @@ import (
 // Package is an installed Debian package.
 type Package struct{ Name, Architecture, Version string }
 
-// packages lists what is installed where a stage runs.
-func packages(ctx context.Context, outputs assembly.Outputs, s recipe.Stage) ([]Package, error) {
+// installation is what is installed in a Debian root, and where it came from.
+type installation struct {
+	origin   string
+	packages []Package
+}
+
+// installed lists what is installed where a stage runs.
+func installed(ctx context.Context, outputs assembly.Outputs, s recipe.Stage) (installation, error) {
 	path, err := outputs(ctx, recipe.Installed(s))
 	if err != nil {
-		return nil, err
+		return installation{}, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the packages of %s: %w", s.Title(), err)
+		return installation{}, fmt.Errorf("reading the packages of %s: %w", s.Title(), err)
 	}
-	var all []Package
-	for line := range strings.Lines(string(text)) {
+	origin, list, _ := strings.Cut(string(text), "\n")
+	found := installation{origin: origin}
+	for line := range strings.Lines(list) {
 		fields := strings.Fields(line)
 		if len(fields) != 3 {
-			return nil, fmt.Errorf("reading the packages of %s: the line %q is not understood", s.Title(), line)
+			return installation{}, fmt.Errorf("reading the packages of %s: the line %q is not understood", s.Title(), line)
 		}
-		all = append(all, Package{fields[0], fields[1], fields[2]})
+		found.packages = append(found.packages, Package{fields[0], fields[1], fields[2]})
 	}
-	return all, nil
+	return found, nil
 }
 
 // PURL is the package's name in the form of a package URL.

@@ -54,7 +54,11 @@ func Provenance(ctx context.Context, outputs assembly.Outputs, b Build, subjects
 
 func statement(ctx context.Context, outputs assembly.Outputs, b Build, subjects []Subject) (string, error) {
 	stages := stagesOf(b)
-	dependencies, err := dependenciesOf(ctx, outputs, b, stages)
+	installed, err := installedFor(ctx, outputs, stages)
+	if err != nil {
+		return "", err
+	}
+	dependencies, err := dependenciesOf(b, installed)
 	if err != nil {
 		return "", err
 	}
@@ -63,7 +67,9 @@ func statement(ctx context.Context, outputs assembly.Outputs, b Build, subjects 
 	if err != nil {
 		return "", err
 	}
-	internal, err := toStruct(map[string]any{"tags": strings.Split(resolved.Tags, ","), "stages": described(stages)})
+	internal, err := toStruct(map[string]any{
+		"tags": strings.Split(resolved.Tags, ","), "stages": described(stages), "packagesFrom": originsOf(installed),
+	})
 	if err != nil {
 		return "", err
 	}
@@ -151,14 +157,37 @@ func described(stages []recipe.Stage) []map[string]any {
 			}
 		}
 		all = append(all, map[string]any{
-			"name": s.Title(), "base": s.Base, "packages": s.Packages, "env": s.Env, "files": s.Files,
+			"name": s.Title(), "base": s.Base, "packages": s.Packages.Names, "env": s.Env, "files": s.Files,
 			"inputs": inputs, "network": s.Network, "steps": s.Steps, "output": s.Output,
 		})
 	}
 	return all
 }
 
-func dependenciesOf(ctx context.Context, outputs assembly.Outputs, b Build, stages []recipe.Stage) ([]*intoto.ResourceDescriptor, error) {
+// installedFor lists what is installed in the roots that stages start from. Stages with the same packages start from the
+// same root. Go's compiler is all that a Go stage's output depends on.
+func installedFor(ctx context.Context, outputs assembly.Outputs, stages []recipe.Stage) ([]installation, error) {
+	var roots []recipe.Stage
+	for _, s := range stages {
+		same := func(o recipe.Stage) bool { return slices.Equal(o.Packages.Names, s.Packages.Names) }
+		if s.Base == recipe.BaseDebian && !slices.ContainsFunc(roots, same) {
+			roots = append(roots, s)
+		}
+	}
+	return iter.MapErr(roots, func(s *recipe.Stage) (installation, error) { return installed(ctx, outputs, *s) })
+}
+
+// originsOf says where the packages of all roots came from.
+func originsOf(roots []installation) []string {
+	var all []string
+	for _, r := range roots {
+		all = append(all, r.origin)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func dependenciesOf(b Build, installed []installation) ([]*intoto.ResourceDescriptor, error) {
 	c := b.Products[0].Config
 	all := []*intoto.ResourceDescriptor{
 		{Uri: "pkg:golang/tailscale.com@v" + c.TailscaleVersion},
@@ -176,22 +205,11 @@ func dependenciesOf(ctx context.Context, outputs assembly.Outputs, b Build, stag
 		}
 		all = append(all, &intoto.ResourceDescriptor{Uri: "docker://" + name, Digest: map[string]string{"sha256": digest}})
 	}
-	// Stages with the same packages start from the same root. Go's compiler is all that a Go stage's output
-	// depends on.
-	var roots []recipe.Stage
-	for _, s := range stages {
-		same := func(o recipe.Stage) bool { return slices.Equal(o.Packages, s.Packages) }
-		if s.Base == recipe.BaseDebian && !slices.ContainsFunc(roots, same) {
-			roots = append(roots, s)
-		}
-	}
-	installed, err := iter.MapErr(roots, func(s *recipe.Stage) ([]Package, error) { return packages(ctx, outputs, *s) })
-	if err != nil {
-		return nil, err
-	}
 	var purls []string
-	for _, p := range slices.Concat(installed...) {
-		purls = append(purls, p.PURL())
+	for _, root := range installed {
+		for _, p := range root.packages {
+			purls = append(purls, p.PURL())
+		}
 	}
 	slices.Sort(purls)
 	for _, purl := range slices.Compact(purls) {

@@ -45,15 +45,15 @@ func sbom(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (st
 	if err != nil {
 		return "", err
 	}
-	tools, err := packages(ctx, outputs, recipe.Certificates())
+	tools, err := installed(ctx, outputs, recipe.Certificates())
 	if err != nil {
 		return "", err
 	}
-	compilers, err := packages(ctx, outputs, recipe.Busybox(p.Target, p.Config))
+	compilers, err := installed(ctx, outputs, recipe.Busybox(p.Target, p.Config))
 	if err != nil {
 		return "", err
 	}
-	parts, err := debianParts(p, tools, compilers)
+	parts, err := debianParts(p, tools.packages, compilers.packages)
 	if err != nil {
 		return "", err
 	}

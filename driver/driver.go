@@ -86,8 +86,11 @@ type Driver struct {
 	Options
 	scratch string
 	release func()
-	slots   chan struct{}
-	flights singleflight.Group
+	// snapshot is the address of the Debian snapshot; source decides once whether it can be reached.
+	snapshot string
+	source   func() archive
+	slots    chan struct{}
+	flights  singleflight.Group
 
 	mu   sync.Mutex
 	made map[string]bool // keys that were made in this run, which Fresh must not make twice
@@ -126,6 +129,8 @@ func Open(ctx context.Context, o Options) (*Driver, error) {
 		return nil, fmt.Errorf("preparing the cache folder: %w", err)
 	}
 	d := &Driver{Options: o, slots: make(chan struct{}, o.Jobs), made: map[string]bool{}}
+	d.snapshot = recipe.SnapshotArchive
+	d.source = sync.OnceValue(d.findArchive)
 	unshare, err := d.share(ctx)
 	if err != nil {
 		return nil, err

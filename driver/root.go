@@ -9,16 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// debianRoot is what is installed in a root; roots that are described alike are the same.
+// debianRoot is what is installed in a root; roots that are described alike are the same, wherever their packages come
+// from.
 type debianRoot struct {
-	Suite string
-	// Mirror has no password in it.
-	Mirror   string
-	Packages []string
+	Suite    string
+	Packages recipe.Packages
 }
 
 // Folders that a sandbox needs in a root, to mount things on.
@@ -30,7 +28,7 @@ func (d *Driver) root(ctx context.Context, s recipe.Stage) (dir string, unlock f
 	if err := checkArchitecture(); err != nil {
 		return "", nil, err
 	}
-	want := debianRoot{Suite: recipe.DebianSuite, Mirror: address.Redact(d.Addresses.DebianMirror), Packages: s.Packages}
+	want := debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages}
 	key, err := keyOf(want)
 	if err != nil {
 		return "", nil, err
@@ -78,22 +76,22 @@ func (d *Driver) makeRoot(ctx context.Context, want debianRoot, dir string) erro
 	defer func() { _ = RemoveAll(work) }()
 	archive, tree := filepath.Join(work, "root.tar"), filepath.Join(work, "root")
 	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
-		"--include=" + strings.Join(want.Packages, ","),
+		"--include=" + strings.Join(want.Packages.Names, ","),
 		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
+		// A crash loses the whole root in any case, and waiting for the disk takes most of the time.
+		"--dpkgopt=force-unsafe-io",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*"}
 	if os.Geteuid() != 0 {
 		argv = append(argv, "--mode=unshare")
 	}
-	bootstrap := command{env: []string{"LC_ALL=C.UTF-8"}, hide: d.hide}
-	if mirror := d.Addresses.DebianMirror; mirror == "" {
-		// mmdebstrap adds the suites for updates; stages take packages from the release alone.
-		bootstrap.argv = append(argv, fmt.Sprintf(`--setup-hook=sed -i "/ %s-/d" "$1/etc/apt/sources.list"`, want.Suite), want.Suite, archive)
-	} else {
+	from := d.source()
+	if from.secret {
 		// The root stays in the cache: it must not know the mirror's password. Steps get the address as a secret.
-		bootstrap.argv = append(argv, `--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*`, want.Suite, archive, "-")
-		bootstrap.stdin = fmt.Sprintf("deb [signed-by=%s] %s %s main\n", debianKeys, mirror, want.Suite)
+		argv = append(argv, `--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*`)
 	}
+	argv = append(argv, want.Suite, archive, "-")
+	bootstrap := command{argv: argv, env: []string{"LC_ALL=C.UTF-8"}, stdin: from.line(want.Suite), hide: d.hide}
 	if _, err := bootstrap.run(ctx); err != nil {
 		return fmt.Errorf("making a Debian root with mmdebstrap: %w", err)
 	}
@@ -113,6 +111,16 @@ func (d *Driver) makeRoot(ctx context.Context, want debianRoot, dir string) erro
 		path := filepath.Join(tree, p)
 		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644)); err != nil {
 			return fmt.Errorf("unpacking a Debian root: %w", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(tree, recipe.OriginFile), []byte(from.origin+"\n"), 0o644); err != nil {
+		return fmt.Errorf("unpacking a Debian root: %w", err)
+	}
+	if len(want.Packages.Locked) > 0 {
+		check := newSandbox(tree)
+		check.args = append(check.args, "--tmpfs", recipe.BuildDir)
+		if _, err := check.command(recipe.CheckPackages(want.Packages)).run(ctx); err != nil {
+			return fmt.Errorf("packages from %s: %w", from.origin, err)
 		}
 	}
 	// An old root goes to this run's scratch folder first, since a folder can't replace another.

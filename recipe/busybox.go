@@ -10,7 +10,7 @@ import (
 // The project's own site is often down; Debian's archive carries the same file.
 func BusyboxSource(c Config) Stage {
 	s := Stage{
-		Name: "busybox-source", Base: BaseDebian, Packages: toolPackages, Network: true,
+		Name: "busybox-source", Base: BaseDebian, Packages: tools.packages(), Network: true,
 		Output: "busybox.tar.bz2",
 	}
 	s.Steps = [][]string{download(OutDir+"/"+s.Output, "busybox "+c.BusyboxVersion, c.BusyboxChecksum, BusyboxURLVariable,

@@ -26,7 +26,7 @@ func CertificatePlaces() []CertificatePlace {
 // the package and not from /etc/ssl, where a machine's own additions may stand.
 func Certificates() Stage {
 	return Stage{
-		Name: "certificates", Base: BaseDebian, Packages: toolPackages,
+		Name: "certificates", Base: BaseDebian, Packages: tools.packages(),
 		Env:    []Variable{{"LC_ALL", "C"}},
 		Steps:  [][]string{shell(`cat /usr/share/ca-certificates/mozilla/*.crt >"$1"`, OutDir+"/ca-certificates.crt")},
 		Output: "ca-certificates.crt",

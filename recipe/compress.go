@@ -6,15 +6,11 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// toolPackages are installed wherever no compiler is needed, the same for every such stage, so
-// that they share one root file system.
-var toolPackages = []string{"ca-certificates", "upx-ucl"}
-
 // Compress is the stage that packs a binary. The input named "binary" is the output of the given
 // stage, or of the driver's choosing when that is nil. With CompressionNone it only copies.
 func Compress(t platform.Target, c Config, binary *Stage) Stage {
 	s := Stage{
-		Name: "compress", Platform: t.Name, Base: BaseDebian, Packages: toolPackages,
+		Name: "compress", Platform: t.Name, Base: BaseDebian, Packages: tools.packages(),
 		Inputs: []Input{{Name: "binary", Stage: binary}},
 		Output: "binary",
 	}

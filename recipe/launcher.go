@@ -14,7 +14,7 @@ var launcherFiles embed.FS
 // its sha256.
 func SevenZipSource() Stage {
 	s := Stage{
-		Name: "7zip-source", Base: BaseDebian, Packages: toolPackages, Network: true,
+		Name: "7zip-source", Base: BaseDebian, Packages: tools.packages(), Network: true,
 		Output: "7zip.tar",
 	}
 	packed := s.Output + ".xz"

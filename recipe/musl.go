@@ -10,7 +10,7 @@ import (
 // sha256.
 func MuslSource() Stage {
 	s := Stage{
-		Name: "musl-source", Base: BaseDebian, Packages: toolPackages, Network: true,
+		Name: "musl-source", Base: BaseDebian, Packages: tools.packages(), Network: true,
 		Output: "musl.tar.gz",
 	}
 	s.Steps = [][]string{download(OutDir+"/"+s.Output, "musl "+MuslVersion, MuslChecksum, "", "",
@@ -29,7 +29,7 @@ const muslCompiler = muslDir + "/bin/musl-gcc"
 func Musl(t platform.Target) Stage {
 	source := MuslSource()
 	s := Stage{
-		Name: "musl", Platform: t.Name, Base: BaseDebian, Packages: compilerPackages(t),
+		Name: "musl", Platform: t.Name, Base: BaseDebian, Packages: compilers(t).packages(),
 		Inputs: []Input{{Name: source.Output, Stage: &source}},
 		Output: "musl.tar",
 	}
@@ -49,7 +49,7 @@ func Musl(t platform.Target) Stage {
 // of the stage's packages.
 func withMusl(s Stage, t platform.Target) Stage {
 	musl := Musl(t)
-	s.Packages = compilerPackages(t)
+	s.Packages = compilers(t).packages()
 	s.Inputs = append(s.Inputs, Input{Name: musl.Output, Stage: &musl})
 	s.Steps = append(s.Steps, []string{"tar", "-xf", InDir + "/" + musl.Output})
 	return s

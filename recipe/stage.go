@@ -38,7 +38,7 @@ type Stage struct {
 	Platform string
 	Base     Base
 	// Packages are the Debian packages to install first, from DebianSuite.
-	Packages []string
+	Packages Packages
 	Env      []Variable
 	Files    []File
 	Inputs   []Input
@@ -97,13 +97,14 @@ func shell(script string, args ...string) []string {
 	return append([]string{"sh", "-euc", script, "sh"}, args...)
 }
 
-// Installed is the stage that lists the Debian packages that another stage has, one a line: name,
-// architecture and version.
+// Installed is the stage that lists the Debian packages that another stage has. Its first line says where they came
+// from, and each of the others has name, architecture and version.
 func Installed(s Stage) Stage {
 	return Stage{
 		Name: "packages", Platform: s.Platform, Base: s.Base, Packages: s.Packages,
 		Steps: [][]string{shell(`
-			dpkg-query -W -f '${Package} ${Architecture} ${Version}\n' | LC_ALL=C sort >"$1"`, OutDir+"/packages")},
+			cat "$1" >"$2"
+			dpkg-query -W -f '${Package} ${Architecture} ${Version}\n' | LC_ALL=C sort >>"$2"`, OriginFile, OutDir+"/packages")},
 		Output: "packages",
 	}
 }

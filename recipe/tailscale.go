@@ -83,7 +83,7 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 func goStage(name string, c Config) Stage {
 	module := "tailscale.com@v" + c.TailscaleVersion
 	return Stage{
-		Name: name, Base: BaseGo, Packages: toolPackages, Network: true,
+		Name: name, Base: BaseGo, Packages: tools.packages(), Network: true,
 		Env: goEnv(c),
 		Steps: [][]string{
 			{"go", "mod", "download", module},
@@ -109,7 +109,7 @@ func goEnv(c Config) []Variable {
 func toolStage(name string, c Config, sources []File, folder string, input Stage, output string) Stage {
 	const module = "module dagger/mikrotik-tailscale\n\ngo 1.26\n"
 	return Stage{
-		Name: name, Base: BaseGo, Packages: toolPackages,
+		Name: name, Base: BaseGo, Packages: tools.packages(),
 		Env:    goEnv(c),
 		Files:  append(sources, File{Name: "go.mod", Content: module}),
 		Inputs: []Input{{Name: input.Output, Stage: &input}},

@@ -25,19 +25,28 @@ const (
 	// Debian suite, and MuslChecksum the sha256 of its source.
 	MuslVersion  = "1.2.5"
 	MuslChecksum = "a9a118bbe84d8764da0ea0d28b3ab3fae8477fc7e4085d90102b8596fc7c75e4"
-	// DebianSuite is the Debian release that compilers, UPX and the CA certificates come from. Only
-	// the release itself is used: it changes at point releases and stays the same between them, so
-	// that two builds find the same compiler.
+	// DebianSuite is the Debian release that compilers, UPX and the CA certificates come from. Only the release
+	// itself is used, without its updates.
 	DebianSuite = "trixie"
-	// DebianImage is the container image of that release that the engine starts stages from.
-	DebianImage = "debian:" + DebianSuite + "-slim"
+	// DebianSnapshot is the state of that release that packages come from: a time of snapshot.debian.org. The
+	// versions of the packages are recorded in packages.lock.
+	DebianSnapshot = "20261122T000000Z"
+	// DebianImage is the container image that the engine starts stages from. A digest behind the tag pins it.
+	DebianImage = "debian:trixie-slim"
+	// DefaultGoImage is the container image that the engine compiles Tailscale in: GoVersion on DebianSuite. A digest
+	// behind the tag pins it.
+	DefaultGoImage = "golang:1.26.8-trixie"
 	// Revision tells images of one Tailscale release apart unless another is asked for.
 	Revision = 1
 )
 
-// GoImage is the container image that the engine compiles Tailscale in: that of a Go release on
-// the Debian release.
-func GoImage(version string) string { return "golang:" + version + "-" + DebianSuite }
+// GoImage is the container image of a Go release on the Debian release. Only the default release's is pinned.
+func GoImage(version string) string {
+	if version == GoVersion {
+		return DefaultGoImage
+	}
+	return "golang:" + version + "-" + DebianSuite
+}
 
 // busyboxChecksums are the sha256 sums of the releases' .tar.bz2 files.
 var busyboxChecksums = map[string]string{

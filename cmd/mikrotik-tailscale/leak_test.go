@@ -157,7 +157,7 @@ func installedOnly(t *testing.T, run assembly.Outputs) assembly.Outputs {
 		t.Fatal(err)
 	}
 	return func(ctx context.Context, s recipe.Stage) (string, error) {
-		if installed := recipe.Installed(recipe.Certificates()); s.Name == installed.Name && slices.Equal(s.Packages, installed.Packages) {
+		if installed := recipe.Installed(recipe.Certificates()); s.Name == installed.Name && slices.Equal(s.Packages.Names, installed.Packages.Names) {
 			return run(ctx, s)
 		}
 		return made, nil

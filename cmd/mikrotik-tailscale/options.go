@@ -42,7 +42,7 @@ func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 }
 
 func (o *options) mirrorFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.addresses.DebianMirror, "debian-mirror", "", "URL of a Debian archive, for example http://mirror.example/debian (default Debian's own)")
+	flags.StringVar(&o.addresses.DebianMirror, "debian-mirror", "", "URL of a Debian archive, for example http://mirror.example/debian (default Debian's snapshot "+recipe.DebianSnapshot+", or Debian's own archive)")
 }
 
 func (o *options) appletFlags(flags *pflag.FlagSet) {
@@ -83,7 +83,7 @@ func (o *options) driverFlags(flags *pflag.FlagSet) {
 	cacheFlag(flags, &o.cache)
 	flags.IntVar(&o.jobs, "jobs", o.jobs, "number of stages that run at the same time")
 	flags.BoolVar(&o.installTools, "install-tools", false, "install missing tools with apt-get, on Debian or Ubuntu as root; without it, the command asks on a terminal")
-	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again, with today's packages of the Debian release")
+	flags.BoolVar(&o.noCache, "no-cache", false, "build everything again")
 }
 
 func newOptions() *options {

@@ -135,6 +135,9 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 		{"recipe/versions.go", "7-zip", recipe.SevenZipVersion},
 		{"recipe/versions.go", "musl", recipe.MuslVersion},
 		{"recipe/versions.go", "debian", recipe.DebianSuite},
+		{"recipe/versions.go", "debian-snapshot", recipe.DebianSnapshot},
+		{"recipe/versions.go", "debian-image", tagOf(recipe.DebianImage)},
+		{"recipe/versions.go", "golang-image", tagOf(recipe.GoImage(recipe.GoVersion))},
 		{"dagger.json", "dagger", module.EngineVersion},
 		{"README.md", "dagger", module.EngineVersion},
 		{"go.mod", "dagger.io/dagger", module.EngineVersion},
@@ -176,10 +179,17 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 		}
 	}
 	for name, version := range pinned(t) {
-		if !slices.ContainsFunc(found["recipe/versions.go"], func(d dependency) bool { return d.CurrentValue == version }) {
+		if !slices.ContainsFunc(found["recipe/versions.go"], func(d dependency) bool { return d.CurrentValue == version || d.CurrentValue == tagOf(version) }) {
 			t.Errorf("recipe/versions.go: %s = %q was not found", name, version)
 		}
 	}
+}
+
+// tagOf is the tag of an image, without a digest.
+func tagOf(image string) string {
+	_, tag, _ := strings.Cut(image, ":")
+	tag, _, _ = strings.Cut(tag, "@")
+	return tag
 }
 
 // pinned are the constants in recipe/versions.go that are a plain string: the versions, however
@@ -214,16 +224,22 @@ func TestRenovateProposesOnlyWhatMayBeTaken(t *testing.T) {
 	pages.HandleFunc("/busybox/", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`<a href="busybox-1.38.0.tar.bz2">a</a><a href="busybox-1.38.1.tar.bz2">b</a><a href="busybox-1.99.0.tar.bz2.sig">c</a>`))
 	})
+	pages.HandleFunc("/timestamp/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"result": {"debian": ["20260101T023344Z", "20301201T084512Z"], "debian-security": ["20311201T084512Z"]}}`))
+	})
 	server := httptest.NewServer(pages)
 	defer server.Close()
 
 	// Only what has a page here is looked up, or is held and so not looked up at all.
 	var config map[string]any
-	if err := json.Unmarshal(changed(t, read(t, root+"/renovate.json"), "https://busybox.net/downloads/", server.URL+"/busybox/"), &config); err != nil {
+	text := changed(t, read(t, root+"/renovate.json"), "https://busybox.net/downloads/", server.URL+"/busybox/")
+	text = changed(t, text, "https://snapshot.debian.org/mr/timestamp/", server.URL+"/timestamp/")
+	if err := json.Unmarshal(text, &config); err != nil {
 		t.Fatal(err)
 	}
 	config["customManagers"] = slices.DeleteFunc(config["customManagers"].([]any), func(m any) bool {
-		return !slices.Contains([]any{"tailscale", "busybox", "upx"}, m.(map[string]any)["depNameTemplate"])
+		return !slices.Contains([]any{"tailscale", "busybox", "upx", "debian-snapshot"}, m.(map[string]any)["depNameTemplate"])
 	})
 	text, err := json.Marshal(config)
 	if err != nil {
@@ -248,7 +264,7 @@ func TestRenovateProposesOnlyWhatMayBeTaken(t *testing.T) {
 			proposed[d.DepName] = strings.TrimSpace(strings.Join(said, " "))
 		}
 	}
-	for name, want := range map[string]string{"tailscale": "1.104.1", "busybox": "1.38.1", "upx": "disabled", "go": "disabled"} {
+	for name, want := range map[string]string{"tailscale": "1.104.1", "busybox": "1.38.1", "upx": "disabled", "go": "disabled", "debian-snapshot": "20301201T084512Z"} {
 		if proposed[name] != want {
 			t.Errorf("for %s Renovate proposes %q, want %q; all: %v", name, proposed[name], want, proposed)
 		}
