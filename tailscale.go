@@ -129,5 +129,9 @@ func (m *MikrotikTailscale) resolve(ctx context.Context, c recipe.Config) (recip
 	if err != nil {
 		return recipe.Resolved{}, fmt.Errorf("resolving the features of Tailscale %s: %w", c.TailscaleVersion, err)
 	}
-	return recipe.Resolve(c, text)
+	r, err := recipe.Resolve(c, text)
+	for _, w := range r.Warnings() {
+		fmt.Fprintln(os.Stderr, "warning: "+w)
+	}
+	return r, err
 }

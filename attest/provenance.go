@@ -191,7 +191,7 @@ func dependenciesOf(b Build, installed []installation) ([]*intoto.ResourceDescri
 	c := b.Products[0].Config
 	all := []*intoto.ResourceDescriptor{
 		{Uri: "pkg:golang/tailscale.com@v" + c.TailscaleVersion},
-		{Uri: "pkg:golang/std@" + c.GoVersion},
+		{Uri: "pkg:golang/std@" + b.Products[0].Resolved.Go},
 		{Uri: "pkg:generic/busybox@" + c.BusyboxVersion, Digest: map[string]string{"sha256": c.BusyboxChecksum}},
 		{Uri: muslPURL, Digest: map[string]string{"sha256": recipe.MuslChecksum}},
 	}

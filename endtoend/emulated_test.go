@@ -25,7 +25,7 @@ var emulators = map[string]emulator{
 func TestArmImagesLogIn(t *testing.T) {
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
-			c := emulated(t, builtImage(t, arch, withNetstack), t.TempDir())
+			c := emulated(t, builtImage(t, arch, withGVisor...), t.TempDir())
 			if got := c.status().Self.HostName; got != "router" {
 				t.Errorf("the router's name is %q", got)
 			}

@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// imageWithFeatures is an image with the features that variables of the official image need.
+// imageWithFeatures is an image with the features that variables of the official image need. Some of these need gVisor.
 func imageWithFeatures(t testing.TB) image {
 	t.Helper()
-	return builtImage(t, "amd64", "--features=+oauthkey,+serve,+outboundproxy,+usermetrics,+debug", "--compression=none")
+	return builtImage(t, "amd64", previousRelease, "--features=+oauthkey,+serve,+outboundproxy,+usermetrics,+debug", "--compression=none")
 }
 
 // Variables of the official image that need a feature work in an image that was built with it.

@@ -19,13 +19,12 @@ import (
 )
 
 // On whole emulated machines with an arm64 kernel, ARM images use the kernel's networking: they log in, and a
-// packet that the kernel sends to the tailnet is answered by another node, the same image's program with gVisor's network
-// stack.
+// packet that the kernel sends to the tailnet is answered by another node, an image with gVisor's network stack.
 func TestArmImagesCarryPackets(t *testing.T) {
 	testmode.Long(t)
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
-			other := builtImage(t, arch, withNetstack)
+			other := builtImage(t, arch, withGVisor...)
 			said := runMachine(t, builtImage(t, arch), map[string]string{
 				"testcontrol": programFor(t, "arm64", "testcontrol"), "other-tailscaled": filepath.Join(other.rootfs, "usr/local/bin/tailscaled")}, `
 				busybox-plain insmod /tun.ko

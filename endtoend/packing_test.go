@@ -3,6 +3,7 @@ package endtoend
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -46,7 +47,7 @@ func BenchmarkPacking(b *testing.B) {
 // measuredFlags adds to the flags of an image that it needs under an emulator, where networking is in user space.
 func measuredFlags(platform string, flags []string) []string {
 	if _, ok := emulators[platform]; ok {
-		return append([]string{withNetstack}, flags...)
+		return slices.Concat(withGVisor, flags)
 	}
 	return flags
 }
@@ -81,7 +82,7 @@ func measurePacked(b *testing.B, i image) string {
 	if native {
 		n := lonely(b)
 		times = 20
-		startContainer(b, options{name: "other", image: builtImage(b, i.target.Name, withNetstack), network: n,
+		startContainer(b, options{name: "other", image: builtImage(b, i.target.Name, withGVisor...), network: n,
 			env: []string{"TS_USERSPACE=true", "TS_EXTRA_ARGS=" + testcontrol}}).running()
 		again = func() *container {
 			c := startContainer(b, options{name: "router", image: i, network: n, state: state, env: []string{"TS_EXTRA_ARGS=" + testcontrol}})

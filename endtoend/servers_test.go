@@ -20,6 +20,10 @@ import (
 // headscaleVersion is the control server that people run themselves.
 const headscaleVersion = "v0.27.1"
 
+// serversVersion is the Tailscale release of the servers, and of the client without build tags. That client needs a version of
+// gVisor that not every Go proxy has for the newest release.
+const serversVersion = recipe.PreviousTailscaleVersion
+
 // serverAddress is where all servers are, in the namespace that plays the internet. Tailscale
 // insists on TLS for a control server that failed once, but where its address is a private one.
 const (
@@ -32,12 +36,12 @@ const (
 // programs are built from modules as the proxy gives them, each in a module of its own.
 var programs = map[string]struct{ module, version string }{
 	"github.com/juanfont/headscale/cmd/headscale": {"github.com/juanfont/headscale", headscaleVersion},
-	"tailscale.com/cmd/testcontrol":               {"tailscale.com", "v" + recipe.TailscaleVersion},
-	"tailscale.com/cmd/derper":                    {"tailscale.com", "v" + recipe.TailscaleVersion},
-	"tailscale.com/cmd/stund":                     {"tailscale.com", "v" + recipe.TailscaleVersion},
+	"tailscale.com/cmd/testcontrol":               {"tailscale.com", "v" + serversVersion},
+	"tailscale.com/cmd/derper":                    {"tailscale.com", "v" + serversVersion},
+	"tailscale.com/cmd/stund":                     {"tailscale.com", "v" + serversVersion},
 	// As Tailscale itself builds them, with no tags.
-	"tailscale.com/cmd/tailscale":  {"tailscale.com", "v" + recipe.TailscaleVersion},
-	"tailscale.com/cmd/tailscaled": {"tailscale.com", "v" + recipe.TailscaleVersion},
+	"tailscale.com/cmd/tailscale":  {"tailscale.com", "v" + serversVersion},
+	"tailscale.com/cmd/tailscaled": {"tailscale.com", "v" + serversVersion},
 }
 
 // program builds a program for this machine and gives its path.

@@ -161,7 +161,7 @@ func passedBefore(t *testing.T, about ...string) bool {
 		t.Fatal(err)
 	}
 	sum := sha256.New()
-	_, _ = fmt.Fprintln(sum, toolchains, runtime.Version(), recipe.TailscaleVersion)
+	_, _ = fmt.Fprintln(sum, toolchains, runtime.Version(), recipe.PreviousTailscaleVersion)
 	for _, root := range append(about, stripping...) {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.Type().IsRegular() {

@@ -44,7 +44,8 @@ type Config struct {
 	StockRuntime bool `json:"stockRuntime"`
 	// Certificates says where the image has the CA certificates.
 	Certificates CertificatePlace `json:"certificates"`
-	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes.
+	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes. The Tailscale release decides when
+	// empty: see Resolved.
 	GoVersion string `json:"goVersion"`
 	// Epoch is the time that the image and every file in it carry.
 	Epoch time.Time `json:"epoch"`
@@ -90,7 +91,6 @@ func Default() Config {
 		Applets:          list,
 		Compression:      CompressionLauncher,
 		Certificates:     CertificatesBuiltIn,
-		GoVersion:        GoVersion,
 		Epoch:            time.Unix(0, 0).UTC(),
 	}
 }
@@ -129,8 +129,9 @@ func (c *Config) Validate() error {
 	problems := []error{
 		checkVersion("Tailscale version", c.TailscaleVersion, TailscaleVersion),
 		checkVersion("busybox version", c.BusyboxVersion, BusyboxVersion),
-		checkVersion("Go version", c.GoVersion, GoVersion),
-		c.checkGoRelease(),
+	}
+	if c.GoVersion != "" {
+		problems = append(problems, checkVersion("Go version", c.GoVersion, GoVersion), c.checkGoRelease(c.GoVersion))
 	}
 	if err := c.completeFeatures(); err != nil {
 		problems = append(problems, err)
@@ -191,14 +192,14 @@ func (c *Config) completeFeatures() error {
 }
 
 // checkGoRelease refuses a Go release whose programs can't be stripped, or whose runtime can't be changed.
-func (c *Config) checkGoRelease() error {
+func (c *Config) checkGoRelease(version string) error {
 	known := pclntab.GoReleases()
-	if c.KeepSymbols && c.StockRuntime || !versionForm.MatchString(c.GoVersion) ||
-		slices.Contains(known, c.GoVersion[:strings.LastIndex(c.GoVersion, ".")]) {
+	if c.KeepSymbols && c.StockRuntime || !versionForm.MatchString(version) ||
+		slices.Contains(known, version[:strings.LastIndex(version, ".")]) {
 		return nil
 	}
 	return fmt.Errorf("unsupported Go version %q: choose a release of Go %s, or keep the symbols and the stock runtime",
-		c.GoVersion, strings.Join(known, " or "))
+		version, strings.Join(known, " or "))
 }
 
 func checkVersion(what, given, example string) error {

@@ -26,6 +26,24 @@ var defaultFeatures = []feature{
 	{"useroutes", "reach the networks behind other subnet routers"},
 }
 
+// dependencies are features that those of the default list bring along, and what they are for.
+var dependencies = []feature{
+	{"c2n", "the control server asks which of two routers for one network is alive"},
+	{"nattraversal", "direct paths through NAT; without it, a mapped port is the only one (since 1.104)"},
+	{"peerapiclient", "this router asks its exit node for names"},
+	{"udptransport", "packets go straight to other nodes and not through relays alone (since 1.104)"},
+}
+
+// leftOut are the features that a router doesn't need. The reasons are in docs/design.md.
+var leftOut = strings.Fields(`
+	ace acme androidbin androiddns appconnectors aws bakedroots bird cachenetmap captiveportal capture cliconndiag
+	clientmetrics clientupdate cloud colorable completion completion_scripts conn25 connreject dbus debug
+	debugeventbus debugportmapper desktop_sessions dnsresolvecache doctor drive favorites flashappliance gro
+	hujsonconf identityfederation kube linkspeed linuxdnsfight logtail netlog netstack networkmanager oauthkey
+	outboundproxy portlist posture qrcodes relayserver remoteconfig resolved routecheck
+	runtimemetrics sdnotify serve serviceclientprefs ssh synology syslog syspolicy systray taildrop tailnetlock
+	tap tpm tundevstats useproxy usermetrics wakeonlan webbrowser webclient`)
+
 // Features lists the features that an image has unless others are asked for.
 func Features() []string {
 	var names []string
@@ -37,7 +55,7 @@ func Features() []string {
 
 // FeatureReason says why a feature is in the default image, empty for one that is not.
 func FeatureReason(name string) string {
-	for _, f := range defaultFeatures {
+	for _, f := range slices.Concat(defaultFeatures, dependencies) {
 		if f.name == name {
 			return f.reason
 		}
@@ -56,6 +74,28 @@ type Resolved struct {
 	Features []string
 	// Known are all features of the Tailscale release, sorted by name.
 	Known []Known
+	// Go is the Go release that compiles this Tailscale release: the one that its go.mod asks for, GoVersion at least, or the
+	// configured one.
+	Go string
+}
+
+// Undecided lists the features that are not in the build, and that nobody has decided to leave out: they are new in the release.
+func (r Resolved) Undecided() []string {
+	var names []string
+	for _, k := range r.Known {
+		if !r.Has(k.Name) && FeatureReason(k.Name) == "" && !slices.Contains(leftOut, k.Name) {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// Warnings returns a sentence for everything about the resolved features that somebody should look at.
+func (r Resolved) Warnings() []string {
+	if names := r.Undecided(); len(names) > 0 {
+		return []string{fmt.Sprintf("this Tailscale release has features that are not known here and are left out: %s. Add one with --features=+NAME", strings.Join(names, ", "))}
+	}
+	return nil
 }
 
 // Has says whether a feature is in the build.
@@ -64,10 +104,14 @@ func (r Resolved) Has(feature string) bool { return slices.Contains(r.Features, 
 // ResolveFeatures is the stage that asks Tailscale's own source which features there are and
 // which build tags the configured ones need. Resolve reads its output.
 func ResolveFeatures(c Config) Stage {
-	s := goStage("features", c)
+	use := toolchain(GoVersion) + "+auto"
+	if c.GoVersion != "" {
+		use = toolchain(c.GoVersion)
+	}
+	s := goStage("features", c, use)
 	s.Steps = append(s.Steps, shell(`
 		cd "$1"
-		{ go run ./cmd/featuretags --list; echo; go run ./cmd/featuretags --min --add="$2"; } >"$3"`,
+		{ go run ./cmd/featuretags --list; echo; go run ./cmd/featuretags --min --add="$2"; echo; go env GOVERSION; } >"$3"`,
 		sourceDir, strings.Join(sorted(c.Features), ","), OutDir+"/features"))
 	s.Output = "features"
 	return s
@@ -76,11 +120,15 @@ func ResolveFeatures(c Config) Stage {
 // Resolve reads what the ResolveFeatures stage gave. A feature that the configured release does
 // not have is an error that lists those that it has: Tailscale's tool passes over it in silence.
 func Resolve(c Config, output string) (Resolved, error) {
-	list, tags, found := strings.Cut(output, "\n\n")
+	list, rest, _ := strings.Cut(output, "\n\n")
+	tags, release, found := strings.Cut(rest, "\n\n")
 	if !found {
 		return Resolved{}, fmt.Errorf("Tailscale %s lists its features in a way that is not understood: %q", c.TailscaleVersion, output)
 	}
-	r := Resolved{Tags: strings.TrimSpace(tags)}
+	r := Resolved{Tags: strings.TrimSpace(tags), Go: strings.TrimPrefix(strings.TrimSpace(release), "go")}
+	if err := c.checkGoRelease(r.Go); err != nil {
+		return r, fmt.Errorf("Tailscale %s: %w", c.TailscaleVersion, err)
+	}
 	for line := range strings.Lines(list) {
 		name, description, found := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); found && name != "" {

@@ -2,7 +2,9 @@ package recipe
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,8 @@ const featureOutput = `                 cli: embed the CLI into the tailscaled b
                  ssh: Tailscale SSH support
 
 ts_include_cli,ts_omit_ssh
+
+go1.27.3
 `
 
 func config(t *testing.T, change func(*Config)) Config {
@@ -40,6 +44,9 @@ func TestResolveKnowsWhatIsBuiltIn(t *testing.T) {
 	if want := []string{"cli", "c2n", "dns"}; !slices.Equal(r.Features, want) {
 		t.Errorf("features = %v; want %v", r.Features, want)
 	}
+	if r.Go != "1.27.3" {
+		t.Errorf("the release is compiled by Go %s", r.Go)
+	}
 	if r.Tags != "ts_include_cli,ts_omit_ssh" || len(r.Known) != 4 || !r.Has("dns") || r.Has("ssh") {
 		t.Errorf("resolved = %+v", r)
 	}
@@ -54,6 +61,82 @@ func TestResolveRefusesWhatTailscalePassesOver(t *testing.T) {
 	}
 	if _, err := Resolve(c, "something else"); err == nil || !strings.Contains(err.Error(), "not understood") {
 		t.Errorf("error = %v", err)
+	}
+}
+
+// The Tailscale release decides which Go release compiles it, unless one is configured.
+func TestTheGoReleaseOfATailscaleRelease(t *testing.T) {
+	for configured, want := range map[string]string{"": "go1.27.3", "1.26.9": "go1.26.9"} {
+		c := config(t, func(c *Config) { c.GoVersion, c.Features = configured, []string{"cli", "ipnbus", "unixsocketidentity"} })
+		asked := Variable{"GOTOOLCHAIN", "go" + GoVersion + "+auto"}
+		if configured != "" {
+			asked.Value = want
+		}
+		if !slices.Contains(ResolveFeatures(c).Env, asked) {
+			t.Errorf("with Go version %q, the release is asked with %v", configured, ResolveFeatures(c).Env)
+		}
+		got := Tailscale(platform.All()[0], c, Resolved{Go: "1.27.3"}).Env
+		if !slices.Contains(got, Variable{"GOTOOLCHAIN", want}) {
+			t.Errorf("with Go version %q, the compiler's environment is %v", configured, got)
+		}
+	}
+}
+
+func TestATailscaleReleaseWithAnUnknownGoIsRefused(t *testing.T) {
+	output := strings.Replace(featureOutput, "go1.27.3", "go1.29.0", 1)
+	c := config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns"}, []string{"/own"} })
+	if _, err := Resolve(c, output); err == nil || !strings.Contains(err.Error(), "unsupported Go version \"1.29.0\"") {
+		t.Errorf("error = %v", err)
+	}
+	c.KeepSymbols, c.StockRuntime = true, true
+	if _, err := Resolve(c, output); err != nil {
+		t.Error(err)
+	}
+}
+
+// A feature that is new in a release is told of, and not left out in silence.
+func TestNewFeaturesAreToldOf(t *testing.T) {
+	output := strings.Replace(featureOutput, "                 ssh:", "            teleport: new in this release\n                 ssh:", 1)
+	output = strings.Replace(output, "ts_omit_ssh", "ts_omit_ssh,ts_omit_teleport", 1)
+	c := config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns"}, []string{"/own"} })
+	r, err := Resolve(c, output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Undecided(); !slices.Equal(got, []string{"teleport"}) || len(r.Warnings()) != 1 || !strings.Contains(r.Warnings()[0], "teleport") {
+		t.Errorf("undecided are %v, and the warnings %q", got, r.Warnings())
+	}
+	if r, err = Resolve(c, strings.Replace(output, ",ts_omit_teleport", "", 1)); err != nil || r.Warnings() != nil {
+		t.Errorf("a feature that is built in is warned of: %q, %v", r.Warnings(), err)
+	}
+}
+
+// The table of docs/design.md gives the reason for every feature that is left out.
+func TestEveryFeatureThatIsLeftOutHasItsReason(t *testing.T) {
+	page, err := os.ReadFile("../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 && strings.HasPrefix(line, "| `") {
+			for _, name := range regexp.MustCompile("`([a-z0-9_]+)`").FindAllStringSubmatch(cells[1], -1) {
+				documented[name[1]] = true
+			}
+		}
+	}
+	for _, name := range leftOut {
+		if !documented[name] {
+			t.Errorf("no reason for leaving out %s", name)
+		}
+		if FeatureReason(name) != "" {
+			t.Errorf("%s is left out, and there is a reason to have it", name)
+		}
+	}
+	for name := range documented {
+		if !slices.Contains(leftOut, name) {
+			t.Errorf("%s is not left out, and there is a reason to leave it out", name)
+		}
 	}
 }
 
@@ -101,7 +184,7 @@ func TestValidateTellsEverythingAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, want := range []string{`Tailscale version "1"`, "no busybox version", "no Go version", `feature "A"`, `compression ""`, "no applets", `tag "a b"`} {
+	for _, want := range []string{`Tailscale version "1"`, "no busybox version", `feature "A"`, `compression ""`, "no applets", `tag "a b"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not say %s:\n%v", want, err)
 		}

@@ -11,19 +11,24 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
+// goReleases compile the Tailscale releases that are offered.
+var goReleases = []string{recipe.GoVersion, "1.27.3"}
+
 // Go's own tests of its runtime pass with lists of spans that begin small, which the compiler's overlay brings in.
 func TestTheRuntimePassesItsTestsWithSmallSpanSets(t *testing.T) {
 	testmode.Long(t)
-	report := output(t, withRuntime(t, []string{"sh", "-euc", `go test -overlay "$2" -short runtime >"$1"; cat "$2" >>"$1"`,
-		"sh", recipe.OutDir + "/report", recipe.BuildDir + "/overlay.json"}))
-	if !strings.HasPrefix(report, "ok ") || !strings.Contains(report, "/src/runtime/mspanset.go") {
-		t.Errorf("the tests of the runtime tell:\n%s", report)
+	for _, release := range goReleases {
+		report := output(t, withRuntime(t, release, []string{"sh", "-euc", `go test -overlay "$2" -short runtime >"$1"; cat "$2" >>"$1"`,
+			"sh", recipe.OutDir + "/report", recipe.BuildDir + "/overlay.json"}))
+		if !strings.HasPrefix(report, "ok ") || !strings.Contains(report, "/src/runtime/mspanset.go") {
+			t.Errorf("the tests of the runtime of Go %s tell:\n%s", release, report)
+		}
 	}
 }
 
 // A runtime that keeps its spans in another way is not changed by guessing: the build ends there, and says what helps.
 func TestAnUnknownRuntimeIsRefused(t *testing.T) {
-	s := withRuntime(t)
+	s := withRuntime(t, recipe.GoVersion)
 	s.Files = []recipe.File{{Name: "src/runtime/mspanset.go", Content: "package runtime\n"}}
 	s.Env = append(s.Env, recipe.Variable{Name: "GOROOT", Value: recipe.InDir})
 	d := open(t)
@@ -45,9 +50,9 @@ func TestTheRuntimeCanBeHadAsItIs(t *testing.T) {
 
 // withRuntime is the stage that compiles Tailscale with all its steps left out but the one that changes the
 // runtime, and the given ones after it.
-func withRuntime(t *testing.T, steps ...[]string) recipe.Stage {
+func withRuntime(t *testing.T, goRelease string, steps ...[]string) recipe.Stage {
 	t.Helper()
-	s := recipe.Tailscale(native(t), validConfig(t), recipe.Resolved{})
+	s := recipe.Tailscale(native(t), validConfig(t), recipe.Resolved{Go: goRelease})
 	change := slices.IndexFunc(s.Steps, func(step []string) bool { return strings.Contains(strings.Join(step, " "), "mspanset") })
 	if change < 0 {
 		t.Fatal("no step changes the runtime")

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"strings"
@@ -37,7 +38,7 @@ var inlined = []string{
 // symbols are left out (-s -w). Without the version stamps the binary would call itself an erroneous
 // build; the revision is not among them, so that a new one compiles nothing.
 func Tailscale(t platform.Target, c Config, r Resolved) Stage {
-	s := goStage("tailscale", c)
+	s := goStage("tailscale", c, toolchain(cmp.Or(c.GoVersion, r.Go, GoVersion)))
 	s.Platform = t.Name
 	s.Env = append(s.Env,
 		Variable{"GOOS", t.OS}, Variable{"GOARCH", t.Architecture},
@@ -80,24 +81,30 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 
 // goStage starts a stage that has Tailscale's source, as the Go module proxy and the checksum
 // database give it. The module cache is read-only, so the stage works on a copy.
-func goStage(name string, c Config) Stage {
+func goStage(name string, c Config, goToolchain string) Stage {
 	module := "tailscale.com@v" + c.TailscaleVersion
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(), Network: true,
-		Env: goEnv(c),
+		Env: goEnv(goToolchain),
 		Steps: [][]string{
-			{"go", "mod", "download", module},
+			// The go command checks and unpacks the module also if that asks for a later Go release, and then says so with
+			// an error. Only within the module it changes to that very release: here it would be the latest.
+			shell(`export GOTOOLCHAIN="${GOTOOLCHAIN%+auto}"
+				go mod download "$2" 2>download.log || [ -f "$1/$2/go.mod" ] || { cat download.log >&2; exit 1; }`, GoModCache, module),
 			{"cp", "-R", "--no-preserve=mode", GoModCache + "/" + module, sourceDir},
 		},
 	}
 }
 
+// toolchain is the name of a Go release for the go command.
+func toolchain(version string) string { return "go" + version }
+
 // goEnv is what the go command is told wherever it runs.
-func goEnv(c Config) []Variable {
+func goEnv(goToolchain string) []Variable {
 	return []Variable{
 		{"CGO_ENABLED", "0"},
 		{"GOENV", "off"},
-		{"GOTOOLCHAIN", "go" + c.GoVersion},
+		{"GOTOOLCHAIN", goToolchain},
 		{"GOFLAGS", "-mod=readonly"},
 		{"GOMODCACHE", GoModCache},
 		{"GOCACHE", GoBuildCache},
@@ -110,7 +117,7 @@ func toolStage(name string, c Config, sources []File, folder string, input Stage
 	const module = "module dagger/mikrotik-tailscale\n\ngo 1.26\n"
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(),
-		Env:    goEnv(c),
+		Env:    goEnv(toolchain(cmp.Or(c.GoVersion, GoVersion))),
 		Files:  append(sources, File{Name: "go.mod", Content: module}),
 		Inputs: []Input{{Name: input.Output, Stage: &input}},
 		Steps: [][]string{{"go", "-C", InDir, "run", "-trimpath", "./" + folder,

@@ -9,10 +9,12 @@ import (
 const (
 	// TailscaleVersion is the Tailscale release that is built unless another is asked for. Even
 	// minor versions are Tailscale's stable releases.
-	TailscaleVersion = "1.102.5"
+	TailscaleVersion = "1.104.5"
+	// PreviousTailscaleVersion is the newest release of the last stable minor version, which is tested as well.
+	PreviousTailscaleVersion = "1.102.5"
 	// BusyboxVersion is the busybox release that is built unless another is asked for.
 	BusyboxVersion = "1.38.0"
-	// GoVersion compiles Tailscale.
+	// GoVersion compiles Tailscale unless its release asks for a later one, and the tools of this project.
 	GoVersion = "1.26.8"
 	// UPXVersion packs the binaries. Other releases make ARM binaries that crash at start (UPX
 	// issues 18898 and 901), so the compress stage refuses them.

@@ -20,7 +20,7 @@ func release(t *testing.T) string {
 	testmode.Machine(t)
 	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", "tailscale.com@v"+recipe.TailscaleVersion)
 	download.Dir = t.TempDir()
-	download.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
+	download.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "GOTOOLCHAIN=auto")
 	out, err := download.Output()
 	if err != nil {
 		t.Fatalf("downloading Tailscale's source: %v\n%s", err, out)

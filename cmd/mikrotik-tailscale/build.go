@@ -143,7 +143,7 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 	if err != nil {
 		return err
 	}
-	resolve := func(ctx context.Context) (recipe.Resolved, error) { return resolveFeatures(ctx, d, o.config) }
+	resolve := func(ctx context.Context) (recipe.Resolved, error) { return resolveFeatures(ctx, d, o.config, p) }
 	products, err := assembly.MakeAll(ctx, d.Output, targets, o.config, resolve, o.extra, scratch)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (o *options) open(ctx context.Context, p *progress) (*driver.Driver, error)
 	return driver.Open(ctx, o.driverOptions(p))
 }
 
-func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (recipe.Resolved, error) {
+func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config, p *progress) (recipe.Resolved, error) {
 	path, err := d.Output(ctx, recipe.ResolveFeatures(c))
 	if err != nil {
 		return recipe.Resolved{}, err
@@ -174,6 +174,9 @@ func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config) (re
 	r, err := recipe.Resolve(c, string(text))
 	if err != nil {
 		return r, usageError{err}
+	}
+	for _, w := range r.Warnings() {
+		p.say("warning: " + w)
 	}
 	return r, nil
 }

@@ -20,7 +20,7 @@ func featuresCommand(asJSON *bool) *cobra.Command {
 		Short: "List the features that Tailscale can be built with",
 		Long: "Lists the features of a Tailscale release, as Tailscale's own source names them. Those of\n" +
 			"the default image are marked with *, those that they depend on with +, and the reason\n" +
-			"for each of the default ones stands in place of Tailscale's description.",
+			"for each of them stands in place of Tailscale's description.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := o.resolve(); err != nil {
 				return err
@@ -32,7 +32,7 @@ func featuresCommand(asJSON *bool) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, d.Close()) }()
-			r, err := resolveFeatures(cmd.Context(), d, o.config)
+			r, err := resolveFeatures(cmd.Context(), d, o.config, p)
 			if err != nil {
 				return err
 			}
@@ -67,9 +67,12 @@ func listFeatures(w io.Writer, asJSON bool, c recipe.Config, r recipe.Resolved) 
 		mark, text := " ", f.Description
 		switch {
 		case f.Default:
-			mark, text = "*", f.Reason
+			mark = "*"
 		case f.Built:
 			mark = "+"
+		}
+		if f.Built && f.Reason != "" {
+			text = f.Reason
 		}
 		if _, err := fmt.Fprintf(table, "%s %s\t%s\n", mark, f.Name, text); err != nil {
 			return err

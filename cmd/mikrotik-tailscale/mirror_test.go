@@ -109,7 +109,6 @@ func mirrors(t *testing.T, folder, debian string) []string {
 	return []string{
 		"--debian-mirror", mirror(t, filepath.Join(folder, "debian"), debian),
 		"--go-proxy", mirror(t, filepath.Join(folder, "go"), goProxy),
-		"--go-sumdb", "off",
 		"--busybox-url", mirror(t, filepath.Join(folder, "debian"), debian) +
 			"/pool/main/b/busybox/busybox_" + recipe.BusyboxVersion + ".orig.tar.bz2",
 	}

@@ -35,7 +35,7 @@ type options struct {
 func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 	c := &o.config
 	flags.StringVar(&c.TailscaleVersion, "tailscale-version", c.TailscaleVersion, "Tailscale release; even minor versions are stable releases")
-	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded if this machine has another one")
+	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded if this machine has another one (default the one that the Tailscale release asks for)")
 	flags.StringVar(&o.addresses.GoProxy, "go-proxy", "", "GOPROXY setting for downloading Tailscale (default the one of \"go env\")")
 	flags.StringVar(&o.addresses.GoSumDB, "go-sumdb", "", "GOSUMDB setting that verifies downloads; off if you trust your own proxy (default the one of \"go env\")")
 	o.mirrorFlags(flags)
