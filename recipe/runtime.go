@@ -17,5 +17,15 @@ func smallSpanSets() []string {
 		printf '{"Replace": {"%s": "%s"}}\n' "$source" "$PWD/mspanset.go" >"$1"`, overlay)
 }
 
+// withOverlay begins a call of the go command that reads the overlay. The go command replaces no file in its module
+// cache, and on an engine the toolchain may be there. So it gets the cache under another name.
+func withOverlay() []string {
+	return shell(`cache=$1
+		shift
+		ln -s "$GOMODCACHE" "$cache"
+		toolchain=$(go env GOROOT)
+		GOMODCACHE=$cache GOTOOLCHAIN=local exec "$toolchain/bin/go" "$@"`, BuildDir+"/modules")
+}
+
 // overlay is the file that tells the compiler which files of the toolchain are replaced.
 const overlay = BuildDir + "/overlay.json"

@@ -64,7 +64,7 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	build := []string{"go", "-C", sourceDir, "build"}
 	if !c.StockRuntime {
 		s.Steps = append(s.Steps, smallSpanSets())
-		build = append(build, "-overlay", overlay)
+		build = append(withOverlay(), "-C", sourceDir, "build", "-overlay", overlay)
 	}
 	build = append(build, "-trimpath", "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l")
 	for _, name := range inlined {
