@@ -52,6 +52,8 @@ type routing struct {
 	// ours are the routes that were added.
 	ours [2][]netlink.Route
 	said map[string]bool
+	// bind says that the daemon's sockets have to be bound to the way out.
+	bind bool
 
 	server    string
 	addresses []netip.Addr
@@ -80,6 +82,11 @@ func (r *routing) repair() {
 		if err := r.family(ctx, version, f, link); err != nil {
 			r.once("can't repair the IPv%d routes: %v", 4+2*version, err)
 		}
+	}
+	if r.bind {
+		// Connections to relays that still work now are kept, so the routes of both versions come first.
+		r.bind = false
+		system.MagicSock.Get().Rebind()
 	}
 }
 
@@ -152,7 +159,7 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 		if exit && !envknob.Bool(bindToDevice) {
 			// Else the daemon's own packets would go to the exit node, too: rules that the kernel ignores keep them out.
 			envknob.Setenv(bindToDevice, "true")
-			system.MagicSock.Get().Rebind()
+			r.bind = true
 		}
 		for _, p := range tailnet {
 			want = append(want, netlink.Route{LinkIndex: index, Dst: network(p)})
