@@ -63,6 +63,8 @@ type image struct {
 	target platform.Target
 	rootfs string
 	config v1.Config
+	// plain says that the programs are upstream's.
+	plain bool
 }
 
 var (

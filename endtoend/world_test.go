@@ -110,6 +110,7 @@ func (w *world) router(i image, s site, name string, env ...string) *container {
 func plainImage(t testing.TB) image {
 	t.Helper()
 	i := builtImage(t, "amd64")
+	i.plain = true
 	i.rootfs = filepath.Join(t.TempDir(), "plain")
 	command(t, "cp", "-a", builtImage(t, "amd64").rootfs, i.rootfs)
 	for _, name := range []string{"tailscaled", "tailscale"} {
