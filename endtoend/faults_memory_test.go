@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,7 @@ type group struct {
 // that version. Its cleanup sets the values of free, since ending takes resources, too.
 func newGroup(t *testing.T, controller string, first, second, free map[string]string) group {
 	t.Helper()
+	testmode.Machine(t)
 	const root = "/sys/fs/cgroup"
 	name := fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), controller)
 	g, limits := group{t: t, dir: filepath.Join(root, controller, name)}, first

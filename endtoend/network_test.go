@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"fmt"
 	"net"
 	"os"
@@ -29,6 +30,7 @@ type namespace struct {
 // newNamespace makes a network namespace that is removed with the test.
 func newNamespace(t testing.TB, name string) namespace {
 	t.Helper()
+	testmode.Machine(t)
 	n := namespace{t, fmt.Sprintf("%s%d-%d-%s", prefix, os.Getpid(), namespaces.Add(1), name)}
 	command(t, "ip", "netns", "add", n.name)
 	t.Cleanup(func() {
