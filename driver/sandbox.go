@@ -212,7 +212,12 @@ func checkSandbox(ctx context.Context) error {
 // abbreviate shows a step in an error, on one line of bearable length.
 func abbreviate(step []string) string {
 	const longest = 120
-	text := strings.Join(strings.Fields(strings.Join(step, " ")), " ")
+	shown := step
+	if len(step) > 4 && step[0] == "sh" && step[1] == "-euc" {
+		// A script's text says less than what it is about.
+		shown = append([]string{"script with"}, step[4:]...)
+	}
+	text := strings.Join(strings.Fields(strings.Join(shown, " ")), " ")
 	if len(text) > longest {
 		text = strings.ToValidUTF8(text[:longest], "") + "…"
 	}

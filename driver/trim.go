@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -111,10 +112,14 @@ func trim(cache string, now time.Time) (freed int64, err error) {
 }
 
 // Clean removes everything from a cache folder, the default one if it is empty, and returns the folder and the number
-// of bytes that it freed. If a build uses the cache, it calls waiting and waits for the build to end.
+// of bytes that it freed. If a build uses the cache, it calls waiting and waits for the build to end. It refuses a
+// folder that is no cache: other folders have a tmp, too.
 func Clean(ctx context.Context, cache string, waiting func()) (folder string, freed int64, err error) {
 	folder, err = cacheFolder(cache)
 	if err != nil || !exists(folder) {
+		return folder, 0, err
+	}
+	if err := isCache(folder); err != nil {
 		return folder, 0, err
 	}
 	l := cacheLock(folder)
@@ -138,6 +143,18 @@ func Clean(ctx context.Context, cache string, waiting func()) (folder string, fr
 		}
 	}
 	return folder, freed, nil
+}
+
+// isCache returns an error for a folder that no build has kept anything in. An emptied cache has its lock left.
+func isCache(folder string) error {
+	has := func(name string) bool { return exists(filepath.Join(folder, name)) }
+	switch {
+	case has("blobs") && has("stages"):
+		return nil
+	case has("lock") && !slices.ContainsFunc(subfolders, has):
+		return nil
+	}
+	return fmt.Errorf("%s is not a cache of builds: want a directory that a build had as --cache-dir", folder)
 }
 
 // dropped begins the names of what is being removed. If that is interrupted, no build may take the rest for a whole root.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -221,6 +222,21 @@ func TestABuildWaitsForACleaning(t *testing.T) {
 	}
 }
 
+// Other folders have a tmp, too.
+func TestCleanRefusesAFolderThatIsNoCache(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "tmp", "mine")
+	if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if _, freed, err := Clean(t.Context(), folder, nil); err == nil || freed != 0 || !strings.Contains(err.Error(), folder+" is not a cache") {
+		t.Errorf("%d bytes are freed (%v)", freed, err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 || !exists(file) {
+		t.Errorf("the folder has %v (%v)", left, err)
+	}
+}
+
 func TestCleanEmptiesTheCache(t *testing.T) {
 	cache, kept, gone := oldCache(t)
 	mine := kept[len(kept)-1]
@@ -237,7 +253,7 @@ func TestCleanEmptiesTheCache(t *testing.T) {
 	if _, freed, err := Clean(t.Context(), missing, nil); err != nil || freed != 0 || exists(missing) {
 		t.Errorf("of a cache that is not there, %d bytes are freed (%v)", freed, err)
 	}
-	// The next build begins anew.
+	// The next build starts from nothing.
 	d, err := Open(t.Context(), Options{Cache: cache})
 	if err != nil {
 		t.Fatal(err)

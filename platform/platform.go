@@ -122,6 +122,9 @@ func architectures() []string {
 // Every is the name that stands for all targets.
 const Every = "all"
 
+// orAll ends the error about a name where "all" would be accepted.
+const orAll = "; or " + Every
+
 // ParseAll finds the targets that a user means, each once and in the given order. Besides the names that Parse
 // takes, "all" stands for every target.
 func ParseAll(names []string) ([]Target, error) {
@@ -132,7 +135,10 @@ func ParseAll(names []string) ([]Target, error) {
 		if strings.ToLower(strings.TrimSpace(name)) != Every {
 			t, err := Parse(name)
 			if err != nil {
-				problems = append(problems, fmt.Errorf("%w; or all", err))
+				told := slices.ContainsFunc(problems, func(p error) bool { return p.Error() == err.Error()+orAll })
+				if !told {
+					problems = append(problems, fmt.Errorf("%w"+orAll, err))
+				}
 			}
 			chosen = []Target{t}
 		}

@@ -74,7 +74,7 @@ func TestSeveralNamesGiveEachTargetOnce(t *testing.T) {
 }
 
 func TestEachUnknownNameIsTold(t *testing.T) {
-	found, err := ParseAll([]string{"arm", "mips", "every"})
+	found, err := ParseAll([]string{"arm", "mips", "every", "mips"})
 	if err == nil || found != nil {
 		t.Fatalf("ParseAll gives %v, %v", found, err)
 	}
@@ -82,6 +82,9 @@ func TestEachUnknownNameIsTold(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v; want it to say %s", err, want)
 		}
+	}
+	if n := strings.Count(err.Error(), `"mips"`); n != 1 {
+		t.Errorf("the name that is wrong twice is told %d times: %v", n, err)
 	}
 }
 

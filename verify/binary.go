@@ -40,14 +40,14 @@ func checkPath(path string, t platform.Target, check func(io.ReaderAt, int64, pl
 	// Opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("checking a binary: %w", err)
+		return fmt.Errorf("reading the binary: %w", err)
 	}
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s: is not a regular file, but %s needs an ELF binary", path, t)
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("checking a binary: %w", err)
+		return fmt.Errorf("reading the binary: %w", err)
 	}
 	defer file.Close()
 	if err := check(file, info.Size(), t); err != nil {

@@ -208,10 +208,6 @@ func report(w io.Writer, asJSON bool, results []result, ended []driver.Event) er
 			return err
 		}
 	}
-	if len(results) > 0 {
-		r := results[0]
-		_, err := fmt.Fprintf(w, "Copy it to the router and run there: /container/add file=%s\n", filepath.Base(r.Path))
-		return err
-	}
-	return nil
+	_, err := fmt.Fprintln(w, "To put it on a router, use the deploy command, or see docs/usage.md for each step by hand.")
+	return err
 }

@@ -11,8 +11,10 @@ import (
 func TestCleanEmptiesTheCacheAndSaysHowMuchItFreed(t *testing.T) {
 	cache := t.TempDir()
 	fill := func() {
-		if err := os.MkdirAll(filepath.Join(cache, "blobs"), 0o755); err != nil {
-			t.Fatal(err)
+		for _, folder := range []string{"blobs", "stages"} {
+			if err := os.MkdirAll(filepath.Join(cache, folder), 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := os.WriteFile(filepath.Join(cache, "blobs", "output"), make([]byte, 2_340_000), 0o644); err != nil {
 			t.Fatal(err)
@@ -46,7 +48,7 @@ func TestCleanTakesNoOtherFolder(t *testing.T) {
 	if _, stderr, code := call(t, "clean", dir); code != exitUsage || !strings.Contains(stderr, "unexpected argument") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
-	if _, stderr, code := call(t, "clean", "--cache-dir", file); code != exitFailure || !strings.Contains(stderr, "not a directory") {
+	if _, stderr, code := call(t, "clean", "--cache-dir", file); code != exitFailure || !strings.Contains(stderr, "is not a cache of builds") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	if _, err := os.Stat(file); err != nil {

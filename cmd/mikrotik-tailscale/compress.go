@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -36,7 +35,7 @@ func compressCommand(asJSON *bool) *cobra.Command {
 				return err
 			}
 			if err := verify.Binary(binary, target); err != nil {
-				return usageError{fmt.Errorf("checking the program: %w", err)}
+				return usageError{err}
 			}
 			if err := checkFile(output); err != nil {
 				return usageError{err}

@@ -89,8 +89,8 @@ func TestWrongCallsOfCompress(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no platform":         {[]string{"--binary", program, "--output", "x"}, "no platform: give --arch"},
-		"all platforms":       {[]string{"--arch", "all", "--binary", program, "--output", "x"}, "no platform: give --arch with one of amd64"},
+		"no platform":         {[]string{"--binary", program, "--output", "x"}, "no platform: want --arch"},
+		"all platforms":       {[]string{"--arch", "all", "--binary", program, "--output", "x"}, `platform "all" is several: want --arch with one of amd64`},
 		"unknown platform":    {[]string{"--arch", "mips", "--binary", program, "--output", "x"}, `unknown platform "mips"`},
 		"no program":          {[]string{"--arch", "arm", "--output", "x"}, "give the program with --binary"},
 		"no output":           {[]string{"--arch", "arm", "--binary", program}, "the file to write with --output"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -63,8 +64,12 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 
 // parseTarget is parseTargets for commands about one platform.
 func parseTarget(name string) (platform.Target, error) {
-	if name == "" || name == "all" {
-		return platform.Target{}, errors.New("no platform: give --arch with one of " + strings.Join(platformNames(), ", "))
+	names := strings.Join(platformNames(), ", ")
+	switch name {
+	case "":
+		return platform.Target{}, errors.New("no platform: want --arch with one of " + names)
+	case platform.Every:
+		return platform.Target{}, fmt.Errorf("platform %q is several: want --arch with one of %s", name, names)
 	}
 	return platform.Parse(name)
 }

@@ -32,7 +32,8 @@ func TestWrongCallsOfSBOM(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no platform":        {nil, "no platform: give --arch with one of amd64"},
+		"no platform":        {nil, "no platform: want --arch with one of amd64"},
+		"all platforms":      {[]string{"--arch", "all"}, `platform "all" is several: want --arch with one of amd64`},
 		"unknown platform":   {[]string{"--arch", "mips"}, `unknown platform "mips"`},
 		"malformed version":  {[]string{"--arch", "arm", "--tailscale-version", "latest"}, `malformed Tailscale version "latest"`},
 		"output is a folder": {[]string{"--arch", "arm", "--output", os.TempDir()}, "output " + os.TempDir() + " is not a file"},
