@@ -255,7 +255,7 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 	}
 }
 
-var updateHelp = flag.Bool("update-help", false, "write the files in testdata/help anew")
+var updateHelp = flag.Bool("update-help", false, "rewrite the files in testdata/help")
 
 // The help that a user reads is kept in testdata/help, so that a lost default or a mistyped pragma is noticed.
 func TestHelpIsAsItWas(t *testing.T) {

@@ -202,7 +202,7 @@ func TestAFreshInstallationEndsWithTheLoginURL(t *testing.T) {
 		t.Errorf("the upload was not told: %v", b.events)
 	}
 	b.noUploads(t)
-	// The remove script stays for whoever wants to be rid of it.
+	// The remove script stays on the router, so that its owner can remove the installation later.
 	if err := b.Run("/import file-name=tailscale-remove.rsc"); err != nil || len(b.Tables["/container"]) > 0 {
 		t.Errorf("the remove script on the router left %d containers: %v", len(b.Tables["/container"]), err)
 	}

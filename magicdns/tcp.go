@@ -30,7 +30,7 @@ const (
 	minMSS    = 64
 )
 
-// endpoint is what tells connections apart.
+// endpoint identifies a connection.
 type endpoint struct {
 	client  netip.AddrPort
 	service netip.Addr

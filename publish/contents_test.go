@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// What is told before a push is what the registry has after it.
+// The contents listed before a push are the contents of the registry after it.
 func TestContentsAreWhatIsPushed(t *testing.T) {
 	d := destination(t, quickRegistry(t, nil)+"/x", []string{"stable"}, "", "")
 	r := release(t)

@@ -186,7 +186,7 @@ func TestEachTagHasAllThatIsPublished(t *testing.T) {
 	}
 }
 
-// Whoever pulls a tag gets an image with its bill of materials and its provenance, or the image from before.
+// Pulling a tag returns either the new image with its SBOM and provenance, or the previous image.
 func TestNothingIsTaggedBeforeEverythingIsAttached(t *testing.T) {
 	const refusedType = "application/vnd.test.origin+json"
 	real := registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0)))

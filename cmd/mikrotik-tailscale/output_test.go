@@ -44,7 +44,7 @@ func TestTarballsArePlacedTogether(t *testing.T) {
 	}
 }
 
-// Tarballs of one build beside the checksums of another would be refused by whoever checks them.
+// Users who check checksums would reject the tarballs of one build next to the checksums of another.
 func TestABuildThatFailsAtTheEndChangesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, folder string, cancel func())
