@@ -11,11 +11,11 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"dagger/mikrotik-tailscale/address"
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/recipe/address"
 )
 
 // Return the image's root filesystem, with its permissions and times.
@@ -24,7 +24,7 @@ func (m *MikrotikTailscale) Rootfs(
 	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.Directory, error) {
-	// The folder that the image was made of has neither: its layer sets them.
+	// The directory that the image was made of has neither: its layer sets them.
 	image, err := m.Build(ctx, arch)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (m *MikrotikTailscale) Tarballs(
 }
 
 // products makes the root file systems of several platforms, all when none is named, at the same
-// time, beside the module's program. It gives them with the folder that they are in. One platform's
+// time, beside the module's program. It gives them with the directory that they are in. One platform's
 // error does not hide another's.
 func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (work string, products []assembly.Product, err error) {
 	targets, c, err := m.planAll(platforms)
@@ -126,10 +126,10 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 	if m.Extra != nil {
 		extra = filepath.Join(work, "extra")
 		if _, err := m.Extra.Export(ctx, extra); err != nil {
-			return "", nil, fmt.Errorf("reading the extra folder: %w", err)
+			return "", nil, fmt.Errorf("reading the extra directory: %w", err)
 		}
 		if err := assembly.CheckFiles(extra, targets, c, work); err != nil {
-			// The folder's name is not one that the user gave.
+			// The directory's name is not one that the user gave.
 			return "", nil, errors.New(strings.ReplaceAll(err.Error(), extra, "given"))
 		}
 	}
@@ -150,7 +150,7 @@ func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work stri
 	return work, products[0], nil
 }
 
-// outputs brings what stages make into a folder beside the module's program.
+// outputs brings what stages make into a directory beside the module's program.
 func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
 	// The Go compiler uses every processor, and most other steps use one. More of them at once than
 	// keep a machine busy get in each other's way.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/recipe"
 )

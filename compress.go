@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"dagger/mikrotik-tailscale/image/verify"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/verify"
 )
 
 // Pack a static binary like the binaries in the image.

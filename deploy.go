@@ -11,9 +11,9 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"dagger/mikrotik-tailscale/deploy"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
 // Install or update Tailscale on routers over SSH.
@@ -128,12 +128,12 @@ func plain(ctx context.Context, what string, secret *dagger.Secret) (string, err
 
 // deployAccess reads how to log in, and which routers to trust.
 func deployAccess(ctx context.Context, knownHosts *dagger.File, identity, passphrase, password *dagger.Secret) (a deploy.Access, err error) {
-	folder, err := os.MkdirTemp("", "")
+	directory, err := os.MkdirTemp("", "")
 	if err != nil {
-		return a, fmt.Errorf("making a folder for the known hosts: %w", err)
+		return a, fmt.Errorf("making a directory for the known hosts: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(folder) }()
-	path, err := knownHosts.Export(ctx, filepath.Join(folder, "known_hosts"))
+	defer func() { _ = os.RemoveAll(directory) }()
+	path, err := knownHosts.Export(ctx, filepath.Join(directory, "known_hosts"))
 	if err != nil {
 		return a, fmt.Errorf("reading the known hosts: %w", err)
 	}

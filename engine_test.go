@@ -18,10 +18,10 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/endtoend/testregistry"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/testregistry"
 )
 
 // The tests of this file run the module as its users do, with the dagger command on a live engine.
@@ -39,7 +39,7 @@ func needEngine(t testing.TB) {
 	}
 }
 
-// dagger runs the dagger command in the module's folder. Its error carries what it printed.
+// dagger runs the dagger command in the module's directory. Its error carries what it printed.
 func daggerCall(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"call", "--progress=plain"}, args...)...)
@@ -123,9 +123,9 @@ func TestTheEngineAndTheCommandGiveTheSameBytes(t *testing.T) {
 	if got := contents(t, filepath.Join(dir, "engine", "SHA256SUMS")); got != want {
 		t.Errorf("the engine's sums:\n%s\nthe command's:\n%s", got, want)
 	}
-	for _, folder := range []string{"engine", "free"} {
+	for _, directory := range []string{"engine", "free"} {
 		check := exec.CommandContext(t.Context(), "sha256sum", "--check", "--strict", "SHA256SUMS")
-		check.Dir = filepath.Join(dir, folder)
+		check.Dir = filepath.Join(dir, directory)
 		if out, err := check.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
@@ -319,7 +319,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestPublishedImagesCanBeReadBack(t *testing.T) {
 	needEngine(t)
-	testtools.Require(t, driver.Tool{Command: "skopeo", Package: "skopeo"})
+	testtools.Require(t, local.Tool{Command: "skopeo", Package: "skopeo"})
 	const password = "s3cret&word"
 	t.Setenv("REGISTRY_PASSWORD", password)
 	t.Setenv("WRONG_PASSWORD", "gu3ssed")

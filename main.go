@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/image/archive"
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"

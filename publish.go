@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"strings"
 
+	"dagger/mikrotik-tailscale/image/publish"
+	"dagger/mikrotik-tailscale/image/signing"
 	"dagger/mikrotik-tailscale/internal/dagger"
-	"dagger/mikrotik-tailscale/publish"
-	"dagger/mikrotik-tailscale/signing"
 )
 
 // Push the images of all platforms to a registry under one tag.

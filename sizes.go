@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 
+	"dagger/mikrotik-tailscale/image/size"
 	"dagger/mikrotik-tailscale/internal/dagger"
-	"dagger/mikrotik-tailscale/size"
 )
 
 // SizeReport is the size of each part of the images in bytes, as linked and as stored in the image.

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"dagger/mikrotik-tailscale/internal/dagger"
-	"dagger/mikrotik-tailscale/pclntab"
 	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
 // Return the Tailscale binary (daemon and CLI) before it is packed.

@@ -41,7 +41,7 @@ var sets embed.FS
 // Sets lists the names of the curated lists.
 func Sets() []string {
 	var names []string
-	entries, _ := sets.ReadDir("sets") // an embedded folder can be read
+	entries, _ := sets.ReadDir("sets") // an embedded directory can be read
 	for _, e := range entries {
 		names = append(names, strings.TrimSuffix(e.Name(), ".txt"))
 	}

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"dagger/mikrotik-tailscale/assembly"
+	"dagger/mikrotik-tailscale/image/assembly"
 )
 
 // container is a running image.
@@ -33,13 +33,13 @@ type options struct {
 	env     []string
 	// args replace the image's own.
 	args []string
-	// state is the folder of the volume, a new one when empty.
+	// state is the directory of the volume, a new one when empty.
 	state string
 	// without leaves out "tun", the device.
 	without string
 	// emulated gives the container a user namespace, and a network of its own instead of that above.
 	emulated bool
-	// setup is run in the container's namespaces, with the root file system as its folder, before
+	// setup is run in the container's namespaces, with the root file system as its directory, before
 	// the container starts.
 	setup string
 }
@@ -198,18 +198,18 @@ func (c *container) signal(s syscall.Signal) {
 	}
 }
 
-// processes are the folders of the container's processes in this machine's /proc.
+// processes are the directories of the container's processes in this machine's /proc.
 func (c *container) processes() (all []string) {
 	c.t.Helper()
 	ours, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.init))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	folders, err := filepath.Glob("/proc/[0-9]*")
+	directories, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	for _, f := range folders {
+	for _, f := range directories {
 		if its, err := os.Readlink(f + "/ns/pid"); err == nil && its == ours {
 			all = append(all, f)
 		}

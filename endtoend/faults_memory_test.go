@@ -1,7 +1,6 @@
 package endtoend
 
 import (
-	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 )
 
 // group is a control group of the kernel, as a container engine makes one.

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 )
 
 // survivor is a router that something bad happens to. It was logged in with a key for one use, which
@@ -112,7 +112,7 @@ func (r *survivor) says(line string, times int) {
 // The daemon writes a new file and gives it the state's name. It is killed when the new file is
 // there, and again when only half of it is.
 func TestAKillInTheMiddleOfAStateWrite(t *testing.T) {
-	testtools.Require(t, driver.Tool{Command: "strace", Package: "strace"})
+	testtools.Require(t, local.Tool{Command: "strace", Package: "strace"})
 	r := newSurvivor(t, nil)
 	for _, cut := range []bool{false, true} {
 		before := r.file("")

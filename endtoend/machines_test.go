@@ -13,8 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -116,8 +116,8 @@ memory command
 // takes can be measured.
 const machineInit = `#!/bin/busybox-plain sh
 export %s
-for folder in proc sysfs:sys devtmpfs:dev tmpfs:run; do
-	busybox-plain mount -t "${folder%%:*}" none "/${folder#*:}"
+for directory in proc sysfs:sys devtmpfs:dev tmpfs:run; do
+	busybox-plain mount -t "${directory%%:*}" none "/${directory#*:}"
 done
 busybox-plain ip link set lo up
 say() { echo "said $1=$2"; }
@@ -173,14 +173,14 @@ func runMachine(t testing.TB, i image, files map[string]string, script string) m
 	return said
 }
 
-// arm64Kernel gives a folder with the kernel of the Debian release for virtual arm64 machines, and the modules
+// arm64Kernel gives a directory with the kernel of the Debian release for virtual arm64 machines, and the modules
 // that the machines use.
 var arm64Kernel = sync.OnceValues(func() (string, error) {
 	ctx := context.Background()
-	if err := driver.Require(ctx, func(s string) bool { fmt.Println(s); return true },
-		driver.Tool{Command: "qemu-system-aarch64", Package: "qemu-system-arm"},
-		driver.Tool{Command: "cpio", Package: "cpio"},
-		driver.Tool{Command: "xz", Package: "xz-utils"}); err != nil {
+	if err := local.Require(ctx, func(s string) bool { fmt.Println(s); return true },
+		local.Tool{Command: "qemu-system-aarch64", Package: "qemu-system-arm"},
+		local.Tool{Command: "cpio", Package: "cpio"},
+		local.Tool{Command: "xz", Package: "xz-utils"}); err != nil {
 		return "", err
 	}
 	dir := filepath.Join(scratch, "kernel")

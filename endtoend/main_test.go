@@ -17,13 +17,13 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// scratch is a folder for this run.
+// scratch is a directory for this run.
 var scratch string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -37,13 +37,13 @@ func run(m *testing.M) int {
 		fmt.Println("these tests make network namespaces: run them as root")
 		return 1
 	}
-	tools := append(driver.Tools(),
-		driver.Tool{Command: "ip", Package: "iproute2"},
-		driver.Tool{Command: "iptables", Package: "iptables"},
-		driver.Tool{Command: "ping", Package: "iputils-ping"},
-		driver.Tool{Command: "iperf3", Package: "iperf3"},
-		driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
-	if err := driver.Require(context.Background(), func(s string) bool { fmt.Println(s); return true }, tools...); err != nil {
+	tools := append(local.Tools(),
+		local.Tool{Command: "ip", Package: "iproute2"},
+		local.Tool{Command: "iptables", Package: "iptables"},
+		local.Tool{Command: "ping", Package: "iputils-ping"},
+		local.Tool{Command: "iperf3", Package: "iperf3"},
+		local.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	if err := local.Require(context.Background(), func(s string) bool { fmt.Println(s); return true }, tools...); err != nil {
 		fmt.Println(err)
 		return 1
 	}

@@ -1,7 +1,6 @@
 package endtoend
 
 import (
-	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 
 	"golang.org/x/sys/unix"
 )

@@ -9,8 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"dagger/mikrotik-tailscale/image/size"
 	"dagger/mikrotik-tailscale/platform"
-	"dagger/mikrotik-tailscale/size"
 )
 
 // The ways to pack that are compared: not at all, the way that is common elsewhere, and this project's. What

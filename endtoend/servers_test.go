@@ -13,7 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -50,10 +50,10 @@ func program(t testing.TB, name string) string {
 	return programFor(t, runtime.GOARCH, name)
 }
 
-// programFor builds a program and gives its path. The folder is kept, so that this is quick the next time.
+// programFor builds a program and gives its path. The directory is kept, so that this is quick the next time.
 func programFor(t testing.TB, architecture, name string) string {
 	t.Helper()
-	cache, err := driver.DefaultCache()
+	cache, err := local.DefaultCache()
 	if err != nil {
 		t.Fatal(err)
 	}

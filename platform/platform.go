@@ -27,7 +27,7 @@ type Target struct {
 	OS, Architecture, Variant string
 	// GOARM is the Go compiler's ARM version, empty elsewhere. GOARCH is Architecture.
 	GOARM string
-	// Triple prefixes the names of Debian's cross compiler and names its folder in /usr.
+	// Triple prefixes the names of Debian's cross compiler and names its directory in /usr.
 	Triple string
 	// Debian is the target's name among Debian's packages.
 	Debian string

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"slices"
 
-	"dagger/mikrotik-tailscale/address"
+	"dagger/mikrotik-tailscale/recipe/address"
 )
 
 // Addresses are where a build downloads from. They change no bytes and may hold passwords. So they are no part of
-// Config or Stage, which end up in keys and attestations: a driver hands them to the steps of stages as secret
+// Config or Stage, which end up in keys and attestations: the engine or package local hands them to the steps of stages as secret
 // environment variables, and shows no text that Hide has not seen.
 type Addresses struct {
 	// BusyboxURL is the address to download busybox's .tar.bz2 from. Defaults to the project's own site. The Debian

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -65,11 +65,11 @@ func inBusyboxSource(t *testing.T, text, script string) string {
 	return output(t, s)
 }
 
-// open gives a driver with the user's own cache, as the command has it.
-func open(t *testing.T) *driver.Driver {
+// open returns a builder with the user's own cache, as the command has it.
+func open(t *testing.T) *local.Builder {
 	t.Helper()
-	testtools.Require(t, driver.Tools()...)
-	d, err := driver.Open(t.Context(), driver.Options{})
+	testtools.Require(t, local.Tools()...)
+	d, err := local.Open(t.Context(), local.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,8 @@
 package recipe
 
 import (
-	_ "embed"
-
-	"dagger/mikrotik-tailscale/roots"
+	"dagger/mikrotik-tailscale/daemon"
+	"dagger/mikrotik-tailscale/shrink/roots"
 )
 
 // CertificatePlace says where the image has the CA certificates.
@@ -33,17 +32,14 @@ func Certificates() Stage {
 	}
 }
 
-//go:embed files/roots.go
-var fallbackRoots string
-
-// builtInRootsTag is the build tag of that file.
+// builtInRootsTag is the build tag of the file that reads them.
 const builtInRootsTag = "built_in_roots"
 
 // builtInRoots adds the CA certificates to a stage that compiles Tailscale's daemon.
 func builtInRoots(s *Stage, c Config) {
 	certificates := Certificates()
-	packed := toolStage("pack certificates", c, texts(roots.Source, ".", "roots/"), "roots/pack", certificates, "roots.der")
-	s.Files = append(s.Files, File{Name: "roots.go", Content: fallbackRoots})
+	packed := toolStage("pack certificates", c, texts(roots.Source, ".", "shrink/roots/"), "shrink/roots/pack", certificates, "roots.der")
+	s.Files = append(s.Files, File{Name: "roots.go", Content: daemon.Roots})
 	s.Inputs = append(s.Inputs, Input{Name: packed.Output, Stage: &packed})
 	s.Steps = append(s.Steps, []string{"cp", InDir + "/roots.go", InDir + "/" + packed.Output, sourceDir + "/cmd/tailscaled/"})
 }

@@ -21,7 +21,8 @@ import (
 	"testing"
 	"time"
 
-	"dagger/mikrotik-tailscale/roots"
+	"dagger/mikrotik-tailscale/daemon"
+	"dagger/mikrotik-tailscale/shrink/roots"
 )
 
 // getter asks for an address, as Tailscale's program does, and says how that went.
@@ -54,7 +55,7 @@ func TestBuiltInRoots(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, content := range map[string]string{
-		"main.go": getter, "roots.go": fallbackRoots, "roots.der": string(packed), "go.mod": "module getter\n\ngo 1.26\n",
+		"main.go": getter, "roots.go": daemon.Roots, "roots.der": string(packed), "go.mod": "module getter\n\ngo 1.26\n",
 		"authority.pem": string(asPEM(authority)), "stranger.pem": string(asPEM(stranger)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Compress is the stage that packs a binary. The input named "binary" is the output of the given
-// stage, or of the driver's choosing when that is nil. With CompressionNone it only copies.
+// stage, or chosen by who runs the stage when that is nil. With CompressionNone it only copies.
 func Compress(t platform.Target, c Config, binary *Stage) Stage {
 	s := Stage{
 		Name: "compress", Platform: t.Name, Base: BaseDebian, Packages: tools.packages(),
@@ -27,7 +27,7 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 		if binary != nil {
 			name = binary.Output
 		}
-		return launcher(s, t, in, name)
+		return withLauncher(s, t, in, name)
 	}
 	s.Steps = [][]string{
 		shell(`

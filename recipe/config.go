@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/pclntab"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
 // Config is everything that a user may choose about an image. Make one with Default, change what

@@ -1,14 +1,11 @@
 package recipe
 
 import (
-	"embed"
 	"strings"
 
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/shrink/launcher"
 )
-
-//go:embed files/launcher
-var launcherFiles embed.FS
 
 // SevenZipSource is the stage that downloads 7-Zip's source, as Debian has it, and checks it against
 // its sha256.
@@ -27,14 +24,14 @@ func SevenZipSource() Stage {
 	return s
 }
 
-// launcher completes the stage s, which packs the program that stands at the path program: it
+// withLauncher completes the stage s, which packs the program that stands at the path program: it
 // makes a static program for the target that has the packed one in it, unpacks it into memory and
 // executes it. What is unpacked has the given name.
-func launcher(s Stage, t platform.Target, program, name string) Stage {
+func withLauncher(s Stage, t platform.Target, program, name string) Stage {
 	source := SevenZipSource()
 	s = withMusl(s, t)
 	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source})
-	s.Files = texts(launcherFiles, "files/launcher", "")
+	s.Files = texts(launcher.Source, "src", "")
 	optimise := "-Os"
 	if t.Architecture == "arm" {
 		optimise = "-O2" // faster, and smaller there, too

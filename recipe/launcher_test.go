@@ -20,8 +20,8 @@ import (
 	"time"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -47,10 +47,10 @@ var buildShells = sync.OnceValues(func() (shells, error) {
 		return s, err
 	}
 	ctx := context.Background()
-	if err := driver.Require(ctx, func(s string) bool { fmt.Println(s); return true }, driver.Tools()...); err != nil {
+	if err := local.Require(ctx, func(s string) bool { fmt.Println(s); return true }, local.Tools()...); err != nil {
 		return s, err
 	}
-	d, err := driver.Open(ctx, driver.Options{})
+	d, err := local.Open(ctx, local.Options{})
 	if err != nil {
 		return s, err
 	}
@@ -160,9 +160,9 @@ func TestPackedProgramInheritsWhatItsParentSet(t *testing.T) {
 	s := programs(t)
 	const script = `grep -E '^(Sig(Blk|Ign|Pnd)|ShdPnd|Umask|NoNewPrivs):' /proc/self/status; cat /proc/self/oom_score_adj; pwd; nice; ulimit -n`
 	for name, with := range map[string][]string{
-		"signals": {"env", "--block-signal=USR1,TERM", "--ignore-signal=HUP,PIPE,INT"},
-		"folder":  {"env", "--chdir=/usr"},
-		"limits":  {"prlimit", "--nofile=64", "nice", "-n", "3"},
+		"signals":   {"env", "--block-signal=USR1,TERM", "--ignore-signal=HUP,PIPE,INT"},
+		"directory": {"env", "--chdir=/usr"},
+		"limits":    {"prlimit", "--nofile=64", "nice", "-n", "3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := runAs(t, "/usr/bin/env", os.Environ(), append(append([]string{"env"}, with...), s.packed, "-c", script)...)
@@ -283,7 +283,7 @@ func TestImpostorsAreNotExecuted(t *testing.T) {
 			}
 			impostor := exec.CommandContext(t.Context(), os.Args[0], name, s.plain, strconv.FormatInt(size, 10), what)
 			impostor.Env = append(os.Environ(), asHelper+"=impostor")
-			// The other user has to find the test program: it lies in a folder of root's.
+			// The other user has to find the test program: it lies in a directory of root's.
 			impostor.Path = copyFor(t, os.Args[0])
 			impostor.Args[2] = copyFor(t, s.plain)
 			impostor.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}

@@ -1,24 +1,21 @@
 package recipe
 
 import (
-	_ "embed"
 	"strconv"
 	"strings"
 
-	"dagger/mikrotik-tailscale/magicdns"
+	"dagger/mikrotik-tailscale/daemon"
+	"dagger/mikrotik-tailscale/daemon/magicdns"
 )
-
-//go:embed files/_tailscale/magicdns.go
-var magicDNSGlue string
 
 // addMagicDNS adds package magicdns to a stage that compiles a daemon without gVisor's network stack.
 func addMagicDNS(s *Stage, c Config) {
-	daemon := sourceDir + "/cmd/tailscaled"
+	tailscaled := sourceDir + "/cmd/tailscaled"
 	s.Files = append(s.Files, texts(magicdns.Source, ".", "magicdns/")...)
-	s.Files = append(s.Files, File{Name: "magicdns.go", Content: magicDNSGlue})
+	s.Files = append(s.Files, File{Name: "magicdns.go", Content: daemon.MagicDNS})
 	s.Steps = append(s.Steps,
-		[]string{"cp", "-R", InDir + "/magicdns", daemon + "/"},
-		[]string{"cp", InDir + "/magicdns.go", daemon + "/magicdns.go"})
+		[]string{"cp", "-R", InDir + "/magicdns", tailscaled + "/"},
+		[]string{"cp", InDir + "/magicdns.go", tailscaled + "/magicdns.go"})
 	if panicsOnInjectedPackets(c.TailscaleVersion) {
 		s.Steps = append(s.Steps, allowInjectedPackets())
 	}

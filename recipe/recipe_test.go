@@ -228,10 +228,10 @@ func TestWhereThingsAreDownloadedFromIsChecked(t *testing.T) {
 		want      string
 	}{
 		"two proxies":               {proxy("https://proxy.example/go,http://other.example:8080|direct"), ""},
-		"a folder as proxy":         {proxy("file:///srv/proxy,off"), ""},
+		"a directory as proxy":      {proxy("file:///srv/proxy,off"), ""},
 		"a proxy with no host":      {proxy("direct,http://"), `malformed Go proxy "http://"`},
 		"a proxy with a port alone": {proxy("https://:443"), `malformed Go proxy "https://:443"`},
-		"a relative folder":         {proxy("file://srv/proxy"), `malformed Go proxy "file://srv/proxy"`},
+		"a relative directory":      {proxy("file://srv/proxy"), `malformed Go proxy "file://srv/proxy"`},
 		"no database":               {database("off"), ""},
 		"a database elsewhere":      {database("sum.golang.org https://sum.example"), ""},
 		"a database with its key":   {database(key), ""},

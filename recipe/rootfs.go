@@ -8,7 +8,7 @@ import (
 )
 
 // Entry is one path of the image's root file system: a stage's output, a text, a symbolic link
-// or, with none of these, an empty folder.
+// or, with none of these, an empty directory.
 type Entry struct {
 	// Path has no leading slash.
 	Path string

@@ -10,7 +10,7 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/supervisor"
+	"dagger/mikrotik-tailscale/daemon/supervisor"
 )
 
 var scripts = map[string]string{entrypointPath: entrypointScript, healthcheckPath: healthcheckScript}

@@ -1,6 +1,6 @@
 // Package recipe holds every stage of the build as data: what it starts from, which packages it
 // needs, its environment, its steps and what it gives. Its functions are pure. Two drivers run
-// the stages: the Dagger module at the top of this repository, and package driver, which needs
+// the stages: the Dagger module at the top of this repository, and package local, which needs
 // no container engine.
 package recipe
 
@@ -18,7 +18,7 @@ const (
 
 // Where every stage finds things, whoever runs it.
 const (
-	// BuildDir is the empty folder that a stage's steps start in.
+	// BuildDir is the empty directory that a stage's steps start in.
 	BuildDir = "/build"
 	// InDir holds a stage's files and inputs.
 	InDir = "/in"
@@ -53,10 +53,10 @@ type Stage struct {
 // Variable is one environment variable.
 type Variable struct{ Name, Value string }
 
-// File is a small text that a stage finds as InDir/Name. A slash in the name makes folders.
+// File is a small text that a stage finds as InDir/Name. A slash in the name makes directories.
 type File struct{ Name, Content string }
 
-// Input is the output of another stage, found as InDir/Name. A driver that has the file from
+// Input is the output of another stage, found as InDir/Name. A runner of stages that has the file from
 // elsewhere leaves Stage nil and puts the file there itself.
 type Input struct {
 	Name  string
@@ -71,10 +71,10 @@ func (s Stage) Title() string {
 	return s.Name + " " + s.Platform
 }
 
-// texts gives the embedded files below a folder, each under its path there with a prefix.
-func texts(files fs.FS, folder, prefix string) []File {
+// texts gives the embedded files below a directory, each under its path there with a prefix.
+func texts(files fs.FS, directory, prefix string) []File {
 	var all []File
-	below, err := fs.Sub(files, folder)
+	below, err := fs.Sub(files, directory)
 	if err == nil {
 		err = fs.WalkDir(below, ".", func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {

@@ -1,8 +1,8 @@
 package recipe
 
 import (
-	"dagger/mikrotik-tailscale/pclntab"
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
 // Program is the stage that gives Tailscale's program as it is packed: stripped, unless the
@@ -24,7 +24,7 @@ func Symbols(t platform.Target, c Config, r Resolved) (Stage, bool) {
 
 // tableStage is a stage that runs one of the programs of package pclntab.
 func tableStage(name string, t platform.Target, c Config, tool string, linked Stage, output string) Stage {
-	s := toolStage(name, c, texts(pclntab.Source, ".", "pclntab/"), "pclntab/"+tool, linked, output)
+	s := toolStage(name, c, texts(pclntab.Source, ".", "shrink/pclntab/"), "shrink/pclntab/"+tool, linked, output)
 	s.Platform = t.Name
 	return s
 }

@@ -1,25 +1,11 @@
 package recipe
 
 import (
-	_ "embed"
-
-	"dagger/mikrotik-tailscale/supervisor"
+	"dagger/mikrotik-tailscale/daemon"
+	"dagger/mikrotik-tailscale/daemon/supervisor"
 )
 
-// The parts of the supervisor that need Tailscale's own packages, which this module doesn't require: the go command
-// passes over the directory because of its name.
-var (
-	//go:embed files/_tailscale/supervisor.go
-	supervisorDaemon string
-	//go:embed files/_tailscale/routes.go
-	supervisorRoutes string
-	//go:embed files/_tailscale/serve.go
-	supervisorServe string
-	//go:embed files/_tailscale/supervised.go
-	supervisorFlags string
-)
-
-// supervisedTag is the build tag of those files.
+// supervisedTag is the build tag of the supervisor's files.
 const supervisedTag = "supervised"
 
 // supervised says whether the daemon has its supervisor in it. Without the command line's code, which knows the
@@ -28,17 +14,17 @@ func supervised(r Resolved) bool { return r.Has("cli") && r.Has("ipnbus") }
 
 // addSupervisor adds the supervisor to a stage that compiles Tailscale's daemon.
 func addSupervisor(s *Stage) {
-	daemon, cli := sourceDir+"/cmd/tailscaled", sourceDir+"/cmd/tailscale/cli"
+	tailscaled, cli := sourceDir+"/cmd/tailscaled", sourceDir+"/cmd/tailscale/cli"
 	s.Files = append(s.Files, texts(supervisor.Source, ".", "supervisor/")...)
 	s.Files = append(s.Files,
-		File{Name: "supervisor.go", Content: supervisorDaemon},
-		File{Name: "routes.go", Content: supervisorRoutes},
-		File{Name: "serve.go", Content: supervisorServe},
-		File{Name: "supervised.go", Content: supervisorFlags})
+		File{Name: "supervisor.go", Content: daemon.Supervisor},
+		File{Name: "routes.go", Content: daemon.Routes},
+		File{Name: "serve.go", Content: daemon.Serve},
+		File{Name: "supervised.go", Content: daemon.Supervised})
 	s.Steps = append(s.Steps,
-		[]string{"cp", "-R", InDir + "/supervisor", daemon + "/"},
-		[]string{"cp", InDir + "/supervisor.go", daemon + "/supervisor.go"},
-		[]string{"cp", InDir + "/routes.go", daemon + "/supervisor_routes.go"},
-		[]string{"cp", InDir + "/serve.go", daemon + "/supervisor_serve.go"},
+		[]string{"cp", "-R", InDir + "/supervisor", tailscaled + "/"},
+		[]string{"cp", InDir + "/supervisor.go", tailscaled + "/supervisor.go"},
+		[]string{"cp", InDir + "/routes.go", tailscaled + "/supervisor_routes.go"},
+		[]string{"cp", InDir + "/serve.go", tailscaled + "/supervisor_serve.go"},
 		[]string{"cp", InDir + "/supervised.go", cli + "/supervised.go"})
 }

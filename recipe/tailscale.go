@@ -2,18 +2,12 @@ package recipe
 
 import (
 	"cmp"
-	_ "embed"
 	"fmt"
 	"strings"
 
+	"dagger/mikrotik-tailscale/daemon"
 	"dagger/mikrotik-tailscale/platform"
 )
-
-//go:embed files/logfilter.go
-var logFilter string
-
-//go:embed files/_tailscale/processname.go
-var processName string
 
 // sourceDir is where a stage has Tailscale's source, relative to BuildDir.
 const sourceDir = "tailscale"
@@ -46,7 +40,7 @@ func Tailscale(t platform.Target, c Config, r Resolved) Stage {
 	if t.GOARM != "" {
 		s.Env = append(s.Env, Variable{"GOARM", t.GOARM})
 	}
-	s.Files = []File{{Name: "logfilter.go", Content: logFilter}, {Name: "processname.go", Content: processName}}
+	s.Files = []File{{Name: "logfilter.go", Content: daemon.LogFilter}, {Name: "processname.go", Content: daemon.ProcessName}}
 	s.Output = "tailscaled"
 	tags, stamps := r.Tags, ""
 	if supervised(r) {
@@ -112,15 +106,15 @@ func goEnv(goToolchain string) []Variable {
 }
 
 // toolStage is a stage that runs a program of this project on the output of another stage. The program
-// lies in a folder of the sources and needs nothing but Go's own library.
-func toolStage(name string, c Config, sources []File, folder string, input Stage, output string) Stage {
+// lies in a directory of the sources and needs nothing but Go's own library.
+func toolStage(name string, c Config, sources []File, directory string, input Stage, output string) Stage {
 	const module = "module dagger/mikrotik-tailscale\n\ngo 1.26\n"
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(),
 		Env:    goEnv(toolchain(cmp.Or(c.GoVersion, GoVersion))),
 		Files:  append(sources, File{Name: "go.mod", Content: module}),
 		Inputs: []Input{{Name: input.Output, Stage: &input}},
-		Steps: [][]string{{"go", "-C", InDir, "run", "-trimpath", "./" + folder,
+		Steps: [][]string{{"go", "-C", InDir, "run", "-trimpath", "./" + directory,
 			InDir + "/" + input.Output, OutDir + "/" + output}},
 		Output: output,
 	}

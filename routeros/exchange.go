@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"dagger/mikrotik-tailscale/address"
+	"dagger/mikrotik-tailscale/recipe/address"
 )
 
 // The ways in which registries let people in.

@@ -31,10 +31,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/endtoend/testregistry"
+	"dagger/mikrotik-tailscale/image/archive"
+	"dagger/mikrotik-tailscale/image/publish"
 	"dagger/mikrotik-tailscale/platform"
-	"dagger/mikrotik-tailscale/publish"
-	"dagger/mikrotik-tailscale/testregistry"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/routeros/routertest"
 )
 
@@ -93,7 +93,7 @@ func TestEveryOptionHasAnExample(t *testing.T) {
 
 // The default scripts are compared whole; those with an option by how they differ from them.
 func TestScriptsAreAsTheyWere(t *testing.T) {
-	testtools.Require(t, driver.Tool{Command: "diff", Package: "diffutils"})
+	testtools.Require(t, local.Tool{Command: "diff", Package: "diffutils"})
 	dir := t.TempDir()
 	standard := write(t, filepath.Join(dir, "default"), example())
 	for kind, text := range standard {
@@ -125,7 +125,7 @@ func TestScriptsAreAsTheyWere(t *testing.T) {
 	}
 }
 
-// write puts the scripts into a folder, by kind.
+// write puts the scripts into a directory, by kind.
 func write(t *testing.T, dir string, o Options) map[string]string {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o777); err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/size"
+	"dagger/mikrotik-tailscale/image/size"
 )
 
 // inMemory are an installation in memory, its scripts, and a router that it is installed on.

@@ -16,14 +16,14 @@ import (
 	"strconv"
 	"strings"
 
-	"dagger/mikrotik-tailscale/address"
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe/address"
 )
 
 // Options are what a user may choose about an installation on a router. Make them with Default,
 // change what is to be different, and give them to New, which checks them.
 type Options struct {
-	// Name is the name of the container, the lists and the folders. The interface is called veth-NAME.
+	// Name is the name of the container, the lists and the directories. The interface is called veth-NAME.
 	Name string
 	// Image is the reference of an image in a registry: host/repository:tag.
 	Image string
@@ -32,7 +32,7 @@ type Options struct {
 	// Checksum is the tarball's SHA-256 as sha256: and 64 digits, by which the router then knows the image.
 	// If empty, it knows the image by the tarball's size and date.
 	Checksum string
-	// Disk is the disk or folder on the router that holds Tailscale's state, and the image unless Root
+	// Disk is the disk or directory on the router that holds Tailscale's state, and the image unless Root
 	// says otherwise. The internal storage when empty.
 	Disk string
 	// Root is where the image and the root directory are: RootDisk, or RootMemory for boards whose flash
@@ -60,7 +60,7 @@ type Options struct {
 	Hostname string
 	// LoginServer is the address of a control server other than Tailscale's.
 	LoginServer string
-	// AuthKeyFile says that the state folder has a file named authkey, with the key to log in with.
+	// AuthKeyFile says that the state directory has a file named authkey, with the key to log in with.
 	AuthKeyFile bool
 	// ExtraArgs are further arguments of "tailscale up", separated by spaces.
 	ExtraArgs string

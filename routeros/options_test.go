@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/daemon/supervisor"
 	"dagger/mikrotik-tailscale/routeros/routertest"
-	"dagger/mikrotik-tailscale/supervisor"
 )
 
 func TestWrongOptionsAreTold(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// StateDir is the folder in the container that has to outlive it: who the router is in the tailnet.
+// StateDir is the directory in the container that has to outlive it: who the router is in the tailnet.
 const StateDir = "/var/lib/tailscale"
 
 // authKeyName is the file in StateDir that has the key to log in with.
@@ -243,7 +243,7 @@ func (d data) Login() string {
 // MarkPattern finds the comments of all containers of the installation.
 func (d data) MarkPattern() string { return "^" + d.Mark + " " }
 
-// RootDir is the folder of one of two containers, which take turns.
+// RootDir is the directory of one of two containers, which take turns.
 func (d data) RootDir(which string) string {
 	if d.InMemory() {
 		return d.TmpfsSlot + "/" + d.Name + "-root-" + which

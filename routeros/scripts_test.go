@@ -185,14 +185,14 @@ func TestTheContainerWaitsForItsDisk(t *testing.T) {
 		away          int
 		entry         bool
 	}{
-		"an hour":           {"disk1", "7.21", 3600, true},
-		"a minute":          {"disk1", "7.22.3", 60, true},
-		"no time":           {"disk1", "7.22.3", 0, true},
-		"a folder on it":    {"disk1/apps", "7.21", 100, true},
-		"a restart policy":  {"disk1", "7.23", 0, false},
-		"the flash":         {"flash", "7.21", 0, false},
-		"a folder in flash": {"flash/apps", "7.21", 0, false},
-		"no disk":           {"", "7.21", 0, false},
+		"an hour":              {"disk1", "7.21", 3600, true},
+		"a minute":             {"disk1", "7.22.3", 60, true},
+		"no time":              {"disk1", "7.22.3", 0, true},
+		"a directory on it":    {"disk1/apps", "7.21", 100, true},
+		"a restart policy":     {"disk1", "7.23", 0, false},
+		"the flash":            {"flash", "7.21", 0, false},
+		"a directory in flash": {"flash/apps", "7.21", 0, false},
+		"no disk":              {"", "7.21", 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := newShop(t).options()
@@ -321,9 +321,9 @@ func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
 		"the address is used":  {o, func(r *router) { r.Put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is taken"},
 		"no interface list":    {o, func(r *router) { r.Tables["/interface/list"] = nil }, "there is no interface list WAN"},
 		"no name server":       {o, func(r *router) { r.Singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
-		"a folder flash":       {o, func(r *router) { r.Put("/file", "name", "flash") }, "--disk flash"},
+		"a directory flash":    {o, func(r *router) { r.Put("/file", "name", "flash") }, "--disk flash"},
 		"no bridge":            {lan, func(*router) {}, `there is no bridge br"idge$`},
-		"no disk":              {disk, func(*router) {}, "there is no disk or folder usb1"},
+		"no disk":              {disk, func(*router) {}, "there is no disk or directory usb1"},
 		"no key":               {key, func(*router) {}, "there is no file tailscale-state/authkey"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -728,8 +728,8 @@ func TestAnUpdateNeedsAnInstallation(t *testing.T) {
 	}
 }
 
-// A folder that was chosen for unpacking before is left alone.
-func TestAChosenFolderForUnpackingStays(t *testing.T) {
+// A directory that was chosen for unpacking before is left alone.
+func TestAChosenDirectoryForUnpackingStays(t *testing.T) {
 	r, s := newRouter(24), scripts(t, newShop(t).options())
 	r.Singles["/container/config"]["tmpdir"] = "/disk1/pull"
 	must(t, r, s["install"])

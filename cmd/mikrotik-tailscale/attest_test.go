@@ -18,12 +18,12 @@ import (
 	"golang.org/x/text/message"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"dagger/mikrotik-tailscale/attest"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/size"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/size"
 )
 
 func read(t *testing.T, path string) string {
@@ -38,12 +38,12 @@ func read(t *testing.T, path string) string {
 // cyclonedxSchema is the published schema, which the library carries for its own tests.
 func cyclonedxSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	folder := strings.TrimSpace(tool(t, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go")) + "/schema/"
+	directory := strings.TrimSpace(tool(t, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go")) + "/schema/"
 	compiler := jsonschema.NewCompiler()
 	for name, file := range map[string]string{
 		"jsf-0.82.schema.json": "jsf-0.82.schemax.json", "spdx.schema.json": "spdx.schema.json", "bom-1.6.schema.json": "bom-1.6.schema.json",
 	} {
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(read(t, folder+file)))
+		value, err := jsonschema.UnmarshalJSON(strings.NewReader(read(t, directory+file)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,14 +75,14 @@ func TestBillsOfMaterialsKeepTheirSchema(t *testing.T) {
 			t.Errorf("%s: %v", target, err)
 		}
 		if strings.Contains(text, source) {
-			t.Errorf("%s names a folder of this machine", target)
+			t.Errorf("%s names a directory of this machine", target)
 		}
 	}
 }
 
 // What the bill tells is compared with what other programs find in the image.
 func TestABillOfMaterialsTellsWhatIsInTheImage(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	t.Chdir(t.TempDir())
 	extra := t.TempDir()
 	if err := os.WriteFile(extra+"/note", []byte("mine"), 0o644); err != nil {
@@ -207,7 +207,7 @@ func TestProvenanceTellsHowTarballsWereMade(t *testing.T) {
 
 // The figures and the picture that users read are those of today's images.
 func TestTheBudgetAndThePictureAreThoseOfTheImages(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +236,7 @@ func TestTheBudgetAndThePictureAreThoseOfTheImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	if picture != read(t, root+"/docs/sizes.svg") {
-		t.Error("docs/sizes.svg is not the picture of size/budget.json")
+		t.Error("docs/sizes.svg is not the picture of image/size/budget.json")
 	}
 	readme := read(t, root+"/README.md")
 	for _, p := range budget.Platforms {

@@ -11,8 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -20,8 +20,8 @@ import (
 // BenchmarkBuild builds all platforms with an empty cache and once more with a full one, and
 // prints how long each stage took and how large each component is.
 func BenchmarkBuild(b *testing.B) {
-	testtools.Require(b, driver.Tools()...)
-	base, err := driver.DefaultCache()
+	testtools.Require(b, local.Tools()...)
+	base, err := local.DefaultCache()
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func BenchmarkBuild(b *testing.B) {
 		b.ReportMetric(warmTook.Seconds(), "s/warm")
 		// A benchmark's own log is cut after ten lines.
 		fmt.Printf("\n%s\n%s", times(cold, warm, coldTook, warmTook), sizes(b, cache))
-		if err := driver.RemoveAll(cache); err != nil {
+		if err := local.RemoveAll(cache); err != nil {
 			b.Error(err)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -128,7 +128,7 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 }
 
 // products makes the root file systems of all targets at the same time and gives them to use, with
-// a folder to work in, for as long as that runs. One platform's error does not keep the others' from
+// a directory to work in, for as long as that runs. One platform's error does not keep the others' from
 // being told.
 func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(outputs assembly.Outputs, products []assembly.Product, scratch string) error) (err error) {
 	if err := assembly.CheckFiles(o.extra, targets, o.config, os.TempDir()); err != nil {
@@ -151,18 +151,18 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 	return use(d.Output, products, scratch)
 }
 
-// open opens the driver after telling what is probably a mistake, and making sure that its tools are there.
-func (o *options) open(ctx context.Context, p *progress) (*driver.Driver, error) {
+// open opens the builder after telling what is probably a mistake, and making sure that its tools are there.
+func (o *options) open(ctx context.Context, p *progress) (*local.Builder, error) {
 	for _, w := range o.config.Warnings() {
 		p.say("warning: " + w)
 	}
 	if err := o.requireTools(ctx, p); err != nil {
 		return nil, err
 	}
-	return driver.Open(ctx, o.driverOptions(p))
+	return local.Open(ctx, o.driverOptions(p))
 }
 
-func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config, p *progress) (recipe.Resolved, error) {
+func resolveFeatures(ctx context.Context, d *local.Builder, c recipe.Config, p *progress) (recipe.Resolved, error) {
 	path, err := d.Output(ctx, recipe.ResolveFeatures(c))
 	if err != nil {
 		return recipe.Resolved{}, err
@@ -183,12 +183,12 @@ func resolveFeatures(ctx context.Context, d *driver.Driver, c recipe.Config, p *
 
 // stage is what became of a stage, as --json shows it.
 type stage struct {
-	Stage   string       `json:"stage"`
-	State   driver.State `json:"state"`
-	Seconds float64      `json:"seconds"`
+	Stage   string      `json:"stage"`
+	State   local.State `json:"state"`
+	Seconds float64     `json:"seconds"`
 }
 
-func stagesOf(ended []driver.Event) []stage {
+func stagesOf(ended []local.Event) []stage {
 	stages := []stage{}
 	for _, e := range ended {
 		stages = append(stages, stage{e.Title, e.State, e.Took.Seconds()})
@@ -197,7 +197,7 @@ func stagesOf(ended []driver.Event) []stage {
 }
 
 // report tells what was built.
-func report(w io.Writer, asJSON bool, results []result, ended []driver.Event) error {
+func report(w io.Writer, asJSON bool, results []result, ended []local.Event) error {
 	if asJSON {
 		return printJSON(w, map[string]any{"tarballs": results, "stages": stagesOf(ended)})
 	}

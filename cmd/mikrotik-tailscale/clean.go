@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/local"
 )
 
 func cleanCommand(asJSON *bool) *cobra.Command {
@@ -18,16 +18,16 @@ func cleanCommand(asJSON *bool) *cobra.Command {
 			"If a build is running, the command waits for its end.",
 		Example: "  mikrotik-tailscale clean",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			folder, freed, err := driver.Clean(cmd.Context(), cache, func() {
+			directory, freed, err := local.Clean(cmd.Context(), cache, func() {
 				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "a build uses the cache: waiting for its end")
 			})
 			if err != nil {
 				return err
 			}
 			if *asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"path": folder, "freed": freed})
+				return printJSON(cmd.OutOrStdout(), map[string]any{"path": directory, "freed": freed})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s freed\n", folder, megabytes(freed))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s freed\n", directory, megabytes(freed))
 			return err
 		},
 	}

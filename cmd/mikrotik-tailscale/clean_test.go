@@ -11,8 +11,8 @@ import (
 func TestCleanEmptiesTheCacheAndSaysHowMuchItFreed(t *testing.T) {
 	cache := t.TempDir()
 	fill := func() {
-		for _, folder := range []string{"blobs", "stages"} {
-			if err := os.MkdirAll(filepath.Join(cache, folder), 0o755); err != nil {
+		for _, directory := range []string{"blobs", "stages"} {
+			if err := os.MkdirAll(filepath.Join(cache, directory), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -39,7 +39,7 @@ func TestCleanEmptiesTheCacheAndSaysHowMuchItFreed(t *testing.T) {
 	}
 }
 
-func TestCleanTakesNoOtherFolder(t *testing.T) {
+func TestCleanTakesNoOtherDirectory(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "mine")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {

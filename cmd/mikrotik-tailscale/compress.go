@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"dagger/mikrotik-tailscale/image/verify"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/verify"
 )
 
 func compressCommand(asJSON *bool) *cobra.Command {

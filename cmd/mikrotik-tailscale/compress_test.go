@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -17,7 +17,7 @@ import (
 // shellOf gives the unpacked shell of the default image, for programs to pack that nothing else has to compile.
 func shellOf(t *testing.T, arch string) string {
 	t.Helper()
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	target, err := platform.Parse(arch)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +26,7 @@ func shellOf(t *testing.T, arch string) string {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	d, err := driver.Open(t.Context(), driver.Options{})
+	d, err := local.Open(t.Context(), local.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestCompress(t *testing.T) {
 	program := shellOf(t, "amd64")
 	for _, compression := range recipe.Compressions() {
 		t.Run(string(compression), func(t *testing.T) {
-			packed := filepath.Join(t.TempDir(), "new", "folder", "shell")
+			packed := filepath.Join(t.TempDir(), "new", "directory", "shell")
 			stdout, stderr, code := call(t, "compress", "--arch", "amd64", "--binary", program, "--output", packed, "--compression", string(compression), "--json")
 			if code != 0 {
 				t.Fatalf("exit code %d:\n%s", code, stderr)
@@ -89,17 +89,17 @@ func TestWrongCallsOfCompress(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no platform":         {[]string{"--binary", program, "--output", "x"}, "no platform: want --arch"},
-		"all platforms":       {[]string{"--arch", "all", "--binary", program, "--output", "x"}, `platform "all" is several: want --arch with one of amd64`},
-		"unknown platform":    {[]string{"--arch", "mips", "--binary", program, "--output", "x"}, `unknown platform "mips"`},
-		"no program":          {[]string{"--arch", "arm", "--output", "x"}, "give the program with --binary"},
-		"no output":           {[]string{"--arch", "arm", "--binary", program}, "the file to write with --output"},
-		"absent program":      {[]string{"--arch", "arm", "--binary", "absent", "--output", "x"}, "absent: no such file"},
-		"no program at all":   {[]string{"--arch", "arm", "--binary", text, "--output", "x"}, text},
-		"another machine's":   {[]string{"--arch", "arm64", "--binary", program, "--output", "x"}, program},
-		"unknown compression": {[]string{"--arch", "arm", "--binary", program, "--output", "x", "--compression", "zip"}, `unknown compression "zip"`},
-		"output is a folder":  {[]string{"--arch", "arm", "--binary", program, "--output", os.TempDir()}, "output " + os.TempDir() + " is not a file"},
-		"output in a file":    {[]string{"--arch", "arm", "--binary", program, "--output", text + "/x"}, "not a directory"},
+		"no platform":           {[]string{"--binary", program, "--output", "x"}, "no platform: want --arch"},
+		"all platforms":         {[]string{"--arch", "all", "--binary", program, "--output", "x"}, `platform "all" is several: want --arch with one of amd64`},
+		"unknown platform":      {[]string{"--arch", "mips", "--binary", program, "--output", "x"}, `unknown platform "mips"`},
+		"no program":            {[]string{"--arch", "arm", "--output", "x"}, "give the program with --binary"},
+		"no output":             {[]string{"--arch", "arm", "--binary", program}, "the file to write with --output"},
+		"absent program":        {[]string{"--arch", "arm", "--binary", "absent", "--output", "x"}, "absent: no such file"},
+		"no program at all":     {[]string{"--arch", "arm", "--binary", text, "--output", "x"}, text},
+		"another machine's":     {[]string{"--arch", "arm64", "--binary", program, "--output", "x"}, program},
+		"unknown compression":   {[]string{"--arch", "arm", "--binary", program, "--output", "x", "--compression", "zip"}, `unknown compression "zip"`},
+		"output is a directory": {[]string{"--arch", "arm", "--binary", program, "--output", os.TempDir()}, "output " + os.TempDir() + " is not a file"},
+		"output in a file":      {[]string{"--arch", "arm", "--binary", program, "--output", text + "/x"}, "not a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(emptyDir(t))

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/deploy"
+	"dagger/mikrotik-tailscale/image/assembly"
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
 // deployment is one call of the deploy command.
@@ -110,13 +110,13 @@ func (d *deployment) run(cmd *cobra.Command, args []string, asJSON bool) error {
 
 // apply builds the images and brings them to the routers.
 func (d *deployment) apply(ctx context.Context, fleet *deploy.Fleet, stderr io.Writer) error {
-	folder, err := os.MkdirTemp("", "mikrotik-tailscale-*")
+	directory, err := os.MkdirTemp("", "mikrotik-tailscale-*")
 	if err != nil {
-		return fmt.Errorf("making a folder for the images: %w", err)
+		return fmt.Errorf("making a directory for the images: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(folder) }()
+	defer func() { _ = os.RemoveAll(directory) }()
 	fleet.Build = func(ctx context.Context, targets []platform.Target) ([]deploy.Image, error) {
-		return d.buildFor(ctx, targets, folder, stderr)
+		return d.buildFor(ctx, targets, directory, stderr)
 	}
 	if err := fleet.Prepare(ctx); err != nil {
 		return err
@@ -132,12 +132,12 @@ func (d *deployment) apply(ctx context.Context, fleet *deploy.Fleet, stderr io.W
 }
 
 // buildFor builds images as the build command does.
-func (d *deployment) buildFor(ctx context.Context, targets []platform.Target, folder string, stderr io.Writer) (built []deploy.Image, err error) {
+func (d *deployment) buildFor(ctx context.Context, targets []platform.Target, directory string, stderr io.Writer) (built []deploy.Image, err error) {
 	p := newProgress(stderr)
 	defer p.close()
 	err = d.products(ctx, targets, p, func(_ assembly.Outputs, products []assembly.Product, _ string) error {
 		for _, product := range products {
-			path, t, err := product.Write(ctx, folder)
+			path, t, err := product.Write(ctx, directory)
 			if err != nil {
 				return fmt.Errorf("building for %s: %w", product.Target, err)
 			}

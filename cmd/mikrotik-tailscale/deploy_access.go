@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
-	"dagger/mikrotik-tailscale/deploy"
+	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
 // deploySecretForms are the places that a secret can come from where somebody can be asked.
@@ -135,10 +135,10 @@ func (o *accessOptions) open(ctx context.Context, t *terminal) (a deploy.Access,
 	if err != nil {
 		return a, done, err
 	}
-	folder := filepath.Join(home, ".ssh")
+	directory := filepath.Join(home, ".ssh")
 	hosts := o.knownHosts
 	if hosts == "" {
-		hosts = filepath.Join(folder, "known_hosts")
+		hosts = filepath.Join(directory, "known_hosts")
 	} else if _, err := os.Stat(hosts); err != nil && t == nil {
 		return a, done, fmt.Errorf("reading --known-hosts: %w", err)
 	}
@@ -152,7 +152,7 @@ func (o *accessOptions) open(ctx context.Context, t *terminal) (a deploy.Access,
 	if a.Password, err = o.passwords(ctx, t); err != nil {
 		return a, done, err
 	}
-	a.Signers, err = o.keyFiles(ctx, t, folder)
+	a.Signers, err = o.keyFiles(ctx, t, directory)
 	if err != nil {
 		return a, done, err
 	}
@@ -197,11 +197,11 @@ func (o *accessOptions) passwords(ctx context.Context, t *terminal) (func(string
 }
 
 // keyFiles reads the keys that the user names, or the usual ones if they are there and need no passphrase.
-func (o *accessOptions) keyFiles(ctx context.Context, t *terminal, folder string) (all []ssh.Signer, err error) {
+func (o *accessOptions) keyFiles(ctx context.Context, t *terminal, directory string) (all []ssh.Signer, err error) {
 	files, named := o.identities, len(o.identities) > 0
 	if !named {
 		for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
-			files = append(files, filepath.Join(folder, name))
+			files = append(files, filepath.Join(directory, name))
 		}
 	}
 	for _, file := range files {

@@ -10,7 +10,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
-	"dagger/mikrotik-tailscale/deploy"
+	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
 // lines shows each router's progress: a moving line for each on a terminal, one line a change elsewhere.

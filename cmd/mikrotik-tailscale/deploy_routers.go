@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"dagger/mikrotik-tailscale/deploy"
 	"dagger/mikrotik-tailscale/routeros"
+	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
 // routerList has the routers, and the options for all of them.

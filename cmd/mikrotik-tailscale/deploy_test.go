@@ -24,9 +24,9 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
-	"dagger/mikrotik-tailscale/archive"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/image/archive"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/routeros/routertest"
 )
@@ -306,7 +306,7 @@ func TestAnUnknownRouterIsRefused(t *testing.T) {
 
 // On a terminal somebody is asked about the key, and for the password.
 func TestDeployOnATerminal(t *testing.T) {
-	testtools.Require(t, driver.Tool{Command: "script", Package: "bsdutils"})
+	testtools.Require(t, local.Tool{Command: "script", Package: "bsdutils"})
 	f := newFleet(t, 1)
 	if err := os.Remove(f.hosts); err != nil {
 		t.Fatal(err)

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 )
 
 // docs/design.md gives a reason for each feature that is left out, and for no other.
 func TestTheDesignTellsWhyFeaturesAreLeftOut(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	var out, log bytes.Buffer
 	if code := run(t.Context(), []string{"features", "--json"}, &out, &log); code != 0 {
 		t.Fatalf("exit code %d:\n%s%s", code, out.String(), log.String())

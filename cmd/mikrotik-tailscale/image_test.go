@@ -11,14 +11,14 @@ import (
 	"testing"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/verify"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/verify"
 )
 
 // How large the extracted root file systems may be, in bytes.
@@ -27,10 +27,10 @@ var largest = map[string]int64{"amd64": 3_130_000, "arm64": 2_755_000, "arm": 2_
 // built is what the command reports of one build of all platforms.
 type built struct{ Tarballs []result }
 
-// buildAllPlatforms runs the command as a user would, in a folder of its own.
+// buildAllPlatforms runs the command as a user would, in a directory of its own.
 func buildAllPlatforms(t *testing.T, args ...string) built {
 	t.Helper()
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	t.Chdir(t.TempDir())
 	stdout, stderr, code := call(t, append([]string{"build", "--arch", "all", "--json"}, args...)...)
 	if code != 0 {
@@ -46,11 +46,11 @@ func buildAllPlatforms(t *testing.T, args ...string) built {
 	return b
 }
 
-// Two builds share nothing but the sources: not the folder, not the cache, not the number of
+// Two builds share nothing but the sources: not the directory, not the cache, not the number of
 // stages at once, not the time. The second cache is kept, so that this is quick when nothing changed.
 func TestTwoBuildsGiveTheSameBytes(t *testing.T) {
 	testmode.Long(t)
-	cache, err := driver.DefaultCache()
+	cache, err := local.DefaultCache()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,10 +64,10 @@ func TestTwoBuildsGiveTheSameBytes(t *testing.T) {
 }
 
 // imageTools read images independently of this project.
-var imageTools = []driver.Tool{{Command: "skopeo", Package: "skopeo"}, {Command: "umoci", Package: "umoci"}}
+var imageTools = []local.Tool{{Command: "skopeo", Package: "skopeo"}, {Command: "umoci", Package: "umoci"}}
 
 func TestImages(t *testing.T) {
-	testtools.Require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
+	testtools.Require(t, append(imageTools, local.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
 	b := buildAllPlatforms(t)
 	tool(t, "sh", "-c", "cd dist && sha256sum --check --strict "+attest.ChecksumsName)
 	for i, target := range platform.All() {
@@ -185,14 +185,14 @@ func runs(t *testing.T, rootfs string, target platform.Target) {
 		}
 		answered++
 	}
-	if want := len(list.Names()) + 1; answered != want { // busybox itself is in the folder, too
+	if want := len(list.Names()) + 1; answered != want { // busybox itself is in the directory, too
 		t.Errorf("%d programs in /bin; want %d", answered, want)
 	}
 }
 
 // The daemon has to keep verbose lines to itself: a router's log is short.
 func TestVerboseLinesAreLeftOutOfTheLog(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	t.Chdir(t.TempDir())
 	if _, stderr, code := call(t, "build", "--arch", "amd64"); code != 0 {
 		t.Fatal(stderr)

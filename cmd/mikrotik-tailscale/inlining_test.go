@@ -13,16 +13,16 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Where processors have no assembly for the tailnet's cipher, calls in it make it several times slower.
 func TestTheCipherIsInlined(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	o := newOptions()
 	if err := o.resolve(); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func functionsOf(t *testing.T, program string) map[string]bool {
 // BenchmarkCipher measures how long a packet takes to encrypt: with no inlining, with that of the image,
 // and with that of all packages. ARM is emulated, where times can be compared with each other only.
 func BenchmarkCipher(b *testing.B) {
-	testtools.Require(b, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
+	testtools.Require(b, local.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
 	o := newOptions()
 	if err := o.resolve(); err != nil {
 		b.Fatal(err)

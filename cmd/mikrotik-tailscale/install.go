@@ -11,18 +11,18 @@ import (
 
 	"golang.org/x/term"
 
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/local"
 )
 
-// requireTools makes sure that the driver's tools are there. It installs none without being asked to, by the flag
+// requireTools makes sure that package local's tools are there. It installs none without being asked to, by the flag
 // --install-tools or by somebody at the terminal.
 func (o *options) requireTools(ctx context.Context, p *progress) error {
 	var terminal io.Reader
 	if p.screen != nil && term.IsTerminal(int(os.Stdin.Fd())) {
 		terminal = os.Stdin
 	}
-	err := driver.Require(ctx, leave(ctx, o.installTools, terminal, p.w), driver.Tools()...)
-	var missing *driver.MissingError
+	err := local.Require(ctx, leave(ctx, o.installTools, terminal, p.w), local.Tools()...)
+	var missing *local.MissingError
 	if errors.As(err, &missing) && missing.Installable {
 		err = fmt.Errorf("%w, or pass --install-tools", err)
 	}

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 )
 
 func TestToolsAreInstalledOnlyIfSomebodySaysSo(t *testing.T) {
@@ -53,7 +53,7 @@ func TestAnInterruptedQuestionIsANo(t *testing.T) {
 // fakeApt makes a machine that has nothing but apt-get, and gives what that was called with.
 func fakeApt(t *testing.T) (path string, calls func() string) {
 	t.Helper()
-	testtools.Require(t, driver.Tool{Command: "script", Package: "bsdutils"})
+	testtools.Require(t, local.Tool{Command: "script", Package: "bsdutils"})
 	dir := t.TempDir()
 	log := filepath.Join(dir, "calls")
 	if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte("#!/bin/sh\necho \"$1\" >>'"+log+"'\n"), 0o755); err != nil {

@@ -17,10 +17,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -72,7 +72,7 @@ func (g *guarded) address(password string) string {
 // The marker is the password in every address. The mirrors ask for it, so it was used; then it is looked for in all
 // that a build writes and prints.
 func TestPasswordsInAddressesAreNotKept(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	marker := "m" + strings.ToLower(rand.Text())
 	goProxy, _, _ := strings.Cut(strings.TrimSpace(tool(t, "go", "env", "GOPROXY")), ",")
 	debian := debianArchive(t)
@@ -92,7 +92,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 	}
 	cache := t.TempDir()
 	var said strings.Builder
-	d, err := driver.Open(t.Context(), driver.Options{Cache: cache, Addresses: addresses, Observe: func(e driver.Event) {
+	d, err := local.Open(t.Context(), local.Options{Cache: cache, Addresses: addresses, Observe: func(e local.Event) {
 		said.WriteString(e.Title + string(e.State)) // of one stage after another
 	}})
 	if err != nil {
@@ -134,7 +134,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 	}
 
 	// Another password finds what this one has left.
-	other, err := driver.Open(t.Context(), driver.Options{Cache: cache, Addresses: recipe.Addresses{
+	other, err := local.Open(t.Context(), local.Options{Cache: cache, Addresses: recipe.Addresses{
 		BusyboxURL: "https://robot:other@nowhere.invalid", GoProxy: "https://robot:other@nowhere.invalid",
 		GoSumDB: "off", DebianMirror: mirrors["debian"].address("other"),
 	}})
@@ -182,7 +182,7 @@ func lookFor(t *testing.T, marker, where, text string) {
 	}
 }
 
-// lookInto looks for the marker in the name and content of every file below a folder.
+// lookInto looks for the marker in the name and content of every file below a directory.
 func lookInto(t *testing.T, marker, dir string) {
 	t.Helper()
 	files := 0
@@ -210,7 +210,7 @@ func lookInto(t *testing.T, marker, dir string) {
 
 // Mirrors that have nothing, and ones that refuse the password.
 func TestPasswordsInAddressesAreNotInErrors(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	marker := "m" + strings.ToLower(rand.Text())
 	for name, password := range map[string]string{"not found": marker, "refused": "another"} {
 		plain, secure := guard(t, "", password, false), guard(t, "", password, true)
@@ -235,11 +235,11 @@ func TestPasswordsInAddressesAreNotInErrors(t *testing.T) {
 				if err := o.resolve(); err != nil {
 					t.Fatal(err)
 				}
-				options := driver.Options{Cache: t.TempDir(), Addresses: c.addresses}
+				options := local.Options{Cache: t.TempDir(), Addresses: c.addresses}
 				if option != "debian-mirror" {
 					shareRoots(t, options.Cache)
 				}
-				d, err := driver.Open(t.Context(), options)
+				d, err := local.Open(t.Context(), options)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -260,7 +260,7 @@ func TestPasswordsInAddressesAreNotInErrors(t *testing.T) {
 // shareRoots makes a cache use the Debian roots of the default one, which take half a minute to make.
 func shareRoots(t *testing.T, cache string) {
 	t.Helper()
-	base, err := driver.DefaultCache()
+	base, err := local.DefaultCache()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/image/archive"
 	"dagger/mikrotik-tailscale/recipe"
 )
 

@@ -16,10 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/routeros"
@@ -44,7 +44,7 @@ func call(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), err.String(), code
 }
 
-// emptyDir gives a folder that a test is to leave empty.
+// emptyDir gives a directory that a test is to leave empty.
 func emptyDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -95,17 +95,17 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 		"malformed label":     {[]string{"--arch", "arm", "--labels", "novalue"}, []string{`malformed label "novalue": name=value is wanted`}},
 		"label twice":         {[]string{"--arch", "arm", "--labels", "a=1", "--labels", "a=2"}, []string{`malformed label "a=2"`, "each name once"}},
 		"relative entrypoint": {[]string{"--arch", "arm", "--entrypoint", "sh"}, []string{`malformed entrypoint "sh"`, "beginning with /"}},
-		"no extra folder":     {[]string{"--arch", "arm", "--extra", "nowhere"}, []string{"extra folder nowhere", "no such file"}},
-		"extra is a file":     {[]string{"--arch", "arm", "--extra", list}, []string{"extra folder " + list, "not a directory"}},
+		"no extra directory":  {[]string{"--arch", "arm", "--extra", "nowhere"}, []string{"extra directory nowhere", "no such file"}},
+		"extra is a file":     {[]string{"--arch", "arm", "--extra", list}, []string{"extra directory " + list, "not a directory"}},
 		"absent entrypoint":   {[]string{"--arch", "arm", "--entrypoint", "/bin/own"}, []string{`entrypoint ["/bin/own"] can't be started`, "no bin/own"}},
-		"broken extra file":   {[]string{"--arch", "arm", "--extra", extra}, []string{"the extra folder " + extra, "for arm: tool: cannot be read as the ELF binary"}},
+		"broken extra file":   {[]string{"--arch", "arm", "--extra", extra}, []string{"the extra directory " + extra, "for arm: tool: cannot be read as the ELF binary"}},
 		"two applet lists":    {[]string{"--arch", "arm", "--applets", list, "--applet-names", "ash"}, []string{"want one of them"}},
 		"unknown applet name": {[]string{"--arch", "arm", "--applet-names", "ash,frobnicate"}, []string{`unknown applet "frobnicate"`}},
 		"no jobs":             {[]string{"--arch", "arm", "--jobs", "0"}, []string{"jobs is 0"}},
 		"an argument":         {[]string{"arm"}, []string{`unexpected argument "arm"`}},
 		"unknown flag":        {[]string{"--bogus"}, []string{"unknown flag: --bogus"}},
 		"output in a file":    {[]string{"--arch", "arm", "--output", list + "/x.tar"}, []string{list, "not a directory"}},
-		"output in /proc":     {[]string{"--arch", "arm", "--output", "/proc/x/y.tar"}, []string{"output folder /proc/x can't be written: /proc"}},
+		"output in /proc":     {[]string{"--arch", "arm", "--output", "/proc/x/y.tar"}, []string{"output directory /proc/x can't be written: /proc"}},
 		"output is a file":    {[]string{"--arch", "all", "--output", list}, []string{list, "not a directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +175,7 @@ func mountTmpfs(t *testing.T, options string) string {
 }
 
 func TestFailuresWhileBuilding(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	zeros := strings.Repeat("0", 64)
 	for name, c := range map[string]struct {
 		args []string
@@ -207,7 +207,7 @@ func TestFailuresWhileBuilding(t *testing.T) {
 }
 
 func TestFullDiskLeavesNothing(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	for name, args := range map[string][]string{
 		"for the output": {"--output", "DIR/x.tar"},
 		"for the cache":  {"--output", "/dev/null/x", "--cache-dir", "DIR"},
@@ -264,7 +264,7 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 }
 
 func TestInterruptingABuildLeavesNothing(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	cache, output := t.TempDir(), emptyDir(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -304,7 +304,7 @@ func TestInterruptingABuildLeavesNothing(t *testing.T) {
 
 // On a terminal the stages have moving lines, and the command ends when they do.
 func TestProgressOnATerminal(t *testing.T) {
-	testtools.Require(t, append(driver.Tools(), driver.Tool{Command: "script", Package: "bsdutils"})...)
+	testtools.Require(t, append(local.Tools(), local.Tool{Command: "script", Package: "bsdutils"})...)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	for name, c := range map[string]struct {
@@ -413,7 +413,7 @@ func TestAppletsPrintsAListThatBuildTakes(t *testing.T) {
 }
 
 func TestFeaturesMarksTheDefaultOnes(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	stdout, stderr, code := call(t, "features")
 	if code != 0 {
 		t.Fatal(stderr)

@@ -17,14 +17,14 @@ import (
 	"sync"
 	"testing"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 // insideMirror says to the test program that it runs where nothing but the mirrors can be reached,
-// and which folder they are in.
+// and which directory they are in.
 const insideMirror = "MIKROTIK_TAILSCALE_TEST_MIRROR"
 
 // TestBehindAMirror fills mirrors of everything that a build downloads, and then builds in a
@@ -32,26 +32,26 @@ const insideMirror = "MIKROTIK_TAILSCALE_TEST_MIRROR"
 // as the test program stays the same.
 func TestBehindAMirror(t *testing.T) {
 	testmode.Long(t)
-	if folder := os.Getenv(insideMirror); folder != "" {
-		buildBehind(t, folder)
+	if directory := os.Getenv(insideMirror); directory != "" {
+		buildBehind(t, directory)
 		return
 	}
-	base, err := driver.DefaultCache()
+	base, err := local.DefaultCache()
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := base + "-mirror"
-	passed := filepath.Join(folder, "passed")
+	directory := base + "-mirror"
+	passed := filepath.Join(directory, "passed")
 	this := sumOfThisProgram(t)
 	if before, err := os.ReadFile(passed); err == nil && string(before) == this {
 		t.Log("this very program has passed before")
 		return
 	}
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	inside := func() (string, error) {
 		cmd := exec.CommandContext(t.Context(), "unshare", "--net", "sh", "-c", `ip link set lo up && exec "$@"`, "sh",
 			os.Args[0], "-test.run=^TestBehindAMirror$", "-test.v", "-test.timeout=1h")
-		cmd.Env = append(os.Environ(), insideMirror+"="+folder)
+		cmd.Env = append(os.Environ(), insideMirror+"="+directory)
 		out, err := cmd.CombinedOutput()
 		if err == nil && !strings.Contains(string(out), "built without a network") {
 			err = errors.New("nothing was built")
@@ -60,7 +60,7 @@ func TestBehindAMirror(t *testing.T) {
 	}
 	// The mirrors of an earlier time may do. If not, a build with the whole network fills them.
 	if _, err := inside(); err != nil {
-		buildWith(t, folder, mirrors(t, folder, debianArchive(t)))
+		buildWith(t, directory, mirrors(t, directory, debianArchive(t)))
 		if out, err := inside(); err != nil {
 			t.Fatalf("in a network of its own: %v\n%s", err, out)
 		}
@@ -76,20 +76,20 @@ func sumOfThisProgram(t *testing.T) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func buildBehind(t *testing.T, folder string) {
+func buildBehind(t *testing.T, directory string) {
 	interfaces, err := net.Interfaces()
 	if err != nil || len(interfaces) != 1 {
 		t.Fatalf("not a network of its own: %v (%v)", interfaces, err)
 	}
-	buildWith(t, folder, mirrors(t, folder, ""))
+	buildWith(t, directory, mirrors(t, directory, ""))
 	t.Log("built without a network")
 }
 
 // buildWith builds from mirrors alone. The cache has none of what is downloaded.
-func buildWith(t *testing.T, folder string, flags []string) {
+func buildWith(t *testing.T, directory string, flags []string) {
 	t.Helper()
-	cache := filepath.Join(folder, "cache")
-	if err := driver.RemoveAll(filepath.Join(cache, "go-mod")); err != nil {
+	cache := filepath.Join(directory, "cache")
+	if err := local.RemoveAll(filepath.Join(cache, "go-mod")); err != nil {
 		t.Fatal(err)
 	}
 	args := append([]string{"build", "--arch", "armv5", "--output", t.TempDir(), "--cache-dir", cache, "--no-cache", "--compression", "none"}, flags...)
@@ -98,18 +98,18 @@ func buildWith(t *testing.T, folder string, flags []string) {
 	}
 }
 
-// mirrors serves what is in folder, and gives the options that make a build use it. With the address
+// mirrors serves what is in directory, and gives the options that make a build use it. With the address
 // of a Debian archive, what is missing is brought from there and from where Go gets its modules.
-func mirrors(t *testing.T, folder, debian string) []string {
+func mirrors(t *testing.T, directory, debian string) []string {
 	t.Helper()
 	goProxy := ""
 	if debian != "" {
 		goProxy, _, _ = strings.Cut(strings.TrimSpace(tool(t, "go", "env", "GOPROXY")), ",")
 	}
 	return []string{
-		"--debian-mirror", mirror(t, filepath.Join(folder, "debian"), debian),
-		"--go-proxy", mirror(t, filepath.Join(folder, "go"), goProxy),
-		"--busybox-url", mirror(t, filepath.Join(folder, "debian"), debian) +
+		"--debian-mirror", mirror(t, filepath.Join(directory, "debian"), debian),
+		"--go-proxy", mirror(t, filepath.Join(directory, "go"), goProxy),
+		"--busybox-url", mirror(t, filepath.Join(directory, "debian"), debian) +
 			"/pool/main/b/busybox/busybox_" + recipe.BusyboxVersion + ".orig.tar.bz2",
 	}
 }
@@ -126,13 +126,13 @@ func debianArchive(t *testing.T) string {
 	return ""
 }
 
-// mirror serves a folder on this machine and gives its address. A file that is missing comes from
+// mirror serves a directory on this machine and gives its address. A file that is missing comes from
 // upstream, where there is one.
-func mirror(t *testing.T, folder, upstream string) string {
+func mirror(t *testing.T, directory, upstream string) string {
 	t.Helper()
 	var lock sync.Map
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := filepath.Join(folder, filepath.FromSlash(r.URL.Path), "content")
+		path := filepath.Join(directory, filepath.FromSlash(r.URL.Path), "content")
 		mine, _ := lock.LoadOrStore(path, new(sync.Mutex))
 		mine.(*sync.Mutex).Lock()
 		defer mine.(*sync.Mutex).Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"dagger/mikrotik-tailscale/applets"
-	"dagger/mikrotik-tailscale/archive"
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/image/archive"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -138,8 +138,8 @@ func (o *options) applets() (applets.List, error) {
 	return applets.Parse(o.appletFile, f)
 }
 
-func (o *options) driverOptions(p *progress) driver.Options {
-	return driver.Options{
+func (o *options) driverOptions(p *progress) local.Options {
+	return local.Options{
 		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Addresses: o.addresses, Observe: p.observe,
 		Freed: func(bytes int64) { p.say("cache: " + megabytes(bytes) + " freed, which no build has used for 30 days") },
 	}

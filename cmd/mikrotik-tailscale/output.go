@@ -11,15 +11,15 @@ import (
 	"strings"
 	"syscall"
 
-	"dagger/mikrotik-tailscale/archive"
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/image/archive"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/platform"
 )
 
 // destination is where tarballs go: the one of a single platform to file, those of several to
-// folder, with their checksums.
-type destination struct{ file, folder string }
+// directory, with their checksums.
+type destination struct{ file, directory string }
 
 // newDestination checks, before anything is built, that the output can be written.
 func newDestination(output string, targets []platform.Target) (destination, error) {
@@ -27,7 +27,7 @@ func newDestination(output string, targets []platform.Target) (destination, erro
 		if output == "" {
 			output = "dist"
 		}
-		return destination{folder: output}, checkFolder(output)
+		return destination{directory: output}, checkDirectory(output)
 	}
 	name := assembly.TarballName(targets[0])
 	info, err := os.Stat(output)
@@ -37,9 +37,9 @@ func newDestination(output string, targets []platform.Target) (destination, erro
 	case strings.HasSuffix(output, "/"), err == nil && info.IsDir():
 		output = filepath.Join(output, name)
 	case err == nil && !info.Mode().IsRegular():
-		return destination{}, fmt.Errorf("output %s is neither a file nor a folder", output)
+		return destination{}, fmt.Errorf("output %s is neither a file nor a directory", output)
 	}
-	return destination{file: output}, checkFolder(filepath.Dir(output))
+	return destination{file: output}, checkDirectory(filepath.Dir(output))
 }
 
 // checkFile finds out, before anything is built, whether a file can be written.
@@ -47,12 +47,12 @@ func checkFile(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("output %s is not a file", path)
 	}
-	return checkFolder(filepath.Dir(path))
+	return checkDirectory(filepath.Dir(path))
 }
 
-// checkFolder finds out whether files can be made in a folder, or the folder itself be made.
-func checkFolder(folder string) error {
-	place := folder
+// checkDirectory finds out whether files can be made in a directory, or the directory itself be made.
+func checkDirectory(directory string) error {
+	place := directory
 	for {
 		info, err := os.Stat(place)
 		if errors.Is(err, fs.ErrNotExist) && place != filepath.Dir(place) {
@@ -66,16 +66,16 @@ func checkFolder(folder string) error {
 			err = probe(place)
 		}
 		if err != nil {
-			return fmt.Errorf("output folder %s can't be written: %s: %w", folder, place, err)
+			return fmt.Errorf("output directory %s can't be written: %s: %w", directory, place, err)
 		}
 		return nil
 	}
 }
 
-// probe makes something in a folder and takes it away again: permissions alone do not tell, as in
+// probe makes something in a directory and takes it away again: permissions alone do not tell, as in
 // /proc, where root has all of them.
-func probe(folder string) error {
-	dir, err := os.MkdirTemp(folder, ".probe-*")
+func probe(directory string) error {
+	dir, err := os.MkdirTemp(directory, ".probe-*")
 	if err != nil {
 		return errors.Unwrap(err) // the path is one that nobody asked for
 	}
@@ -84,7 +84,7 @@ func probe(folder string) error {
 
 // beside is what stands beside the tarballs: for a single one just the symbols, which nothing else holds.
 func (d destination) beside(ctx context.Context, outputs assembly.Outputs, products []assembly.Product, tarballs []attest.Subject) ([]attest.File, error) {
-	if d.folder != "" {
+	if d.directory != "" {
 		return attest.Beside(ctx, outputs, attest.Build{Builder: attest.BuilderCommand, Products: products}, tarballs)
 	}
 	symbols, err := attest.Symbols(ctx, outputs, products[0])
@@ -97,24 +97,24 @@ func (d destination) beside(ctx context.Context, outputs assembly.Outputs, produ
 
 // place copies what was built to where it belongs and notes the path.
 func (d destination) place(ctx context.Context, built []result, beside []attest.File) error {
-	folder := d.folder
-	if folder == "" {
-		folder = filepath.Dir(d.file)
+	directory := d.directory
+	if directory == "" {
+		directory = filepath.Dir(d.file)
 	}
 	var files []archive.File
 	var paths []string
 	for _, r := range built {
 		to := d.file
 		if to == "" {
-			to = filepath.Join(folder, filepath.Base(r.Path))
+			to = filepath.Join(directory, filepath.Base(r.Path))
 		}
 		paths = append(paths, to)
 		files = append(files, archive.File{Path: to, Write: copyOf(r.Path)})
 	}
 	for _, f := range beside {
-		files = append(files, archive.File{Path: filepath.Join(folder, f.Name), Write: textOf(f.Content)})
+		files = append(files, archive.File{Path: filepath.Join(directory, f.Name), Write: textOf(f.Content)})
 	}
-	if _, err := writeAll(ctx, folder, files); err != nil {
+	if _, err := writeAll(ctx, directory, files); err != nil {
 		return err
 	}
 	for i, to := range paths {
@@ -123,10 +123,10 @@ func (d destination) place(ctx context.Context, built []result, beside []attest.
 	return nil
 }
 
-// writeAll writes files into a folder, all of them or none. It makes the folder, and takes it away again if it fails.
-func writeAll(ctx context.Context, folder string, files []archive.File) (_ []archive.Written, err error) {
+// writeAll writes files into a directory, all of them or none. It makes the directory, and takes it away again if it fails.
+func writeAll(ctx context.Context, directory string, files []archive.File) (_ []archive.Written, err error) {
 	var made []string // the innermost first
-	for dir := folder; ; dir = filepath.Dir(dir) {
+	for dir := directory; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); err == nil || dir == filepath.Dir(dir) {
 			break
 		}
@@ -139,8 +139,8 @@ func writeAll(ctx context.Context, folder string, files []archive.File) (_ []arc
 			}
 		}
 	}()
-	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return nil, fmt.Errorf("making the output folder: %w", err)
+	if err := os.MkdirAll(directory, 0o777); err != nil {
+		return nil, fmt.Errorf("making the output directory: %w", err)
 	}
 	return archive.WriteFiles(ctx, files)
 }

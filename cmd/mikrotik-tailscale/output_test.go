@@ -9,11 +9,11 @@ import (
 	"slices"
 	"testing"
 
-	"dagger/mikrotik-tailscale/archive"
-	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/image/archive"
+	"dagger/mikrotik-tailscale/image/attest"
 )
 
-// builtTarballs are two tarballs as a build leaves them in its scratch folder, and what stands beside them.
+// builtTarballs are two tarballs as a build leaves them in its scratch directory, and what stands beside them.
 func builtTarballs(t *testing.T) ([]result, []attest.File) {
 	t.Helper()
 	scratch := t.TempDir()
@@ -29,17 +29,17 @@ func builtTarballs(t *testing.T) ([]result, []attest.File) {
 }
 
 func TestTarballsArePlacedTogether(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "new", "dist")
+	directory := filepath.Join(t.TempDir(), "new", "dist")
 	built, beside := builtTarballs(t)
-	if err := (destination{folder: folder}).place(t.Context(), built, beside); err != nil {
+	if err := (destination{directory: directory}).place(t.Context(), built, beside); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"a.tar": "new a.tar", "b.tar": "new b.tar", "a.symbols": "new symbols", "SHA256SUMS": "new sums"} {
-		if got := read(t, filepath.Join(folder, name)); got != want {
+		if got := read(t, filepath.Join(directory, name)); got != want {
 			t.Errorf("%s holds %q; want %q", name, got, want)
 		}
 	}
-	if want := filepath.Join(folder, "b.tar"); built[1].Path != want {
+	if want := filepath.Join(directory, "b.tar"); built[1].Path != want {
 		t.Errorf("the path is told as %s; want %s", built[1].Path, want)
 	}
 }
@@ -47,41 +47,41 @@ func TestTarballsArePlacedTogether(t *testing.T) {
 // Users who check checksums would reject the tarballs of one build next to the checksums of another.
 func TestABuildThatFailsAtTheEndChangesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil func(t *testing.T, folder string, cancel func())
+		spoil func(t *testing.T, directory string, cancel func())
 		want  error
 	}{
-		"the checksums can't be written": {func(t *testing.T, folder string, _ func()) {
-			if err := os.Mkdir(filepath.Join(folder, "SHA256SUMS"), 0o755); err != nil {
+		"the checksums can't be written": {func(t *testing.T, directory string, _ func()) {
+			if err := os.Mkdir(filepath.Join(directory, "SHA256SUMS"), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}, nil},
 		"interrupted": {func(_ *testing.T, _ string, cancel func()) { cancel() }, context.Canceled},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := t.TempDir()
-			if err := os.WriteFile(filepath.Join(folder, "a.tar"), []byte("old"), 0o644); err != nil {
+			directory := t.TempDir()
+			if err := os.WriteFile(filepath.Join(directory, "a.tar"), []byte("old"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			c.spoil(t, folder, cancel)
-			before := listing(t, folder)
+			c.spoil(t, directory, cancel)
+			before := listing(t, directory)
 			built, beside := builtTarballs(t)
-			err := (destination{folder: folder}).place(ctx, built, beside)
+			err := (destination{directory: directory}).place(ctx, built, beside)
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("error = %v", err)
 			}
-			if after := listing(t, folder); !slices.Equal(before, after) {
-				t.Errorf("the folder has %v; it had %v", after, before)
+			if after := listing(t, directory); !slices.Equal(before, after) {
+				t.Errorf("the directory has %v; it had %v", after, before)
 			}
-			if got := read(t, filepath.Join(folder, "a.tar")); got != "old" {
+			if got := read(t, filepath.Join(directory, "a.tar")); got != "old" {
 				t.Errorf("the tarball of the build before holds %q", got)
 			}
 		})
 	}
 }
 
-func TestAFolderThatWasMadeForNothingIsRemoved(t *testing.T) {
+func TestADirectoryThatWasMadeForNothingIsRemoved(t *testing.T) {
 	parent := t.TempDir()
 	files := []archive.File{{Path: filepath.Join(parent, "new", "dist", "a"), Write: copyOf("/nonexistent")}}
 	if _, err := writeAll(t.Context(), filepath.Join(parent, "new", "dist"), files); !errors.Is(err, fs.ErrNotExist) {
@@ -92,9 +92,9 @@ func TestAFolderThatWasMadeForNothingIsRemoved(t *testing.T) {
 	}
 }
 
-func listing(t *testing.T, folder string) []string {
+func listing(t *testing.T, directory string) []string {
 	t.Helper()
-	entries, err := os.ReadDir(folder)
+	entries, err := os.ReadDir(directory)
 	if err != nil {
 		t.Fatal(err)
 	}

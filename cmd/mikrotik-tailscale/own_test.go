@@ -7,13 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 )
 
 func TestAnImageOfOnesOwn(t *testing.T) {
-	testtools.Require(t, append(imageTools, driver.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
+	testtools.Require(t, append(imageTools, local.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
 	extra := t.TempDir()
 	if err := os.WriteFile(extra+"/hello", []byte("#!/bin/sh\necho hello from $(uname)\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestAProgramForAnotherMachineIsRefused(t *testing.T) {
 	}
 	t.Chdir(emptyDir(t))
 	_, stderr, code := call(t, "build", "--arch", "armv5", "--extra", extra)
-	if code != exitUsage || !strings.Contains(stderr, "the extra folder "+extra+" doesn't fit into the image for armv5: mine: is for ") {
+	if code != exitUsage || !strings.Contains(stderr, "the extra directory "+extra+" doesn't fit into the image for armv5: mine: is for ") {
 		t.Errorf("exit code %d:\n%s", code, stderr)
 	}
 }

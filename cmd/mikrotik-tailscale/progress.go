@@ -11,7 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
 
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/local"
 )
 
 // progress shows stages as they run: moving lines on a terminal, one line a change elsewhere.
@@ -20,7 +20,7 @@ type progress struct {
 	w      io.Writer
 	screen *mpb.Progress // nil where w is no terminal
 	bars   map[string]*mpb.Bar
-	ended  []driver.Event
+	ended  []local.Event
 }
 
 func newProgress(w io.Writer) *progress {
@@ -31,7 +31,7 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-func (p *progress) observe(e driver.Event) {
+func (p *progress) observe(e local.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e.State.Final() {
@@ -43,19 +43,19 @@ func (p *progress) observe(e driver.Event) {
 	}
 	bar := p.bars[e.Title]
 	switch e.State {
-	case driver.Waiting:
+	case local.Waiting:
 		p.say(e.Title + ": " + string(e.State) + waitsFor)
-	case driver.Started:
+	case local.Started:
 		p.bars[e.Title] = p.spin(e.Title)
-	case driver.Failed, driver.Stopped:
+	case local.Failed, local.Stopped:
 		if bar != nil {
-			bar.Abort(e.State == driver.Stopped) // one that failed stays to be seen
+			bar.Abort(e.State == local.Stopped) // one that failed stays to be seen
 			bar.Wait()
 		}
-	case driver.Cached:
+	case local.Cached:
 		bar = p.spin(e.Title)
 		fallthrough
-	case driver.Done:
+	case local.Done:
 		if bar != nil {
 			bar.Increment()
 		}
@@ -67,12 +67,12 @@ func (p *progress) spin(title string) *mpb.Bar {
 		mpb.AppendDecorators(decor.OnAbort(decor.OnComplete(decor.Elapsed(decor.ET_STYLE_GO), "done"), "failed")))
 }
 
-func (p *progress) print(e driver.Event) {
+func (p *progress) print(e local.Event) {
 	more := ""
 	switch {
-	case e.State == driver.Waiting:
+	case e.State == local.Waiting:
 		more = waitsFor
-	case e.State.Final() && e.State != driver.Cached:
+	case e.State.Final() && e.State != local.Cached:
 		more = " after " + e.Took.Round(100*time.Millisecond).String()
 	}
 	_, _ = fmt.Fprintf(p.w, "%s: %s%s\n", e.Title, e.State, more)
@@ -81,13 +81,13 @@ func (p *progress) print(e driver.Event) {
 // during shows work that no stage does.
 func (p *progress) during(title string, work func() error) error {
 	began := time.Now()
-	p.observe(driver.Event{Title: title, State: driver.Started})
+	p.observe(local.Event{Title: title, State: local.Started})
 	err := work()
-	state := driver.Done
+	state := local.Done
 	if err != nil {
-		state = driver.Failed
+		state = local.Failed
 	}
-	p.observe(driver.Event{Title: title, State: state, Took: time.Since(began)})
+	p.observe(local.Event{Title: title, State: state, Took: time.Since(began)})
 	return err
 }
 

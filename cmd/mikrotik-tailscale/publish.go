@@ -9,11 +9,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/publish"
+	"dagger/mikrotik-tailscale/image/signing"
 	"dagger/mikrotik-tailscale/platform"
-	"dagger/mikrotik-tailscale/publish"
-	"dagger/mikrotik-tailscale/signing"
 )
 
 func publishCommand(asJSON *bool) *cobra.Command {

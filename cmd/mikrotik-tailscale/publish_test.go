@@ -20,13 +20,13 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"dagger/mikrotik-tailscale/attest"
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/endtoend/testregistry"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/publish"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
-	"dagger/mikrotik-tailscale/publish"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/testregistry"
 )
 
 const (
@@ -90,7 +90,7 @@ func spelled(secret string) []string {
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(registryUser + ":" + secret))}
 }
 
-// dockerLogin is Docker's configuration after a login, in a folder of its own.
+// dockerLogin is Docker's configuration after a login, in a directory of its own.
 func dockerLogin(t *testing.T, registry, user, password string) {
 	t.Helper()
 	auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
@@ -332,7 +332,7 @@ func readBack(t *testing.T, repository string, told published) {
 }
 
 func TestPublishOnePlatformUnderAnotherTag(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	dry := publishJSON(t, "--address", "registry.example/me/tailscale:edge", "--arch", "arm64", "--dry-run")
 	if !slices.Equal(dry.Tags, []string{"edge"}) || len(dry.Images) != 1 || !slices.Equal(dry.Images[0].Tags, []string{"edge-arm64"}) || len(dry.Stages) == 0 {
 		t.Errorf("told: %+v", dry)

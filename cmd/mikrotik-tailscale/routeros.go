@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/archive"
+	"dagger/mikrotik-tailscale/image/archive"
 	"dagger/mikrotik-tailscale/routeros"
 	routerflags "dagger/mikrotik-tailscale/routeros/flags"
 )
@@ -43,7 +43,7 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 				}
 				return printScript(cmd.OutOrStdout(), *asJSON, s)
 			}
-			if err := checkFolder(output); err != nil {
+			if err := checkDirectory(output); err != nil {
 				return usageError{err}
 			}
 			return writeScripts(cmd.Context(), cmd.OutOrStdout(), *asJSON, output, scripts)
@@ -117,15 +117,15 @@ func nextStep(all []printed) string {
 	return "Copy them to the router, and run this there: /import " + all[first].Name
 }
 
-func writeScripts(ctx context.Context, w io.Writer, asJSON bool, folder string, scripts []routeros.Script) error {
+func writeScripts(ctx context.Context, w io.Writer, asJSON bool, directory string, scripts []routeros.Script) error {
 	var all []printed
 	var files []archive.File
 	for _, s := range scripts {
-		path := filepath.Join(folder, s.Name)
+		path := filepath.Join(directory, s.Name)
 		files = append(files, archive.File{Path: path, Write: textOf(s.Text)})
 		all = append(all, printed{Script: s.Kind, Name: s.Name, Path: path})
 	}
-	if _, err := writeAll(ctx, folder, files); err != nil {
+	if _, err := writeAll(ctx, directory, files); err != nil {
 		return err
 	}
 	if asJSON {

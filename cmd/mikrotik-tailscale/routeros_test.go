@@ -87,7 +87,7 @@ func TestWrongScriptsAreTold(t *testing.T) {
 		"unknown root":    {append(image, "--root", "ram"), []string{`unknown root "ram"`}},
 		"unknown script":  {append(image, "--script", "all"), []string{`unknown script "all"`, "install, update, remove"}},
 		"output a file":   {append(image, "--output", file), []string{file, "not a directory"}},
-		"output in /proc": {append(image, "--output", "/proc/x"), []string{"output folder /proc/x can't be written"}},
+		"output in /proc": {append(image, "--output", "/proc/x"), []string{"output directory /proc/x can't be written"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(emptyDir(t))

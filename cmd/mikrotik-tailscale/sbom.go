@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/platform"
 )
 

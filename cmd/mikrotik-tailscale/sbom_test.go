@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/attest"
+	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -32,12 +32,12 @@ func TestWrongCallsOfSBOM(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no platform":        {nil, "no platform: want --arch with one of amd64"},
-		"all platforms":      {[]string{"--arch", "all"}, `platform "all" is several: want --arch with one of amd64`},
-		"unknown platform":   {[]string{"--arch", "mips"}, `unknown platform "mips"`},
-		"malformed version":  {[]string{"--arch", "arm", "--tailscale-version", "latest"}, `malformed Tailscale version "latest"`},
-		"output is a folder": {[]string{"--arch", "arm", "--output", os.TempDir()}, "output " + os.TempDir() + " is not a file"},
-		"output in /proc":    {[]string{"--arch", "arm", "--output", "/proc/x/y"}, "output folder /proc/x can't be written"},
+		"no platform":           {nil, "no platform: want --arch with one of amd64"},
+		"all platforms":         {[]string{"--arch", "all"}, `platform "all" is several: want --arch with one of amd64`},
+		"unknown platform":      {[]string{"--arch", "mips"}, `unknown platform "mips"`},
+		"malformed version":     {[]string{"--arch", "arm", "--tailscale-version", "latest"}, `malformed Tailscale version "latest"`},
+		"output is a directory": {[]string{"--arch", "arm", "--output", os.TempDir()}, "output " + os.TempDir() + " is not a file"},
+		"output in /proc":       {[]string{"--arch", "arm", "--output", "/proc/x/y"}, "output directory /proc/x can't be written"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(emptyDir(t))

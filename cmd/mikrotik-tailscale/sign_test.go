@@ -14,10 +14,10 @@ import (
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
-	"dagger/mikrotik-tailscale/driver"
+	"dagger/mikrotik-tailscale/endtoend/testregistry"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
-	"dagger/mikrotik-tailscale/signing"
-	"dagger/mikrotik-tailscale/testregistry"
+	"dagger/mikrotik-tailscale/image/signing"
+	"dagger/mikrotik-tailscale/local"
 )
 
 // signingKey is a private key as cosign writes it, in a file.
@@ -43,7 +43,7 @@ func signingKey(t *testing.T, password string) (path string) {
 }
 
 func TestSignedByTheCommand(t *testing.T) {
-	testtools.Require(t, driver.Tools()...)
+	testtools.Require(t, local.Tools()...)
 	dockerLogin(t, "", "", "")
 	address, wire := listenIn(t, testregistry.Start(t, "", "", false))
 	key := signingKey(t, registrySecret)

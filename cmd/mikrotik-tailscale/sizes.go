@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/assembly"
-	"dagger/mikrotik-tailscale/size"
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/image/size"
 )
 
 func sizesCommand(asJSON *bool) *cobra.Command {

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"dagger/mikrotik-tailscale/attest"
-	"dagger/mikrotik-tailscale/pclntab"
+	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
 func symbolizeCommand() *cobra.Command {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/pclntab"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
 // crash gives the paths of the symbols of a program, and of what it printed when it crashed, stripped.
@@ -76,7 +76,7 @@ func TestSymbolize(t *testing.T) {
 
 func TestWhatSymbolizeRefuses(t *testing.T) {
 	symbols, text := crash(t)
-	other, _ := crash(t) // the same, but for its folder's name
+	other, _ := crash(t) // the same, but for its directory's name
 	plain := filepath.Join(t.TempDir(), "plain")
 	if err := os.WriteFile(plain, []byte("hello\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -89,13 +89,13 @@ func TestWhatSymbolizeRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		"no symbols":        {nil, exitUsage, "no file of symbols"},
-		"absent symbols":    {[]string{"--symbols", "/nowhere", text}, exitUsage, "/nowhere: no such file"},
-		"an absent crash":   {[]string{"--symbols", symbols, "/nowhere"}, exitUsage, "/nowhere: no such file"},
-		"two crashes":       {[]string{"--symbols", symbols, text, text}, exitUsage, "unexpected argument"},
-		"no symbol file":    {[]string{"--symbols", plain, text}, exitFailure, "putting the symbols of " + plain + " in: reading the symbols: it is no symbol file"},
-		"no crash":          {[]string{"--symbols", symbols, plain}, exitFailure, "not the crash of a stripped program"},
-		"a folder of files": {[]string{"--symbols", symbols, filepath.Dir(plain)}, exitFailure, "is a directory"},
+		"no symbols":           {nil, exitUsage, "no file of symbols"},
+		"absent symbols":       {[]string{"--symbols", "/nowhere", text}, exitUsage, "/nowhere: no such file"},
+		"an absent crash":      {[]string{"--symbols", symbols, "/nowhere"}, exitUsage, "/nowhere: no such file"},
+		"two crashes":          {[]string{"--symbols", symbols, text, text}, exitUsage, "unexpected argument"},
+		"no symbol file":       {[]string{"--symbols", plain, text}, exitFailure, "putting the symbols of " + plain + " in: reading the symbols: it is no symbol file"},
+		"no crash":             {[]string{"--symbols", symbols, plain}, exitFailure, "not the crash of a stripped program"},
+		"a directory of files": {[]string{"--symbols", symbols, filepath.Dir(plain)}, exitFailure, "is a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdout, stderr, code := call(t, append([]string{"symbolize"}, c.args...)...)

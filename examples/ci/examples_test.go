@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 )
 
 const actionlint = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
@@ -29,7 +29,7 @@ var linters = map[string]func(t *testing.T, path string) (string, error){
 	},
 }
 
-var shellcheck = driver.Tool{Command: "shellcheck", Package: "shellcheck"}
+var shellcheck = local.Tool{Command: "shellcheck", Package: "shellcheck"}
 
 func TestExamplesAreValid(t *testing.T) {
 	for name, lint := range linters {

@@ -66,7 +66,7 @@ type dependency struct {
 	Updates                                          []struct{ NewVersion string }
 }
 
-// renovate runs Renovate on a folder and gives what it found in each file.
+// renovate runs Renovate on a directory and gives what it found in each file.
 func renovate(t *testing.T, dir, dryRun string, env ...string) map[string][]dependency {
 	t.Helper()
 	base := t.TempDir()

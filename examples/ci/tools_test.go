@@ -14,9 +14,9 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"dagger/mikrotik-tailscale/driver"
 	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -33,14 +33,14 @@ func run(t *testing.T, dir string, env []string, argv ...string) (string, error)
 	return string(out), err
 }
 
-// modules is the folder with what testdata/package.json names. It is kept in the user's cache
-// folder, since it takes half a minute and 500 MB. The Node.js in it is for the programs in it:
+// modules is the directory with what testdata/package.json names. It is kept in the user's cache
+// directory, since it takes half a minute and 500 MB. The Node.js in it is for the programs in it:
 // Debian's, which runs npm, is too old for them.
 func modules(t *testing.T) string {
 	t.Helper()
 	testmode.Long(t)
-	testtools.Require(t, driver.Tool{Command: "node", Package: "nodejs"}, driver.Tool{Command: "npm", Package: "npm"},
-		driver.Tool{Command: "git", Package: "git"}) // Renovate does not start without
+	testtools.Require(t, local.Tool{Command: "node", Package: "nodejs"}, local.Tool{Command: "npm", Package: "npm"},
+		local.Tool{Command: "git", Package: "git"}) // Renovate does not start without
 	manifest := read(t, "testdata/package.json")
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -32,10 +32,10 @@
   :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}"]] > 0) do={ $refuse "there is a route to {{.Network}}" }
 {{- end}}
 {{- if .Disk}}
-  :if ([:len [/file/find where name={{q .Disk}}]] = 0) do={ $refuse ("there is no disk or folder " . {{q .Disk}}) }
+  :if ([:len [/file/find where name={{q .Disk}}]] = 0) do={ $refuse ("there is no disk or directory " . {{q .Disk}}) }
 {{- else}}
-  # Where there is a folder of this name, everything beside it is in memory and gone after a restart.
-  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the folder flash: make the scripts again with --disk flash" }
+  # Where there is a directory of this name, everything beside it is in memory and gone after a restart.
+  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the directory flash: make the scripts again with --disk flash" }
 {{- end}}
 {{- if .Bridge}}
   :if ([:len [/interface/bridge/find where name={{q .Bridge}}]] = 0) do={ $refuse ("there is no bridge " . {{q .Bridge}}) }
@@ -84,7 +84,7 @@
     {{template "memory-disk" .}}
 {{- else if .Tmpfs}}
 
-    # Images are unpacked in memory, which spares the flash. A folder chosen before stays.
+    # Images are unpacked in memory, which spares the flash. A directory chosen before stays.
     :if ([:len [/container/config/get tmpdir]] = 0) do={
       /disk/add type=tmpfs tmpfs-max-size={{.Tmpfs}}M slot={{q .TmpfsSlot}} comment=$container
       /container/config/set tmpdir={{q .TmpfsSlot}}

@@ -38,8 +38,8 @@
   :if ([:len [/container/envs/find where list="tailscale"]] > 0) do={ $refuse "there is a list of variables tailscale" }
   :if ([:len [/container/mounts/find where list="tailscale"]] > 0) do={ $refuse "there is a list of mounts tailscale" }
   :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > 0) do={ $refuse "there is a route to 100.64.0.0/10" }
-  # Where there is a folder of this name, everything beside it is in memory and gone after a restart.
-  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the folder flash: make the scripts again with --disk flash" }
+  # Where there is a directory of this name, everything beside it is in memory and gone after a restart.
+  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the directory flash: make the scripts again with --disk flash" }
   :if ([:len [/ip/address/find where address="172.31.255.253/30"]] > 0) do={ $refuse "the address 172.31.255.253 is taken" }
   :if ([:len [/interface/list/find where name="WAN"]] = 0) do={ $refuse ("there is no interface list " . "WAN") }
   # RouterOS starts no container without a name server.
@@ -97,7 +97,7 @@
     }
     :set identity ($container . " " . $identity)
 
-    # Images are unpacked in memory, which spares the flash. A folder chosen before stays.
+    # Images are unpacked in memory, which spares the flash. A directory chosen before stays.
     :if ([:len [/container/config/get tmpdir]] = 0) do={
       /disk/add type=tmpfs tmpfs-max-size=32M slot="tailscale-tmp" comment=$container
       /container/config/set tmpdir="tailscale-tmp"

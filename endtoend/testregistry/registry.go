@@ -1,0 +1,158 @@
+// Package testregistry runs a real registry for tests.
+package testregistry
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/crypto/bcrypt"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/local"
+)
+
+// registryProgram is the registry that most people run, built from its source.
+const registryProgram = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0"
+
+// Start runs the registry on a port of this machine that it chooses, until the test ends, and gives its
+// host and port. With a user it wants to know who calls; a read-only one refuses every push.
+func Start(t testing.TB, user, password string, readOnly bool) (address string) {
+	t.Helper()
+	if user == "" {
+		return start(t, "", readOnly)
+	}
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/htpasswd"
+	write(t, path, user+":"+string(hash)+"\n")
+	return start(t, "  htpasswd: {realm: test, path: "+path+"}\n", readOnly)
+}
+
+// StartWithTokens runs the registry so that it lets in who brings a token from the address realm,
+// signed with the key of the certificate, in PEM.
+func StartWithTokens(t testing.TB, realm, service, issuer string, certificate []byte) (address string) {
+	t.Helper()
+	path := t.TempDir() + "/token.pem"
+	write(t, path, string(certificate))
+	return start(t, fmt.Sprintf("  token: {realm: %q, service: %q, issuer: %q, rootcertbundle: %q}\n", realm, service, issuer, path), false)
+}
+
+// start runs the registry with a section of its configuration that says who is let in.
+func start(t testing.TB, auth string, readOnly bool) (address string) {
+	t.Helper()
+	dir := t.TempDir()
+	config := fmt.Sprintf("version: 0.1\nlog: {level: info, formatter: json}\nstorage:\n  filesystem: {rootdirectory: %s/data}\n  maintenance: {readonly: {enabled: %v}}\nhttp: {addr: \"127.0.0.1:0\"}\n",
+		dir, readOnly)
+	if auth != "" {
+		config += "auth:\n" + auth
+	}
+	write(t, dir+"/config.yml", config)
+	server := exec.CommandContext(t.Context(), Program(t, registryProgram), "serve", dir+"/config.yml")
+	server.Env = []string{"OTEL_TRACES_EXPORTER=none"}
+	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	log, err := server.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		// Linux sends the death signal when the thread that started the program ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		started <- server.Start()
+		<-ended
+	}()
+	t.Cleanup(func() { close(ended) })
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	address, printed := listening(log)
+	if address == "" {
+		t.Fatalf("the registry ended without listening:\n%s", printed)
+	}
+	go func() { _, _ = io.Copy(io.Discard, log) }() // or it would stop when the pipe is full
+	return address
+}
+
+// listening reads the registry's log up to the line with the address that it has chosen. The address
+// is empty when the log ends before.
+func listening(log io.Reader) (address, printed string) {
+	lines := bufio.NewReader(log)
+	for {
+		line, err := lines.ReadString('\n')
+		printed += line
+		var entry struct{ Msg string }
+		if json.Unmarshal([]byte(line), &entry) == nil {
+			if address, found := strings.CutPrefix(entry.Msg, "listening on "); found {
+				return address, printed
+			}
+		}
+		if err != nil {
+			return "", printed
+		}
+	}
+}
+
+// Program builds a Go program, named with its version, and gives its path. The program is kept in the user's
+// cache, so each version is built once, whichever test asks first.
+func Program(t testing.TB, module string) string {
+	t.Helper()
+	testmode.Machine(t)
+	cache, err := local.DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(cache+"-tests", strings.ReplaceAll(module, "/", "_"))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(dir + ".lock")
+	if err := lock.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	name, _, _ := strings.Cut(path.Base(module), "@")
+	program := filepath.Join(dir, name)
+	if _, err := os.Stat(program); err == nil {
+		return program
+	}
+	building, err := os.MkdirTemp(dir, "building-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(building) }()
+	install := exec.CommandContext(t.Context(), "go", "install", module)
+	install.Env = append(os.Environ(), "GOBIN="+building, "GOFLAGS=")
+	install.Dir = building
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", module, err, out)
+	}
+	if err := os.Rename(filepath.Join(building, name), program); err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,76 @@
+// Package assembly puts the outputs of the stages together: the root file system, checked, as
+// one image in one tarball. The Dagger module and the engine-free command both end here, which
+// is why they give the same bytes.
+package assembly
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// skeleton writes what no stage makes into dir: directories, texts and links.
+func skeleton(dir string, entries []recipe.Entry) error {
+	for _, e := range entries {
+		path := filepath.Join(dir, filepath.FromSlash(e.Path))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("writing the root file system: %w", err)
+		}
+		var err error
+		switch {
+		case e.Stage != nil:
+		case e.Link != "":
+			err = os.Symlink(e.Link, path)
+		case e.Text != "":
+			err = os.WriteFile(path, []byte(e.Text), mode(e))
+		default:
+			err = os.MkdirAll(path, 0o755)
+		}
+		if err != nil {
+			return fmt.Errorf("writing the root file system: %w", err)
+		}
+	}
+	return nil
+}
+
+// Rootfs writes the whole root file system into dir. output tells where the output of the stage
+// of an entry's path is.
+func Rootfs(dir string, entries []recipe.Entry, output func(path string) string) error {
+	if err := skeleton(dir, entries); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Stage == nil {
+			continue
+		}
+		if err := copyFile(filepath.Join(dir, filepath.FromSlash(e.Path)), output(e.Path), mode(e)); err != nil {
+			return fmt.Errorf("writing the root file system: %w", err)
+		}
+	}
+	return nil
+}
+
+func mode(e recipe.Entry) os.FileMode {
+	if e.Executable {
+		return 0o755
+	}
+	return 0o644
+}
+
+func copyFile(to, from string, mode os.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

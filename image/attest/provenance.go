@@ -1,0 +1,219 @@
+package attest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	provenance "github.com/in-toto/attestation/go/predicates/provenance/v1"
+	intoto "github.com/in-toto/attestation/go/v1"
+	"github.com/sourcegraph/conc/iter"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"dagger/mikrotik-tailscale/image/assembly"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// ProvenanceType is the media type of a provenance statement.
+const ProvenanceType = "application/vnd.in-toto+json"
+
+// ProvenanceName is the file name of a build's provenance statement.
+const ProvenanceName = "provenance.json"
+
+// The two ways of running, as provenance names its builder.
+const (
+	BuilderEngine  = "urn:" + recipe.Title + ":dagger"
+	BuilderCommand = "urn:" + recipe.Title + ":command"
+)
+
+// Subject is something that a provenance statement is about.
+type Subject struct{ Name, SHA256 string }
+
+// Build is what a provenance statement tells of.
+type Build struct {
+	Builder string
+	// Products are of one configuration.
+	Products []assembly.Product
+	// Images are the base images that stages started from, each with its digest.
+	Images []string
+}
+
+// Provenance tells how subjects were made: what was configured, every stage with its exact steps,
+// and everything that went in, with versions and checksums. It is not signed.
+func Provenance(ctx context.Context, outputs assembly.Outputs, b Build, subjects []Subject) (string, error) {
+	text, err := statement(ctx, outputs, b, subjects)
+	if err != nil {
+		return "", fmt.Errorf("telling how the images were made: %w", err)
+	}
+	return text, nil
+}
+
+func statement(ctx context.Context, outputs assembly.Outputs, b Build, subjects []Subject) (string, error) {
+	stages := stagesOf(b)
+	installed, err := installedFor(ctx, outputs, stages)
+	if err != nil {
+		return "", err
+	}
+	dependencies, err := dependenciesOf(b, installed)
+	if err != nil {
+		return "", err
+	}
+	config, resolved := b.Products[0].Config, b.Products[0].Resolved
+	external, err := toStruct(config)
+	if err != nil {
+		return "", err
+	}
+	internal, err := toStruct(map[string]any{
+		"tags": strings.Split(resolved.Tags, ","), "stages": described(stages), "packagesFrom": originsOf(installed),
+	})
+	if err != nil {
+		return "", err
+	}
+	p := &provenance.Provenance{
+		BuildDefinition: &provenance.BuildDefinition{
+			BuildType: "urn:" + recipe.Title + ":build:v1", ExternalParameters: external, InternalParameters: internal,
+			ResolvedDependencies: dependencies,
+		},
+		RunDetails: &provenance.RunDetails{Builder: &provenance.Builder{Id: b.Builder}},
+	}
+	if err := p.Validate(); err != nil {
+		return "", err
+	}
+	predicate, err := protojson.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	s := &intoto.Statement{Type: intoto.StatementTypeUri, PredicateType: "https://slsa.dev/provenance/v1", Predicate: &structpb.Struct{}}
+	if err := protojson.Unmarshal(predicate, s.Predicate); err != nil {
+		return "", err
+	}
+	for _, subject := range subjects {
+		s.Subject = append(s.Subject, &intoto.ResourceDescriptor{Name: subject.Name, Digest: map[string]string{"sha256": subject.SHA256}})
+	}
+	if err := s.Validate(); err != nil {
+		return "", err
+	}
+	text, err := protojson.Marshal(s)
+	if err != nil {
+		return "", err
+	}
+	// protojson varies its spaces on purpose.
+	var out bytes.Buffer
+	err = json.Indent(&out, text, "", "  ")
+	return out.String() + "\n", err
+}
+
+func toStruct(v any) (*structpb.Struct, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	s := &structpb.Struct{}
+	return s, protojson.Unmarshal(text, s)
+}
+
+// stagesOf lists every stage of a build once, each after those that it takes its inputs from.
+func stagesOf(b Build) []recipe.Stage {
+	var all []recipe.Stage
+	var add func(recipe.Stage)
+	add = func(s recipe.Stage) {
+		if slices.ContainsFunc(all, func(o recipe.Stage) bool { return o.Title() == s.Title() }) {
+			return
+		}
+		for _, in := range s.Inputs {
+			if in.Stage != nil {
+				add(*in.Stage)
+			}
+		}
+		all = append(all, s)
+	}
+	add(recipe.ResolveFeatures(b.Products[0].Config))
+	for _, p := range b.Products {
+		for _, e := range recipe.Rootfs(p.Target, p.Config, p.Resolved) {
+			if e.Stage != nil {
+				add(*e.Stage)
+			}
+		}
+	}
+	return all
+}
+
+// ownFile stands in place of the stage that makes an input, for a file of the user's.
+const ownFile = "(a file of the user's)"
+
+// described gives stages with the names of their inputs in place of the inputs themselves.
+func described(stages []recipe.Stage) []map[string]any {
+	var all []map[string]any
+	for _, s := range stages {
+		inputs := map[string]string{}
+		for _, in := range s.Inputs {
+			inputs[in.Name] = ownFile
+			if in.Stage != nil {
+				inputs[in.Name] = in.Stage.Title()
+			}
+		}
+		all = append(all, map[string]any{
+			"name": s.Title(), "base": s.Base, "packages": s.Packages.Names, "env": s.Env, "files": s.Files,
+			"inputs": inputs, "network": s.Network, "steps": s.Steps, "output": s.Output,
+		})
+	}
+	return all
+}
+
+// installedFor lists what is installed in the roots that stages start from. Stages with the same packages start from the
+// same root. Go's compiler is all that a Go stage's output depends on.
+func installedFor(ctx context.Context, outputs assembly.Outputs, stages []recipe.Stage) ([]installation, error) {
+	var roots []recipe.Stage
+	for _, s := range stages {
+		same := func(o recipe.Stage) bool { return slices.Equal(o.Packages.Names, s.Packages.Names) }
+		if s.Base == recipe.BaseDebian && !slices.ContainsFunc(roots, same) {
+			roots = append(roots, s)
+		}
+	}
+	return iter.MapErr(roots, func(s *recipe.Stage) (installation, error) { return installed(ctx, outputs, *s) })
+}
+
+// originsOf says where the packages of all roots came from.
+func originsOf(roots []installation) []string {
+	var all []string
+	for _, r := range roots {
+		all = append(all, r.origin)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func dependenciesOf(b Build, installed []installation) ([]*intoto.ResourceDescriptor, error) {
+	c := b.Products[0].Config
+	all := []*intoto.ResourceDescriptor{
+		{Uri: "pkg:golang/tailscale.com@v" + c.TailscaleVersion},
+		{Uri: "pkg:golang/std@" + b.Products[0].Resolved.Go},
+		{Uri: "pkg:generic/busybox@" + c.BusyboxVersion, Digest: map[string]string{"sha256": c.BusyboxChecksum}},
+		{Uri: muslPURL, Digest: map[string]string{"sha256": recipe.MuslChecksum}},
+	}
+	if c.Compression == recipe.CompressionLauncher {
+		all = append(all, &intoto.ResourceDescriptor{Uri: sevenZipPURL, Digest: map[string]string{"sha256": recipe.SevenZipChecksum}})
+	}
+	for _, image := range b.Images {
+		name, digest, found := strings.Cut(image, "@sha256:")
+		if !found {
+			return nil, fmt.Errorf("the base image %s has no digest", image)
+		}
+		all = append(all, &intoto.ResourceDescriptor{Uri: "docker://" + name, Digest: map[string]string{"sha256": digest}})
+	}
+	var purls []string
+	for _, root := range installed {
+		for _, p := range root.packages {
+			purls = append(purls, p.PURL())
+		}
+	}
+	slices.Sort(purls)
+	for _, purl := range slices.Compact(purls) {
+		all = append(all, &intoto.ResourceDescriptor{Uri: purl})
+	}
+	return all, nil
+}

@@ -1,0 +1,77 @@
+package publish
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+
+	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/signing"
+)
+
+// Sign attaches signatures to a release: one to the index and one to each image, and its attestations once more as
+// signed ones. The digests stay as they are.
+func (r *Release) Sign(k signing.Key) error {
+	for i := range r.images {
+		signed, err := signatures(k, r.images[i].Image, r.images[i].Attached)
+		if err != nil {
+			return fmt.Errorf("signing the image for %s: %w", r.images[i].Target, err)
+		}
+		r.images[i].Attached = append(r.images[i].Attached, signed...)
+	}
+	signed, err := signatures(k, r.index, r.attached)
+	if err != nil {
+		return fmt.Errorf("signing the index: %w", err)
+	}
+	r.attached = append(r.attached, signed...)
+	return nil
+}
+
+// signatures signs a subject and those of its attachments that are attestations.
+func signatures(k signing.Key, subject partial.Describable, attached []Attachment) ([]Attachment, error) {
+	digest, err := subject.Digest()
+	if err != nil {
+		return nil, err
+	}
+	statement, err := signing.Statement(digest.Hex, signing.PredicateSignature, "")
+	if err != nil {
+		return nil, err
+	}
+	statements := []string{statement}
+	for _, a := range attached {
+		switch a.Type {
+		case attest.SBOMType:
+			if statement, err = signing.Statement(digest.Hex, signing.PredicateSBOM, a.Text); err != nil {
+				return nil, err
+			}
+			statements = append(statements, statement)
+		case attest.ProvenanceType:
+			statements = append(statements, a.Text)
+		}
+	}
+	var all []Attachment
+	for _, s := range statements {
+		signed, err := bundleOf(k, s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, signed)
+	}
+	return all, nil
+}
+
+// predicateAnnotation says what a signed statement is about, for those who look for one kind.
+const predicateAnnotation = "dev.sigstore.bundle.predicateType"
+
+// bundleOf makes an attachment of a statement, signed, as cosign looks for it.
+func bundleOf(k signing.Key, statement string) (Attachment, error) {
+	var what struct{ PredicateType string }
+	if err := json.Unmarshal([]byte(statement), &what); err != nil {
+		return Attachment{}, err
+	}
+	text, err := k.Bundle(statement)
+	return Attachment{Type: signing.BundleType, Text: text, Annotations: map[string]string{
+		"dev.sigstore.bundle.content": "dsse-envelope", predicateAnnotation: what.PredicateType,
+	}}, err
+}

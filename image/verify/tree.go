@@ -1,0 +1,201 @@
+package verify
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"dagger/mikrotik-tailscale/platform"
+)
+
+// Tree checks a root file system for the target: every file that starts as an ELF binary does must
+// pass Binary, and every symbolic link must lead to something inside the tree. Absolute links
+// start at the tree's root. Links to what is only there in a running container pass: places that the kernel or
+// the container engine fills in, and the image's volumes. A tree without any binary is refused, since it is most
+// likely the wrong directory.
+//
+// The error has every problem, sorted, each with its path inside the tree.
+func Tree(rootfs string, t platform.Target, volumes ...string) error {
+	binaries, problems := inspect(rootfs, t, volumes)
+	if binaries == 0 && problems == nil {
+		problems = fmt.Errorf("%s: holds no ELF binary, but %s needs at least one", rootfs, t)
+	}
+	return problems
+}
+
+// Part checks a part of a root file system like Tree. It may lack binaries.
+func Part(rootfs string, t platform.Target, volumes ...string) error {
+	_, problems := inspect(rootfs, t, volumes)
+	return problems
+}
+
+// inspect returns the number of binaries in a tree, and every problem.
+func inspect(rootfs string, t platform.Target, volumes []string) (binaries int, _ error) {
+	late := later(volumes)
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return 0, fmt.Errorf("checking a tree: %w", err)
+	}
+	defer root.Close()
+
+	var problems []error
+	note := func(name string, err error) {
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	// What goes wrong is noted, and the walk goes on: it returns no error of its own.
+	_ = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			note(name, err)
+		case d.Type() == fs.ModeSymlink:
+			note(name, resolve(root, name, late))
+		case d.Type().IsRegular():
+			isELF, err := checkFile(root, name, t)
+			if isELF {
+				binaries++
+			}
+			note(name, err)
+		}
+		return nil
+	})
+	slices.SortFunc(problems, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return binaries, errors.Join(problems...)
+}
+
+// later adds volumes to filledInLater.
+func later(volumes []string) []string {
+	late := slices.Clone(filledInLater)
+	for _, v := range volumes {
+		late = append(late, strings.Trim(path.Clean(v), "/"))
+	}
+	return late
+}
+
+// filledInLater are the paths whose content comes when a container runs: from the kernel, from the container engine, or
+// from programs that keep their temporary files there.
+var filledInLater = []string{"dev", "proc", "sys", "run", "tmp", "etc/hostname", "etc/hosts", "etc/resolv.conf"}
+
+func checkFile(root *os.Root, name string, t platform.Target) (isELF bool, err error) {
+	file, err := root.Open(name)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	magic := make([]byte, len(elf.ELFMAG))
+	_, err = io.ReadFull(file, magic)
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return false, nil // It is too short for a binary.
+	case err != nil:
+		return false, err
+	case string(magic) != elf.ELFMAG:
+		return false, nil
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return true, err
+	}
+	return true, check(file, info.Size(), t)
+}
+
+// maxLinks is how many links Linux follows for one path.
+const maxLinks = 40
+
+// resolve follows a link as the kernel will once the tree is its root. It does not let the link
+// climb above that root, where the kernel would stop: whoever wrote such a link meant another place.
+func resolve(root *os.Root, name string, late []string) error {
+	target, err := root.Readlink(name)
+	if err != nil {
+		return err
+	}
+	at, parts := follow(path.Dir(name), target)
+	if _, err := lead(root, at, parts, late); err != nil {
+		return fmt.Errorf("links to %q, %w", target, err)
+	}
+	return nil
+}
+
+// lead returns where a path leads, with all links on it followed, or nothing if that is only there in a running
+// container.
+func lead(root *os.Root, at string, parts []string, late []string) (string, error) {
+	for links := 1; len(parts) > 0; {
+		part := parts[0]
+		parts = parts[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			if at == "." {
+				return "", errors.New("which leads out of the tree")
+			}
+			at = path.Dir(at)
+			continue
+		}
+		at = path.Join(at, part)
+		if slices.Contains(late, at) {
+			return "", nil
+		}
+		info, err := root.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return "", fmt.Errorf("but the tree has no %s", at)
+		}
+		if err != nil {
+			return "", fmt.Errorf("but %w", err)
+		}
+		if info.Mode().Type() != fs.ModeSymlink {
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", errors.New("which never ends at a file: the links go in a circle")
+		}
+		next, err := root.Readlink(at)
+		if err != nil {
+			return "", fmt.Errorf("but %w", err)
+		}
+		from, more := follow(path.Dir(at), next)
+		at, parts = from, append(more, parts...)
+	}
+	return at, nil
+}
+
+// Program checks that a path in a root file system leads to a file that can be executed, or to something that is only
+// there in a running container.
+func Program(rootfs, program string, volumes ...string) error {
+	root, err := os.OpenRoot(rootfs)
+	if err != nil {
+		return fmt.Errorf("checking a tree: %w", err)
+	}
+	defer root.Close()
+	at, err := lead(root, ".", strings.Split(program, "/"), later(volumes))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the program is %s, %w", program, err)
+	case at == "":
+		return nil
+	}
+	info, err := root.Lstat(at)
+	if err != nil {
+		return fmt.Errorf("the program is %s: %w", program, err)
+	}
+	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		return fmt.Errorf("the program is %s, but that is not a file that can be executed", program)
+	}
+	return nil
+}
+
+// follow says where a link's target starts from, and by which parts it goes on.
+func follow(directory, target string) (from string, parts []string) {
+	if path.IsAbs(target) {
+		directory = "."
+	}
+	return directory, strings.Split(target, "/")
+}

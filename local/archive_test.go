@@ -1,0 +1,149 @@
+package local
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// forwarder is a server in front of Debian's own archive, as a snapshot service would be.
+func forwarder(t *testing.T) *httptest.Server {
+	t.Helper()
+	target, err := url.Parse(recipe.DebianArchive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }})
+	t.Cleanup(server.Close)
+	return server
+}
+
+// gone is the address of a server that has ended.
+func gone(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	return server.URL
+}
+
+func TestTheArchiveIsTheMirrorTheSnapshotOrDebiansOwn(t *testing.T) {
+	snapshot := forwarder(t)
+	empty := httptest.NewServer(http.NotFoundHandler())
+	defer empty.Close()
+	for name, c := range map[string]struct{ mirror, snapshot, origin, line string }{
+		"mirror":         {"http://mirror.example", snapshot.URL, recipe.OriginMirror, "deb [signed-by=" + debianKeys + "] http://mirror.example trixie main\n"},
+		"snapshot":       {"", snapshot.URL, recipe.OriginSnapshot, "deb [signed-by=" + debianKeys + " check-valid-until=no] " + snapshot.URL + " trixie main\n"},
+		"no service":     {"", gone(t), recipe.OriginArchive, "deb [signed-by=" + debianKeys + "] " + recipe.DebianArchive + " trixie main\n"},
+		"other snapshot": {"", empty.URL, recipe.OriginArchive, "deb [signed-by=" + debianKeys + "] " + recipe.DebianArchive + " trixie main\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &Builder{Options: Options{Addresses: recipe.Addresses{DebianMirror: c.mirror}}, snapshot: c.snapshot}
+			a := d.findArchive()
+			if a.origin != c.origin || a.line("trixie") != c.line {
+				t.Errorf("archive = %s, %q; want %s, %q", a.origin, a.line("trixie"), c.origin, c.line)
+			}
+		})
+	}
+}
+
+// freshRoots opens a builder that has to make its Debian roots, and asks the archive for them.
+func freshRoots(t *testing.T, snapshot string) *Builder {
+	t.Helper()
+	cache := t.TempDir()
+	testmode.Machine(t)
+	if err := Require(t.Context(), func(s string) bool { t.Log(s); return true }, Tools()...); err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(t.Context(), Options{Cache: cache})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d.snapshot = snapshot
+	d.source = sync.OnceValue(d.findArchive)
+	return d
+}
+
+func TestARootSaysWhereItsPackagesCameFrom(t *testing.T) {
+	d := freshRoots(t, forwarder(t).URL)
+	path, err := d.Output(t.Context(), recipe.Installed(recipe.Certificates()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	origin, packages, _ := strings.Cut(read(t, path), "\n")
+	if origin != recipe.OriginSnapshot {
+		t.Errorf("packages are said to be from %q", origin)
+	}
+	// The same packages as in the lock, which is what the stage's key tells.
+	if want := strings.Join(recipe.Certificates().Packages.Locked, "\n") + "\n"; packages != want {
+		t.Errorf("packages:\n%s\nwant:\n%s", packages, want)
+	}
+	roots, err := filepath.Glob(filepath.Join(d.Cache, "roots", "*"))
+	if err != nil || len(roots) != 1 {
+		t.Fatalf("roots: %v, %v", roots, err)
+	}
+	// Sources of musl and 7-Zip come from the same place.
+	if list := read(t, filepath.Join(roots[0], "etc/apt/sources.list")); !strings.Contains(list, d.snapshot) {
+		t.Errorf("the root's list of archives is %q", list)
+	}
+}
+
+func TestOtherVersionsThanTheLocksAreAnError(t *testing.T) {
+	d := freshRoots(t, gone(t))
+	s := recipe.Certificates()
+	s.Packages.Locked = append([]string{"apt " + runtime.GOARCH + " 0.1", "gone all 1.0"}, s.Packages.Locked...)
+	var installed string
+	for _, line := range s.Packages.Locked[2:] {
+		if fields := strings.Fields(line); fields[0] == "apt" {
+			installed = fields[2]
+		}
+	}
+	// The lock's own line for apt comes after the wrong one and would win.
+	s.Packages.Locked = append(s.Packages.Locked, s.Packages.Locked[0])
+	_, err := d.Output(t.Context(), s)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"debian: packages from Debian's archive, since the snapshot " + recipe.DebianSnapshot + " could not be reached",
+		"apt:" + runtime.GOARCH + " has the version " + installed + ", and " + recipe.LockFile + " records 0.1",
+		"gone:all is not installed, and " + recipe.LockFile + " records 1.0",
+		"go run ./cmd/mikrotik-tailscale lock",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+	if left, _ := os.ReadDir(filepath.Join(d.Cache, "roots")); len(left) > 0 {
+		t.Errorf("a root with other versions was kept: %v", left)
+	}
+}
+
+// The lock is made without installing anything, and for other machines than this one.
+func TestTheLockIsThatOfTheArchive(t *testing.T) {
+	d := freshRoots(t, gone(t))
+	lock, origin, err := d.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if origin != recipe.OriginArchive {
+		t.Errorf("the lock is said to be of %s", origin)
+	}
+	if want := read(t, filepath.Join("..", recipe.LockFile)); lock != want {
+		t.Errorf("the archive has other packages than %s: run go run ./cmd/mikrotik-tailscale lock", recipe.LockFile)
+	}
+}

@@ -1,0 +1,344 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// events notes what a builder tells about its stages.
+type events struct {
+	mu  sync.Mutex
+	all []Event
+}
+
+func (e *events) observe(event Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, event)
+}
+
+// ended lists the stages that came to the state, roots aside.
+func (e *events) ended(state State) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var titles []string
+	for _, event := range e.all {
+		if event.State == state && !strings.HasPrefix(event.Title, "debian") {
+			titles = append(titles, event.Title)
+		}
+	}
+	slices.Sort(titles)
+	return titles
+}
+
+// open makes a builder whose outputs are its own and whose Debian roots are those of the tests
+// before it, since they take half a minute to make.
+func open(t *testing.T, o Options) (*Builder, *events) {
+	t.Helper()
+	testmode.Machine(t)
+	if err := Require(t.Context(), func(s string) bool { t.Log(s); return true }, Tools()...); err != nil {
+		t.Fatal(err)
+	}
+	if o.Cache == "" {
+		o.Cache = newCache(t)
+	}
+	roots := filepath.Join(filepath.Dir(o.Cache), "roots")
+	if err := os.Symlink(roots, filepath.Join(o.Cache, "roots")); err != nil && !errors.Is(err, os.ErrExist) {
+		t.Fatal(err)
+	}
+	seen := &events{}
+	o.Observe = seen.observe
+	d, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(d.scratch + "*"); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	})
+	return d, seen
+}
+
+// newCache makes a cache directory beside the shared roots, where files can be moved between them.
+func newCache(t *testing.T) string {
+	t.Helper()
+	base, err := DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(base, "roots"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(base, "test-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// stage is a stage on the root that the recipe's own small stages use.
+func stage(name, script string, inputs ...recipe.Input) recipe.Stage {
+	return recipe.Stage{
+		Name: name, Base: recipe.BaseDebian, Packages: recipe.Certificates().Packages,
+		Steps: [][]string{{"sh", "-euc", script}}, Inputs: inputs, Output: "out",
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestOutputRunsAStageAndItsInputsOnce(t *testing.T) {
+	d, seen := open(t, Options{})
+	first := stage("first", "echo one >/out/out")
+	first.Env = []recipe.Variable{{Name: "UNUSED", Value: "x"}}
+	second := stage("second", `cat /in/a /in/text >/out/out; echo "$WORD" >>/out/out`, recipe.Input{Name: "a", Stage: &first})
+	second.Files = []recipe.File{{Name: "text", Content: "two\n"}}
+	second.Env = []recipe.Variable{{Name: "WORD", Value: "it's three"}}
+
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			path, err := d.Output(t.Context(), second)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if got, want := read(t, path), "one\ntwo\nit's three\n"; got != want {
+				t.Errorf("output = %q; want %q", got, want)
+			}
+		})
+	}
+	wg.Wait()
+	if got, want := seen.ended(Done), []string{"first", "second"}; !slices.Equal(got, want) {
+		t.Errorf("stages run = %v; want %v", got, want)
+	}
+
+	// A changed stage runs; its unchanged input does not.
+	third := second
+	third.Env = []recipe.Variable{{Name: "WORD", Value: "other"}}
+	if _, err := d.Output(t.Context(), third); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := seen.ended(Done), []string{"first", "second", "second"}; !slices.Equal(got, want) {
+		t.Errorf("stages run = %v; want %v", got, want)
+	}
+}
+
+func TestACacheIsSharedAndDamageIsSeen(t *testing.T) {
+	cache := newCache(t)
+	s := stage("shared", "echo content >/out/out; echo x >>/build/trace")
+	d1, seen1 := open(t, Options{Cache: cache})
+	d2, seen2 := open(t, Options{Cache: cache})
+	var wg sync.WaitGroup
+	for _, d := range []*Builder{d1, d2} {
+		wg.Go(func() {
+			if _, err := d.Output(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if runs := len(seen1.ended(Done)) + len(seen2.ended(Done)); runs != 1 {
+		t.Errorf("two runs at once ran the stage %d times; want once", runs)
+	}
+
+	path, err := d1.Output(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("cont"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d3, seen3 := open(t, Options{Cache: cache})
+	path, err = d3.Output(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, path); got != "content\n" {
+		t.Errorf("after damage the cache gives %q", got)
+	}
+	if got := seen3.ended(Done); len(got) != 1 {
+		t.Errorf("a damaged output was taken from the cache")
+	}
+}
+
+func TestFailuresNameTheStageTheStepAndWhatItPrinted(t *testing.T) {
+	d, seen := open(t, Options{})
+	for name, c := range map[string]struct {
+		script string
+		want   []string
+	}{
+		"a failing step": {"echo out of luck >&2; exit 7", []string{"broken arm: step 1 of 1", "exit status 7", "out of luck"}},
+		"no output":      {"true", []string{"broken arm:", "made no file out"}},
+		"a link":         {"ln -s /etc/passwd /out/out", []string{"made no file out"}},
+		"the root":       {"echo x >/usr/x", []string{"Read-only file system"}},
+		"the network":    {"grep -c : /proc/net/dev | sed 's/^/interfaces: /' >&2; exit 1", []string{"interfaces: 1\x00"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := stage("broken", c.script)
+			s.Platform = "arm"
+			_, err := d.Output(t.Context(), s)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, w := range c.want {
+				if !strings.Contains(err.Error()+"\x00", w) {
+					t.Errorf("error %q does not say %q", err, w)
+				}
+			}
+		})
+	}
+	if got := seen.ended(Done); len(got) > 0 {
+		t.Errorf("a failed stage is told as done: %v", got)
+	}
+}
+
+func TestCancellingStopsAStageAndLeavesNothing(t *testing.T) {
+	d, seen := open(t, Options{})
+	if _, err := d.Output(t.Context(), stage("root", "echo >/out/out")); err != nil {
+		t.Fatal(err) // the root is there from here on
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Second, cancel)
+	began := time.Now()
+	_, err := d.Output(ctx, stage("endless", "sleep 600; echo >/out/out"))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v; want it to be the cancellation", err)
+	}
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+	if stopped, failed := seen.ended(Stopped), seen.ended(Failed); !slices.Equal(stopped, []string{"endless"}) || len(failed) > 0 {
+		t.Errorf("told as stopped: %v, as failed: %v", stopped, failed)
+	}
+	if left, _ := os.ReadDir(d.scratch); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestScratchOfAKilledRunIsRemoved(t *testing.T) {
+	cache := newCache(t)
+	dead := filepath.Join(cache, "tmp", "run-dead")
+	if err := os.MkdirAll(filepath.Join(dead, "stage", "read-only"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dead+".lock", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dead, "stage", "read-only"), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	alive, _ := open(t, Options{Cache: cache})
+	open(t, Options{Cache: cache})
+	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory of a dead run is still there: %v", err)
+	}
+	if _, err := os.Stat(alive.scratch); err != nil {
+		t.Errorf("the directory of a living run was removed: %v", err)
+	}
+}
+
+func TestFreshRunsEveryStageOnceMore(t *testing.T) {
+	cache := newCache(t)
+	s := stage("again", "echo >/out/out")
+	d, _ := open(t, Options{Cache: cache})
+	if _, err := d.Output(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	fresh, seen := open(t, Options{Cache: cache})
+	fresh.Fresh = true
+	root, err := keyOf(debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh.markMade(root) // the root is shared with other tests, and slow to make
+	for range 2 {
+		if _, err := fresh.Output(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if done, cached := seen.ended(Done), seen.ended(Cached); len(done) != 1 || len(cached) != 1 {
+		t.Errorf("run: %v, taken from the cache: %v; want one of each", done, cached)
+	}
+}
+
+// Looking for a root must not wait for the stages that run on it.
+func TestStagesOnOneRootRunAtTheSameTime(t *testing.T) {
+	d, seen := open(t, Options{})
+	if _, err := d.Output(t.Context(), stage("first", "echo >/out/out")); err != nil {
+		t.Fatal(err) // the root is there from here on
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var long sync.WaitGroup
+	defer long.Wait()
+	defer cancel()
+	long.Go(func() { _, _ = d.Output(ctx, stage("endless", "sleep 600; echo >/out/out")) })
+	for !slices.Contains(seen.ended(Started), "endless") {
+		time.Sleep(10 * time.Millisecond)
+	}
+	short, cancelShort := context.WithTimeout(t.Context(), time.Minute)
+	defer cancelShort()
+	if _, err := d.Output(short, stage("second", "echo >/out/out")); err != nil {
+		t.Errorf("a stage waits for another one that runs on the same root: %v", err)
+	}
+	if waited := seen.ended(Waiting); len(waited) > 0 {
+		t.Errorf("told as waiting: %v", waited)
+	}
+}
+
+func TestAStageThatWaitsForAnotherBuildIsShown(t *testing.T) {
+	cache := newCache(t)
+	d, seen := open(t, Options{Cache: cache})
+	s := stage("shared", "echo >/out/out")
+	key, err := keyOf(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := open(t, Options{Cache: cache})
+	unlock, err := other.lock(t.Context(), key, s.Title(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run sync.WaitGroup
+	run.Go(func() {
+		if _, err := d.Output(t.Context(), s); err != nil {
+			t.Error(err)
+		}
+	})
+	for end := time.Now().Add(time.Minute); !slices.Contains(seen.ended(Waiting), "shared"); {
+		if time.Sleep(10 * time.Millisecond); time.Now().After(end) {
+			t.Error("nothing is told while the stage waits")
+			break
+		}
+	}
+	unlock()
+	run.Wait()
+	if done := seen.ended(Done); !slices.Equal(done, []string{"shared"}) {
+		t.Errorf("told as done: %v", done)
+	}
+}

@@ -1,0 +1,105 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// command is a command of this machine.
+type command struct {
+	argv []string
+	// env is added to the environment of this process.
+	env []string
+	// stdin is the command's standard input.
+	stdin string
+	// third is what the command reads as its file descriptor 3, where other users don't see it as they see arguments.
+	third string
+	// hide takes secrets out of what the command prints.
+	hide func(string) string
+}
+
+// runCommand runs a command that has no secrets.
+func runCommand(ctx context.Context, env []string, argv ...string) (string, error) {
+	return command{argv: argv, env: env}.run(ctx)
+}
+
+// run runs the command and gives its standard output. A failure carries the end of what the command printed. When
+// ctx ends, the command and its children are asked to stop.
+func (c command) run(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
+	var out bytes.Buffer
+	said := &tail{}
+	if c.stdin != "" {
+		cmd.Stdin = strings.NewReader(c.stdin)
+	}
+	cmd.Stdout = tee{&out, said}
+	cmd.Stderr = said
+	cmd.Env = append(os.Environ(), c.env...)
+	// A process group of its own, so that Ctrl-C reaches the command through ctx alone.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	// Linux sends the death signal when the thread that started the command ends, not the process. bwrap's
+	// --die-with-parent is the same.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	if c.third != "" {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = read.Close() }()
+		cmd.ExtraFiles = []*os.File{read}
+		go func() {
+			_, _ = write.WriteString(c.third) // fails once the command has ended
+			_ = write.Close()
+		}()
+	}
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return out.String(), nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case errors.Is(err, exec.ErrNotFound):
+		return "", err
+	}
+	text := said.String()
+	if c.hide != nil {
+		text = c.hide(text)
+	}
+	return "", fmt.Errorf("%w\n%s", err, text)
+}
+
+type tee struct {
+	out  *bytes.Buffer
+	said *tail
+}
+
+func (t tee) Write(p []byte) (int, error) {
+	t.out.Write(p)
+	return t.said.Write(p)
+}
+
+// tail keeps the end of what a command prints.
+type tail struct{ text []byte }
+
+const tailSize = 8 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.text = append(t.text, p...)
+	if extra := len(t.text) - tailSize; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return strings.TrimRight(string(t.text), "\n") }

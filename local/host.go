@@ -1,0 +1,129 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Tool is something that has to be on this machine, and the Debian package that brings it.
+type Tool struct {
+	// Command is a program's name, or the absolute path of a file.
+	Command string
+	Package string
+}
+
+// debianKeys are the keys that the Debian archive is signed with.
+const debianKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// Tools are what running stages needs.
+func Tools() []Tool {
+	tools := []Tool{
+		{"mmdebstrap", "mmdebstrap"},
+		{"bwrap", "bubblewrap"},
+		{"tar", "tar"},
+		{"go", "golang-go"},
+		{debianKeys, "debian-archive-keyring"},
+	}
+	if os.Geteuid() != 0 {
+		tools = append(tools, Tool{"newuidmap", "uidmap"})
+	}
+	return tools
+}
+
+// aptCache is the directory that installations of this project lock, each against the others.
+const aptCache = "/var/cache/apt"
+
+// MissingError says that tools are missing on this machine.
+type MissingError struct {
+	// Commands are the programs or files that are missing, and Packages the Debian packages that have them.
+	Commands, Packages []string
+	// Installable says whether Require could install them: on Debian and its kin, as root.
+	Installable bool
+}
+
+func (e *MissingError) Error() string {
+	return "missing on this machine: " + strings.Join(e.Commands, ", ") + ". On Debian and Ubuntu, install them as root with " + e.install()
+}
+
+// install is the command that a person would install the packages with.
+func (e *MissingError) install() string { return "apt-get install " + strings.Join(e.Packages, " ") }
+
+// Require returns a MissingError if tools are missing. Where it could install them, it first asks allow, with a
+// sentence that says what is missing and how it would be installed, and installs them if the answer is yes.
+func Require(ctx context.Context, allow func(what string) bool, tools ...Tool) error {
+	missing := &MissingError{Installable: os.Geteuid() == 0 && isDebian()}
+	for _, t := range tools {
+		if !t.present() {
+			missing.Packages, missing.Commands = append(missing.Packages, t.Package), append(missing.Commands, t.Command)
+		}
+	}
+	if len(missing.Packages) == 0 {
+		return nil
+	}
+	if !missing.Installable || !allow("missing on this machine: "+strings.Join(missing.Commands, ", ")+"; to be installed with "+missing.install()) {
+		return missing
+	}
+	packages := missing.Packages
+	// apt fails where another one is at work, as in another build.
+	lock := flock.New(aptCache, flock.SetFlag(os.O_RDONLY))
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return fmt.Errorf("waiting for another installation to end: %w", err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	if _, err := runCommand(ctx, env, "apt-get", "update", "-qq"); err != nil {
+		return fmt.Errorf("installing %s: %w", strings.Join(packages, ", "), err)
+	}
+	if _, err := runCommand(ctx, env, append([]string{"apt-get", "install", "-y", "-qq", "--no-install-recommends"}, packages...)...); err != nil {
+		return fmt.Errorf("installing %s: %w", strings.Join(packages, ", "), err)
+	}
+	return nil
+}
+
+func (t Tool) present() bool {
+	if strings.HasPrefix(t.Command, "/") {
+		_, err := os.Stat(t.Command)
+		return err == nil
+	}
+	_, err := exec.LookPath(t.Command)
+	return err == nil
+}
+
+func isDebian() bool {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return false
+	}
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(release)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		if name != "ID" && name != "ID_LIKE" {
+			continue
+		}
+		for _, id := range strings.Fields(strings.Trim(value, `"`)) {
+			if id == "debian" || id == "ubuntu" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkArchitecture looks at the kind of this machine: Debian has cross compilers for every target on
+// these two alone.
+func checkArchitecture() error {
+	switch runtime.GOARCH {
+	case "amd64", "arm64":
+		return nil
+	}
+	return fmt.Errorf("this machine is %s: images are built on amd64 or arm64", runtime.GOARCH)
+}

@@ -1,0 +1,135 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dagger/mikrotik-tailscale/recipe"
+)
+
+// debianRoot is what is installed in a root; roots that are described alike are the same, wherever their packages come
+// from.
+type debianRoot struct {
+	Suite    string
+	Packages recipe.Packages
+}
+
+// Directories that a sandbox needs in a root, to mount things on.
+var mountPoints = []string{recipe.BuildDir, recipe.InDir, recipe.OutDir, recipe.GoModCache, recipe.GoBuildCache, goRoot}
+
+// root gives the directory of the Debian root that a stage starts from, locked against being made
+// anew, and makes it where the cache does not have it.
+func (d *Builder) root(ctx context.Context, s recipe.Stage) (dir string, unlock func(), err error) {
+	if err := checkArchitecture(); err != nil {
+		return "", nil, err
+	}
+	want := debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages}
+	key, err := keyOf(want)
+	if err != nil {
+		return "", nil, err
+	}
+	dir = filepath.Join(d.Cache, "roots", key)
+	title := strings.TrimSpace("debian " + s.Platform)
+	// Running stages share the lock, so a stage that only looks must not ask for more.
+	if d.usable(key) {
+		if unlock, err = d.lock(ctx, key, title, false); err != nil {
+			return "", nil, err
+		}
+		if _, err := os.Stat(dir); err == nil {
+			used(dir)
+			return dir, unlock, nil
+		}
+		unlock()
+	}
+	_, err, _ = d.flights.Do(key, func() (any, error) {
+		unlock, err := d.lock(ctx, key, title, true)
+		if err != nil {
+			return nil, err
+		}
+		defer unlock()
+		if _, err := os.Stat(dir); err == nil && d.usable(key) {
+			return nil, nil
+		}
+		if err := d.observed(ctx, title, func() error { return d.makeRoot(ctx, want, dir) }); err != nil {
+			return nil, err
+		}
+		d.markMade(key)
+		return nil, nil
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	unlock, err = d.lock(ctx, key, title, false)
+	return dir, unlock, err
+}
+
+func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) error {
+	work, err := os.MkdirTemp(d.scratch, "root-*")
+	if err != nil {
+		return fmt.Errorf("making a Debian root: %w", err)
+	}
+	defer func() { _ = RemoveAll(work) }()
+	archive, tree := filepath.Join(work, "root.tar"), filepath.Join(work, "root")
+	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
+		"--include=" + strings.Join(want.Packages.Names, ","),
+		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
+		// A crash loses the whole root in any case, and waiting for the disk takes most of the time.
+		"--dpkgopt=force-unsafe-io",
+		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*"}
+	if os.Geteuid() != 0 {
+		argv = append(argv, "--mode=unshare")
+	}
+	from := d.source()
+	if from.secret {
+		// The root stays in the cache: it must not know the mirror's password. Steps get the address as a secret.
+		argv = append(argv, `--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*`)
+	}
+	argv = append(argv, want.Suite, archive, "-")
+	bootstrap := command{argv: argv, env: []string{"LC_ALL=C.UTF-8"}, stdin: from.line(want.Suite), hide: d.hide}
+	if _, err := bootstrap.run(ctx); err != nil {
+		return fmt.Errorf("making a Debian root with mmdebstrap: %w", err)
+	}
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		return fmt.Errorf("unpacking a Debian root: %w", err)
+	}
+	// Device nodes need privileges, and the sandbox has its own.
+	if _, err := runCommand(ctx, nil, "tar", "-C", tree, "--no-same-owner", "--exclude=./dev/*", "-xf", archive); err != nil {
+		return fmt.Errorf("unpacking a Debian root: %w", err)
+	}
+	for _, p := range mountPoints {
+		if err := os.MkdirAll(filepath.Join(tree, p), 0o755); err != nil {
+			return fmt.Errorf("unpacking a Debian root: %w", err)
+		}
+	}
+	for _, p := range []string{"/etc/resolv.conf", "/etc/hosts"} {
+		path := filepath.Join(tree, p)
+		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644)); err != nil {
+			return fmt.Errorf("unpacking a Debian root: %w", err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(tree, recipe.OriginFile), []byte(from.origin+"\n"), 0o644); err != nil {
+		return fmt.Errorf("unpacking a Debian root: %w", err)
+	}
+	if len(want.Packages.Locked) > 0 {
+		check := newSandbox(tree)
+		check.args = append(check.args, "--tmpfs", recipe.BuildDir)
+		if _, err := check.command(recipe.CheckPackages(want.Packages)).run(ctx); err != nil {
+			return fmt.Errorf("packages from %s: %w", from.origin, err)
+		}
+	}
+	// An old root goes to this run's scratch directory first, since a directory can't replace another.
+	if err := os.Rename(dir, filepath.Join(work, "old")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("replacing a Debian root: %w", err)
+	}
+	now := time.Now()
+	if err := errors.Join(os.Chtimes(tree, now, now), os.Rename(tree, dir)); err != nil {
+		return fmt.Errorf("keeping a Debian root: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/recipe/address"
+)
+
+const goRoot = "/usr/local/go"
+
+// run runs a stage's steps in a sandbox on a root and keeps the output.
+func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inputs map[string]string) (string, error) {
+	work, err := os.MkdirTemp(d.scratch, "stage-*")
+	if err != nil {
+		return "", fmt.Errorf("making a directory to work in: %w", err)
+	}
+	defer func() { _ = RemoveAll(work) }()
+	sandbox := newSandbox(root)
+	for place, writable := range map[string]string{recipe.BuildDir: "build", recipe.OutDir: "out", "/tmp": "tmp"} {
+		dir := filepath.Join(work, writable)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return "", fmt.Errorf("making a directory to work in: %w", err)
+		}
+		sandbox.mount("--bind", dir, place)
+	}
+	sandbox.args = append(sandbox.args, "--tmpfs", recipe.InDir)
+	for _, f := range s.Files {
+		path := filepath.Join(work, "in", f.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", fmt.Errorf("making the directory of %s: %w", f.Name, err)
+		}
+		if err := os.WriteFile(path, []byte(f.Content), 0o644); err != nil {
+			return "", fmt.Errorf("writing %s: %w", f.Name, err)
+		}
+		sandbox.mount("--ro-bind", path, recipe.InDir+"/"+f.Name)
+	}
+	for name, path := range inputs {
+		sandbox.mount("--ro-bind", path, recipe.InDir+"/"+name)
+	}
+	for _, name := range recipe.AddressVariables(s) {
+		sandbox.secret(name, d.Addresses.Variables()[name])
+	}
+	if s.Network {
+		sandbox.network()
+	} else {
+		sandbox.args = append(sandbox.args, "--unshare-net")
+	}
+	if s.Base == recipe.BaseGo {
+		if err := sandbox.goToolchain(ctx, d, s); err != nil {
+			return "", err
+		}
+	}
+	for _, v := range s.Env {
+		sandbox.setenv(v.Name, v.Value)
+	}
+	for i, step := range s.Steps {
+		if _, err := sandbox.command(step).run(ctx); err != nil {
+			return "", fmt.Errorf("step %d of %d, %s: %w", i+1, len(s.Steps), abbreviate(step), err)
+		}
+	}
+	output := filepath.Join(work, "out", s.Output)
+	if info, err := os.Lstat(output); err != nil || !info.Mode().IsRegular() {
+		return "", fmt.Errorf("its steps made no file %s", s.Output)
+	}
+	return d.keep(key, output)
+}
+
+// sandbox is a bubblewrap command in the making.
+type sandbox struct {
+	args []string
+	// secrets are environment variables whose values nobody is to see.
+	secrets map[string]string
+}
+
+// confined is how every sandbox begins. Steps run as root of a user namespace of their own, without any
+// capability, also where the build itself runs as root: the root and the inputs belong to the cache, and a
+// step that could mount would make them writable.
+var confined = []string{"bwrap", "--unshare-user", "--uid", "0", "--gid", "0", "--cap-drop", "ALL",
+	"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session", "--clearenv"}
+
+func newSandbox(root string) *sandbox {
+	s := &sandbox{args: slices.Clone(confined), secrets: map[string]string{}}
+	s.mount("--ro-bind", root, "/")
+	// Root of the user namespace may be root outside, who may change the kernel's settings below /proc without
+	// any capability.
+	s.args = append(s.args, "--dev", "/dev", "--proc", "/proc", "--remount-ro", "/proc", "--chdir", recipe.BuildDir)
+	s.setenv("PATH", goRoot+"/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+	s.setenv("HOME", "/tmp")
+	s.setenv("LC_ALL", "C.UTF-8")
+	return s
+}
+
+func (s *sandbox) mount(how, from, to string) { s.args = append(s.args, how, from, to) }
+func (s *sandbox) setenv(name, value string)  { s.args = append(s.args, "--setenv", name, value) }
+
+// secret sets an environment variable that may hold a password. Nothing is set if the value is empty.
+func (s *sandbox) secret(name, value string) {
+	if value != "" {
+		s.secrets[name] = value
+	}
+}
+
+// command is a step in the sandbox. bubblewrap reads the secrets from a pipe.
+func (s *sandbox) command(step []string) command {
+	c := command{hide: func(text string) string { return address.Hide(text, slices.Collect(maps.Values(s.secrets))...) }}
+	c.argv = slices.Clone(s.args)
+	if len(s.secrets) > 0 {
+		for name, value := range s.secrets {
+			c.third += strings.Join([]string{"--setenv", name, value, ""}, "\x00")
+		}
+		c.argv = append(c.argv, "--args", "3")
+	}
+	c.argv = slices.Concat(c.argv, []string{"--"}, step)
+	return c
+}
+
+// network lets the sandbox reach what this machine reaches, in the way it does: its resolver,
+// its proxies, and the certificates that it trusts.
+func (s *sandbox) network() {
+	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts"} {
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			s.mount("--ro-bind", real, file)
+		}
+	}
+	for _, name := range proxyVariables {
+		s.secret(name, os.Getenv(name))
+	}
+	const bundle = "/etc/ssl/certs/ca-certificates.crt"
+	for _, file := range []string{os.Getenv("SSL_CERT_FILE"), bundle} {
+		if real, err := filepath.EvalSymlinks(file); err == nil && file != "" {
+			s.mount("--ro-bind", real, bundle)
+			return
+		}
+	}
+}
+
+// proxyVariables are the environment variables that name proxies, whose addresses may hold passwords.
+var proxyVariables = []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
+
+// hide takes out of a text the passwords in all addresses that this run knows.
+func (d *Builder) hide(text string) string {
+	settings := d.Addresses.All()
+	for _, name := range append([]string{recipe.GoProxyVariable, recipe.GoSumDBVariable}, proxyVariables...) {
+		settings = append(settings, os.Getenv(name))
+	}
+	return address.Hide(text, settings...)
+}
+
+// goToolchain mounts the Go toolchain that the stage asks for, the caches, and this machine's
+// settings of where modules come from.
+func (s *sandbox) goToolchain(ctx context.Context, d *Builder, stage recipe.Stage) error {
+	var asked string
+	for _, v := range stage.Env {
+		if v.Name == "GOTOOLCHAIN" {
+			asked = v.Value
+		}
+	}
+	env := []string{"GOTOOLCHAIN=" + asked, "GOWORK=off", "GOFLAGS="}
+	for _, name := range recipe.AddressVariables(stage) {
+		if value := d.Addresses.Variables()[name]; value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	settings := []string{"GOROOT", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GONOPROXY", "GOPRIVATE", "GOINSECURE"}
+	out, err := command{argv: append([]string{"go", "-C", d.scratch, "env", "-json"}, settings...), env: env, hide: d.hide}.run(ctx)
+	if err != nil {
+		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+	}
+	found := map[string]string{}
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
+		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+	}
+	// Distributions fill the toolchain's directory with links to other places: mount what they lead to.
+	parts, err := os.ReadDir(found["GOROOT"])
+	if err != nil {
+		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+	}
+	s.args = append(s.args, "--tmpfs", goRoot)
+	for _, part := range parts {
+		real, err := filepath.EvalSymlinks(filepath.Join(found["GOROOT"], part.Name()))
+		if err != nil {
+			return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
+		}
+		s.mount("--ro-bind", real, goRoot+"/"+part.Name())
+	}
+	modules, builds := filepath.Join(d.Cache, "go-mod"), filepath.Join(d.Cache, "go-build")
+	used(modules, builds)
+	s.mount("--bind", modules, recipe.GoModCache)
+	s.mount("--bind", builds, recipe.GoBuildCache)
+	for _, name := range settings[1:] {
+		s.secret(name, found[name])
+	}
+	return nil
+}
+
+// checkSandbox makes the smallest sandbox there is.
+func checkSandbox(ctx context.Context) error {
+	if _, err := runCommand(ctx, nil, slices.Concat(confined, []string{"--ro-bind", "/", "/", "--", "/bin/true"})...); err != nil {
+		return fmt.Errorf("can't make a sandbox on this machine: user namespaces are needed, also for root: %w", err)
+	}
+	return nil
+}
+
+// abbreviate shows a step in an error, on one line of bearable length.
+func abbreviate(step []string) string {
+	const longest = 120
+	shown := step
+	if len(step) > 4 && step[0] == "sh" && step[1] == "-euc" {
+		// A script's text says less than what it is about.
+		shown = append([]string{"script with"}, step[4:]...)
+	}
+	text := strings.Join(strings.Fields(strings.Join(shown, " ")), " ")
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
+}

@@ -1,8 +1,0 @@
-package pclntab
-
-import "embed"
-
-// Source is what the programs in the folders strip and symbols are built from, for the stages that run them.
-//
-//go:embed doc.go program.go function.go strip.go starts.go symbols.go strip/main.go symbols/main.go
-var Source embed.FS

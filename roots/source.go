@@ -1,8 +1,0 @@
-package roots
-
-import "embed"
-
-// Source is what the program in the folder pack is built from, for the stage that runs it.
-//
-//go:embed roots.go pack/main.go
-var Source embed.FS

@@ -1,0 +1,337 @@
+package deploy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dagger/mikrotik-tailscale/image/size"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/routeros"
+)
+
+// Action is what is done with a router.
+type Action string
+
+// The actions.
+const (
+	// Install installs what is not there.
+	Install Action = "install"
+	// Update replaces the image, if the router has another one, and starts a container that is stopped.
+	Update Action = "update"
+	// Reinstall removes what is there, all but the state, and installs it again.
+	Reinstall Action = "reinstall"
+	// Nothing leaves the router as it is.
+	Nothing Action = "nothing"
+)
+
+// Image is the image for a platform.
+type Image struct {
+	Platform platform.Target
+	// Path is the tarball on this machine. Empty if it is not built yet.
+	Path string
+	// Size is the tarball's, in bytes. The layer in it is not compressed, so the files on the router take as much.
+	Size int64
+	// Checksum is the tarball's as sha256: and 64 digits. Empty if it is not built yet.
+	Checksum string
+}
+
+// Expected is the image for a platform before it is built. Its size is that of the accepted one.
+func Expected(t platform.Target) (Image, error) {
+	budget, err := size.Budget()
+	if err != nil {
+		return Image{}, err
+	}
+	for _, p := range budget.Platforms {
+		if p.Name == t.Name {
+			return Image{Platform: t, Size: p.Stored}, nil
+		}
+	}
+	return Image{}, fmt.Errorf("the size budget has no platform %s", t)
+}
+
+// Wishes are what a user wants on a router.
+type Wishes struct {
+	// Options are those of the scripts. What they leave open follows from the router: the disk, the platform,
+	// the host name, the RouterOS release, and whether there is room to update beside the old image.
+	Options routeros.Options
+	// Release says that Options.RouterOS is the user's, and not the oldest release that there are scripts for.
+	Release bool
+	// Key says that there is a key to log in with.
+	Key bool
+	// Reinstall lets other settings replace the installed ones.
+	Reinstall bool
+}
+
+// Plan is what is going to happen on a router.
+type Plan struct {
+	Action   Action
+	Platform platform.Target
+	// Options are complete.
+	Options routeros.Options
+	// Before are the options of what Reinstall removes, if they are known.
+	Before *routeros.Options
+	// Notes are what the user should know about it.
+	Notes []string
+}
+
+const (
+	// spare is the storage in bytes that stays free for the state and for the router itself.
+	spare = 256 << 10
+	// running is the memory in bytes that a busy container takes.
+	running = 32 << 20
+)
+
+var (
+	releaseForm = regexp.MustCompile(`^7\.([0-9]{1,3})\b`)
+	labelForm   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
+)
+
+// Target is the platform of the image for a router: the wanted one, or the one that follows from the board.
+func Target(f Facts, wanted string) (platform.Target, error) {
+	own, err := platform.OfRouter(f.Architecture, f.Board, f.Model)
+	if err != nil || wanted == "" {
+		return own, err
+	}
+	t, err := platform.Parse(wanted)
+	if err == nil && t.RouterOS != own.RouterOS {
+		err = fmt.Errorf("the image for %s does not run on this router, which is %s: want %s", t, f.Architecture, own)
+	}
+	return t, err
+}
+
+// Check finds what is wrong with wishes for any router.
+func Check(w Wishes) error {
+	o := w.Options
+	if o.Image == "" {
+		o.Tarball = "image.tar"
+		switch {
+		case o.UpdateAt != "":
+			return fmt.Errorf("updates at %s need an image that the router fetches: want --image, too", o.UpdateAt)
+		case o.Root == routeros.RootMemory:
+			return errors.New("a root directory in memory needs an image that the router fetches at each boot: want --image, too")
+		}
+	}
+	_, err := routeros.New(o)
+	return err
+}
+
+// NewPlan decides what to do with a router, and finds everything that keeps it from being done.
+func NewPlan(f Facts, w Wishes, img Image) (Plan, error) {
+	p := Plan{Action: Install, Platform: img.Platform, Options: w.Options}
+	if problems := missing(f); problems != nil {
+		return p, problems
+	}
+	o := &p.Options
+	o.Arch, o.AuthKeyFile = img.Platform.Name, w.Key
+	if !w.Release {
+		o.RouterOS = f.RouterOS
+	}
+	if o.Hostname == "" {
+		o.Hostname = o.Name
+		// MikroTik is the identity that every router comes with.
+		if labelForm.MatchString(f.Identity) && f.Identity != "MikroTik" {
+			o.Hostname = f.Identity
+		}
+	}
+	if o.Image == "" {
+		o.Tarball, o.Checksum = path.Join(loadSlot(*o), "image.tar"), img.Checksum
+	}
+	p.inherit(f, w)
+	if err := p.decide(f, w, img); err != nil {
+		return p, err
+	}
+	if p.Action == Nothing {
+		return p, nil
+	}
+	if err := p.place(f, img); err != nil {
+		return p, err
+	}
+	// The scripts have their own conditions.
+	_, err := routeros.New(*o)
+	return p, err
+}
+
+// missing tells what a router lacks that has nothing to do with the options.
+func missing(f Facts) error {
+	var problems []error
+	if minor := releaseForm.FindStringSubmatch(f.RouterOS); minor == nil || atoi(minor[1]) < atoi(strings.TrimPrefix(routeros.MinimumRouterOS, "7.")) {
+		problems = append(problems, fmt.Errorf("RouterOS %s is too old: want %s or later", f.RouterOS, routeros.MinimumRouterOS))
+	}
+	if !f.Package {
+		problems = append(problems, fmt.Errorf("the container package is not installed: copy the one for RouterOS %s and %s from MikroTik's extra packages to the router, and reboot it", f.RouterOS, f.Architecture))
+	}
+	if f.Containers == "false" || f.Containers == "no" {
+		problems = append(problems, errors.New("containers are switched off: run /system/device-mode/update container=yes on the router, and confirm it with its button"))
+	}
+	return errors.Join(problems...)
+}
+
+func atoi(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+// inherit takes from the installation what the user left open.
+func (p *Plan) inherit(f Facts, w Wishes) {
+	o := &p.Options
+	if o.Disk == "" {
+		o.Disk = cmp.Or(f.Installed.Disk, f.storage())
+	}
+	before := f.Installed.Options
+	if before == nil {
+		return
+	}
+	if before.Root == routeros.RootMemory && !w.Reinstall {
+		o.Root = before.Root
+	}
+	if w.Options.Hostname == "" {
+		o.Hostname = before.Hostname
+	}
+	if w.Options.Disk == "" {
+		o.Disk = before.Disk
+	}
+	// The key is in its file already.
+	o.AuthKeyFile = o.AuthKeyFile || before.AuthKeyFile && o.Disk == before.Disk
+}
+
+// decide finds the action.
+func (p *Plan) decide(f Facts, w Wishes, img Image) error {
+	i := f.Installed
+	switch {
+	case i.Leftovers:
+		p.Action = Reinstall
+		p.Notes = append(p.Notes, "an installation or removal was cut short: what is left is removed first")
+		return nil
+	case i.Image == "":
+		return nil
+	}
+	p.Action = Update
+	if i.Options == nil {
+		p.Notes = append(p.Notes, "it was installed without this command: only the image can be updated, and other settings stay")
+		if w.Reinstall {
+			p.Action = Reinstall
+		}
+	} else if changes := changed(*i.Options, p.Options); len(changes) > 0 {
+		if !w.Reinstall {
+			return fmt.Errorf("it is installed with other settings (%s): want the same ones, or --reinstall to remove it and install it again with its state", strings.Join(changes, "; "))
+		}
+		p.Action, p.Before = Reinstall, i.Options
+		if i.Options.Disk != p.Options.Disk {
+			p.Notes = append(p.Notes, fmt.Sprintf("the state stays in %s, so the router logs in as a new machine", i.Options.StatePath()))
+		}
+	}
+	if p.Action == Update && p.Options.Image == "" && i.Image == img.Checksum && !i.Stopped {
+		p.Action = Nothing
+	}
+	return nil
+}
+
+// incidental are the options that follow from the router or its image, and may change at any time.
+var incidental = []string{"RouterOS", "Arch", "Tarball", "Checksum", "InPlace", "Tmpfs"}
+
+// changed tells which settings differ.
+func changed(before, after routeros.Options) (all []string) {
+	old, now := reflect.ValueOf(before), reflect.ValueOf(after)
+	for i := range old.NumField() {
+		name := old.Type().Field(i).Name
+		// An empty list may be nil or not.
+		was, is := fmt.Sprint(old.Field(i)), fmt.Sprint(now.Field(i))
+		if was != is && !slices.Contains(incidental, name) {
+			all = append(all, fmt.Sprintf("%s: %s, and now %s", name, shown(was), shown(is)))
+		}
+	}
+	return all
+}
+
+func shown(value string) string {
+	if value = strings.Trim(value, "[]"); value == "" {
+		return "none"
+	}
+	return value
+}
+
+// place finds room for the image.
+func (p *Plan) place(f Facts, img Image) error {
+	o := &p.Options
+	if o.Root == routeros.RootMemory {
+		return p.enough(f, int64(o.StartMemory()))
+	}
+	free, known := f.free(o.Disk)
+	if p.Action == Update {
+		if known && free < max(routeros.UpdateRoom, img.Size+spare) {
+			o.InPlace = true
+			p.Notes = append(p.Notes, fmt.Sprintf("%s are free, so the old image is removed before the new one is unpacked", mib(free)))
+		}
+		return nil
+	}
+	need := img.Size + spare
+	switch {
+	case !known || free >= need:
+	case o.Disk != f.storage():
+		return fmt.Errorf("%s are free on %s, and the image takes %s: want another --disk", mib(free), o.Disk, mib(need))
+	default:
+		if err := p.elsewhere(f, free, need); err != nil {
+			return err
+		}
+	}
+	if o.Root == routeros.RootMemory {
+		return nil
+	}
+	return p.enough(f, 2*img.Size+running)
+}
+
+// elsewhere finds another place for an image that is too large for the flash.
+func (p *Plan) elsewhere(f Facts, free, need int64) error {
+	o := &p.Options
+	for _, d := range f.Disks {
+		if d.Free >= need {
+			o.Disk = d.Name
+			p.Notes = append(p.Notes, fmt.Sprintf("%s of flash are free, so image and state are on the disk %s", mib(free), d.Name))
+			return nil
+		}
+	}
+	short := fmt.Sprintf("%s of flash are free, and the image takes %s", mib(free), mib(need))
+	switch {
+	case o.Image == "":
+		return fmt.Errorf("%s: want a disk, or --image, which the router can keep in memory", short)
+	case free < spare:
+		return fmt.Errorf("%s, and the state in flash takes %s: want a disk", short, mib(spare))
+	}
+	o.Root = routeros.RootMemory
+	p.Notes = append(p.Notes, short+", so it is in memory, and the router fetches it at each boot")
+	return p.enough(f, int64(o.StartMemory()))
+}
+
+// enough says whether there is memory.
+func (p *Plan) enough(f Facts, need int64) error {
+	if p.Action != Update && f.FreeMemory > 0 && f.FreeMemory < need {
+		return fmt.Errorf("%s of memory are free, and an installation takes %s: stop other containers, or use a larger router", mib(f.FreeMemory), mib(need))
+	}
+	return nil
+}
+
+// free is the free space in bytes where a directory is, if the router told it.
+func (f Facts) free(directory string) (int64, bool) {
+	if directory == f.storage() {
+		return f.FreeFlash, true
+	}
+	name, _, _ := strings.Cut(directory, "/")
+	for _, d := range f.Disks {
+		if d.Name == name {
+			return d.Free, true
+		}
+	}
+	return 0, false
+}
+
+func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
+
+// loadSlot is the disk in memory that holds image and scripts while they are needed.
+func loadSlot(o routeros.Options) string { return o.Name + "-load" }

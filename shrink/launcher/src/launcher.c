@@ -1,0 +1,212 @@
+/* The launcher is the front of a packed program. It unpacks the program into a file in memory and
+ * executes that; or, where a process already runs the same program unpacked by the same user, it
+ * executes that process's file, so that nothing is unpacked twice and the memory is shared.
+ *
+ * Executing replaces the launcher: arguments, environment, process id, signals and exit code are the
+ * program's own. Everything that the launcher opens is closed by that.
+ *
+ * PROGRAM, the program's name, and BUILD, a sum of the payload, come from the build. What the C library
+ * would bring along for convenience is more than the rest of the launcher, so it does without: directories
+ * are read and files looked at by system calls. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/stat.h>
+
+#include "7zCrc.h"
+
+#include "unpack.h"
+
+#ifndef MFD_EXEC /* in kernels since 6.3 */
+#define MFD_EXEC 0x0010U
+#endif
+
+#define NAME PROGRAM "-" BUILD
+
+/* With these nobody can change the program once it is unpacked. */
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+extern const struct header payload __attribute__((visibility("hidden")));
+extern const char payload_end[] __attribute__((visibility("hidden")));
+
+static char *const *arguments, *const *environment;
+
+static void say(const char *text) { syscall(SYS_write, 2, text, strlen(text)); }
+
+/* Puts a number's decimal digits at the given place, with a zero byte behind them. */
+static void put_number(char *to, unsigned number)
+{
+	unsigned length = 1, rest;
+
+	for (rest = number; rest >= 10; rest /= 10)
+		length++;
+	for (to[length] = 0; length; number /= 10)
+		to[--length] = '0' + number % 10;
+}
+
+/* Ends with what went wrong, and the error of the system where there is one. 127 is what shells give
+ * for a program that cannot be started. */
+_Noreturn static void fail(const char *what, int error)
+{
+	char number[12];
+
+	say(PROGRAM ": cannot start: ");
+	say(what);
+	if (error) {
+		say(error == ENOMEM || error == ENOSPC ? ": not enough memory" : error == EACCES || error == EPERM ? ": not permitted" : "");
+		put_number(number, error);
+		say(" (error ");
+		say(number);
+		say(")");
+	}
+	say("\n");
+	_exit(127);
+}
+
+/* Writes the program to a new file. 0 when the system does not let it, with errno. */
+static int unpack(int fd)
+{
+	const struct part *parts = payload.part;
+	const unsigned char *packed = (const void *)(parts + payload.parts);
+	unsigned char *program, *spare = NULL;
+	uint32_t i;
+
+	CrcGenerateTable();
+	if ((uintptr_t)payload_end - (uintptr_t)&payload != payload.size ||
+	    CrcCalc(CHECKED(&payload), CHECKED_SIZE(&payload)) != payload.checksum)
+		fail("its file is damaged: the checksum is wrong", 0);
+	if (ftruncate(fd, payload.program))
+		return 0;
+	/* Without memory the kernel says so here; later it would end the process. What lies between
+	 * parts is zeros, which take none. */
+	for (i = 0; i < payload.parts; i++)
+		if (fallocate(fd, 0, parts[i].place, parts[i].size) && errno != EOPNOTSUPP)
+			return 0;
+	program = mmap(NULL, payload.program, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (program == MAP_FAILED)
+		return 0;
+	for (i = 0; i < payload.parts; i++) {
+		if (spare_size(&parts[i])) {
+			spare = mmap(NULL, spare_size(&parts[i]), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			if (spare == MAP_FAILED)
+				return 0;
+		}
+		if (!unpack_part(&parts[i], packed, program, payload.program, sizeof(void *), spare))
+			fail("its file is damaged: it cannot be unpacked", 0);
+		packed += parts[i].packed;
+	}
+	return !munmap(program, payload.program); /* the spare room goes with this process's memory */
+}
+
+/* Replaces this process by the program. Comes back when that fails, with errno. */
+static void execute(int fd)
+{
+	char path[32] = "/proc/self/fd/";
+
+	syscall(SYS_execveat, fd, "", arguments, environment, AT_EMPTY_PATH);
+	if (errno != ENOSYS)
+		return;
+	put_number(path + strlen(path), fd);
+	execve(path, arguments, environment);
+}
+
+/* Says whether an open file is this very program, unpacked by this user and beyond change. The name
+ * alone says nothing: anybody can choose it. */
+static int is_ours(int fd)
+{
+	struct statx s;
+
+	return !syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_UID | STATX_SIZE, &s) && s.stx_uid == geteuid() &&
+	       s.stx_size == payload.program && fcntl(fd, F_GET_SEALS) == SEALS;
+}
+
+/* Executes the file of a process that runs the program, where there is one. */
+static void execute_running(void)
+{
+	static const char wanted[] = "/memfd:" NAME " (deleted)";
+	struct entry {
+		uint64_t inode, next;
+		uint16_t length;
+		uint8_t type;
+		char name[];
+	} *e;
+	char entries[2048] __attribute__((aligned(8))), path[32] = "/proc/", found[sizeof(wanted)];
+	int processes = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	long size, at;
+
+	if (processes < 0)
+		return;
+	while ((size = syscall(SYS_getdents64, processes, entries, sizeof(entries))) > 0) {
+		for (at = 0; at < size; at += e->length) {
+			e = (void *)(entries + at);
+			if (e->name[0] < '1' || e->name[0] > '9')
+				continue;
+			strcpy(path + 6, e->name);
+			strcat(path, "/exe");
+			if (readlink(path, found, sizeof(found)) != sizeof(wanted) - 1 || memcmp(found, wanted, sizeof(wanted) - 1))
+				continue;
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (fd < 0)
+				continue; /* it has just ended */
+			if (is_ours(fd))
+				execute(fd);
+			close(fd);
+		}
+	}
+	close(processes);
+}
+
+/* Unpacks into a file in a directory, which is removed before it is executed. Comes back when that fails,
+ * with errno. */
+static void execute_file(const char *directory)
+{
+	char path[80];
+	int writer, reader = -1, error;
+
+	strcpy(path, directory);
+	strcat(path, "/." NAME "-");
+	put_number(path + strlen(path), getpid());
+	writer = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	if (writer < 0)
+		return;
+	if (unpack(writer))
+		reader = open(path, O_RDONLY | O_CLOEXEC);
+	error = errno;
+	unlink(path);
+	close(writer); /* what is open for writing is not executed */
+	errno = error;
+	if (reader >= 0)
+		execute(reader);
+}
+
+int main(int argc, char **argv, char **envp)
+{
+	int fd;
+
+	(void)argc;
+	arguments = argv;
+	environment = envp;
+	execute_running();
+
+	fd = syscall(SYS_memfd_create, NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	if (fd < 0 && errno == EINVAL)
+		fd = syscall(SYS_memfd_create, NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd >= 0) {
+		if (!unpack(fd))
+			fail("unpacking", errno);
+		fcntl(fd, F_ADD_SEALS, SEALS); /* without them it is not shared */
+		execute(fd);
+		close(fd);
+	}
+	/* The kernel has no files in memory, or does not execute them: /dev/shm and /run are mostly in memory, too. */
+	execute_file("/dev/shm");
+	execute_file("/run");
+	execute_file("/tmp");
+	fail("neither a file in memory nor one in /dev/shm, /run or /tmp can be executed", errno);
+}

@@ -1,0 +1,153 @@
+package pclntab_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
+)
+
+// ownTests are tests of somebody's own that run in a stripped test program.
+type ownTests struct {
+	// pack is the package. run and skip choose tests as the flags of go test do.
+	pack, run, skip string
+	// why says what the tests want that are skipped.
+	why string
+}
+
+// goTests are packages of Go itself that lean on the function table, and some that do much at once. Package testing is
+// not among them: where a test logs in a Cleanup, it compares the names of functions until it comes upon another one,
+// so that tests which do that have no end.
+var goTests = []ownTests{
+	{pack: "context"}, {pack: "errors"}, {pack: "iter"}, {pack: "unique"}, {pack: "weak"}, {pack: "sync/atomic"},
+	{pack: "encoding/json"}, {pack: "encoding/gob"}, {pack: "text/template"}, {pack: "runtime/metrics"},
+	{pack: "os/signal"}, {pack: "time"},
+	{pack: "internal/runtime/maps"},
+	{
+		pack: "sync", skip: "^TestOnceFuncPanicTraceback$",
+		why: "it looks for a name in a stack's text",
+	},
+	{
+		pack: "reflect", skip: "^Test(Grow|SetLenCap|SetPanic|CallPanic|ValuePanic|SetIter)$",
+		why: "they want the text of a panic to name the method of reflect.Value that was called",
+	},
+	{
+		pack: "log/slog", skip: "^(TestJSONAndTextHandlers|TestConnections|TestCallDepth|TestPanics|TestRecordSource|TestLogValue|Example_wrapping)$",
+		why: "they want a log's lines to name the caller's file and line",
+	},
+	{
+		pack: "runtime/debug", skip: "^(TestStack|TestSetCrashOutput)$",
+		why: "they look for names, files and lines in a stack's text",
+	},
+	{
+		pack: "runtime/pprof", run: "^(TestCPUProfileWithFork|TestGoroutineSwitch|TestMathBigDivide|TestContextLabels|TestLabelMapStringer)$",
+		why: "the other tests look for names in profiles, for up to minutes each",
+	},
+	{
+		pack: "runtime", run: "GC|Stack|Defer|Chan|Finalizer|Cleanup|Recover|Goexit|Select|Map|Timer|Preempt|Growth|Goroutine|Panic",
+		skip: "Traceback|Crash|^TestCallers|^TestStackWrapperStack|^TestPanicInlined$|^TestRuntimePanic$|^TestG0StackOverflow$|^TestDebugCall",
+		why: "the other tests build programs of their own, which are not stripped, or compare with what a crash, a caller or " +
+			"a profile is called; and a debugger may call only from functions that the runtime knows by their names",
+	},
+}
+
+// emulatedTests are those that run for every platform, but for tests that start their own program again: the kernel
+// does not know that it needs an emulator.
+var emulatedTests = map[string]string{
+	"context": "", "reflect": "", "encoding/json": "", "sync": "|^(TestMutexMisuse|TestIssue76126)$",
+}
+
+// tailscaleTests are packages of Tailscale, compiled as the recipe does.
+var tailscaleTests = []ownTests{
+	{
+		pack: "util/eventbus", skip: "^(TestSubscriberFunc|TestSlowSubs)$",
+		why: "they want a log to name the package, file and line of who made a subscriber",
+	},
+	{pack: "util/singleflight"}, {pack: "util/deephash"}, {pack: "util/execqueue"},
+	{pack: "types/key"}, {pack: "types/netmap"}, {pack: "types/views"},
+	{
+		pack: "wgengine/magicsock", skip: "^(TestDeviceStartStop|TestIsWireGuardOnly.*)$",
+		why: "they log in a Cleanup",
+	},
+	{pack: "net/packet"}, {pack: "net/stun"}, {pack: "net/tsaddr"}, {pack: "net/tstun"}, {pack: "wgengine/filter"},
+}
+
+// Go's own tests pass in stripped programs but for those that want names or lines.
+func TestGosOwnTests(t *testing.T) {
+	testmode.Long(t)
+	if passedBefore(t, "gotests_test.go") {
+		return
+	}
+	for _, toolchain := range toolchains {
+		source := filepath.Join(goCommand(t, ".", environment(toolchain, native(t)), "env", "GOROOT"), "src")
+		for _, tests := range goTests {
+			t.Run(toolchain+"/"+tests.pack, func(t *testing.T) { tests.pass(t, toolchain, native(t), source) })
+		}
+	}
+	source := filepath.Join(goCommand(t, ".", environment(toolchains[0], native(t)), "env", "GOROOT"), "src")
+	for _, target := range platform.All() {
+		if !emulated(target) {
+			continue
+		}
+		for _, tests := range goTests {
+			if more, ok := emulatedTests[tests.pack]; ok {
+				tests.skip = strings.TrimPrefix(tests.skip+more, "|")
+				t.Run(target.Name+"/"+tests.pack, func(t *testing.T) { tests.pass(t, toolchains[0], target, source) })
+			}
+		}
+	}
+}
+
+// So do Tailscale's. Some of them need gVisor, in a version that not every Go proxy has for the newest release.
+func TestTailscalesOwnTests(t *testing.T) {
+	testmode.Long(t)
+	if passedBefore(t, "gotests_test.go") {
+		return
+	}
+	env := environment(toolchains[0], native(t))
+	module := "tailscale.com@v" + recipe.PreviousTailscaleVersion
+	goCommand(t, t.TempDir(), env, "mod", "download", module)
+	source := filepath.Join(goCommand(t, ".", env, "env", "GOMODCACHE"), module)
+	for _, tests := range tailscaleTests {
+		t.Run(tests.pack, func(t *testing.T) { tests.pass(t, toolchains[0], native(t), source, asTailscale...) })
+	}
+}
+
+// pass compiles the tests of a package, strips the program, and runs it in the package's directory.
+func (o ownTests) pass(t *testing.T, toolchain string, target platform.Target, source string, flags ...string) {
+	program := filepath.Join(t.TempDir(), "own.test")
+	args := append([]string{"test", "-c", "-o", program}, flags...)
+	goCommand(t, source, environment(toolchain, target), append(args, "./"+o.pack)...)
+	content := read(t, program)
+	if err := pclntab.Strip(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := command(t, target, program, "-test.short", "-test.v", "-test.timeout=10m", "-test.run="+o.run, "-test.skip="+o.skip)
+	cmd.Dir = filepath.Join(source, o.pack)
+	out, code := run(t, cmd, "GOTOOLCHAIN="+toolchain)
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, last(out, 100))
+	}
+	passed := strings.Count("\n"+out, "\n--- PASS: ")
+	if passed == 0 {
+		t.Fatalf("no test has passed:\n%s", last(out, 100))
+	}
+	t.Logf("%d tests passed stripped", passed)
+	if o.why != "" {
+		t.Logf("not all tests ran: %s", o.why)
+	}
+}
+
+// last gives the last lines of a text.
+func last(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

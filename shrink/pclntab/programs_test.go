@@ -1,0 +1,199 @@
+package pclntab_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
+	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
+)
+
+// toolchains are a Go release of each version whose table is known.
+var toolchains = []string{"go" + recipe.GoVersion, "go1.27.3"}
+
+// unknownToolchain is of a version whose table is not.
+const unknownToolchain = "go1.25.5"
+
+// asTailscale is how the recipe compiles: nothing is inlined, and there are no symbols.
+var asTailscale = []string{"-trimpath", "-gcflags=all=-l", "-ldflags=-s -w"}
+
+// eachWay does something for each platform and toolchain, with a program that is compiled as Tailscale is, and with
+// one that has inlined calls. Emulators are slow, so by default they only run what an image is made with, and never a
+// combination that is alike on all platforms.
+func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platform.Target, flags []string)) {
+	for i, toolchain := range toolchains {
+		for _, target := range platform.All() {
+			for how, flags := range map[string][]string{"as Tailscale": asTailscale, "inlined": nil} {
+				other, inlined := i > 0, flags == nil
+				if emulated(target) && (other && inlined || (other || inlined) && !testmode.IsLong()) || testing.Short() && (emulated(target) || other) {
+					continue
+				}
+				t.Run(toolchain+"/"+target.Name+"/"+how, func(t *testing.T) { do(t, toolchain, target, flags) })
+			}
+		}
+	}
+}
+
+func emulated(target platform.Target) bool { return target.Architecture != runtime.GOARCH }
+
+// emulators run what this machine's processor does not.
+var emulators = map[string][]string{
+	"amd64": {"qemu-x86_64-static"},
+	"arm64": {"qemu-aarch64-static"},
+	"arm":   {"qemu-arm-static", "-cpu", "cortex-a7"},
+	"armv5": {"qemu-arm-static", "-cpu", "arm926"},
+}
+
+// command runs a program for a platform.
+func command(t *testing.T, target platform.Target, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	argv := append([]string{program}, args...)
+	if emulated(target) {
+		emulator := emulators[target.Name]
+		testtools.Require(t, local.Tool{Command: emulator[0], Package: "qemu-user-static"})
+		argv = append(append([]string{}, emulator...), argv...)
+	}
+	return exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+}
+
+// native is this machine's own platform.
+func native(t *testing.T) platform.Target {
+	t.Helper()
+	target, err := platform.Parse(runtime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+// environment is that of a toolchain that compiles for a platform.
+func environment(toolchain string, target platform.Target) []string {
+	return append(os.Environ(), "GOTOOLCHAIN="+toolchain, "GOFLAGS=-buildvcs=false", "GOWORK=off",
+		"CGO_ENABLED=0", "GOOS="+target.OS, "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
+}
+
+// build compiles the directory of testdata with the given name, and gives the path of the program.
+func build(t *testing.T, toolchain string, target platform.Target, name string, flags ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
+		t.Fatal(err)
+	}
+	// An old language, which old toolchains know too.
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module program\n\ngo 1.25\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	goCommand(t, dir, environment(toolchain, target), append([]string{"build", "-o", name}, flags...)...)
+	return filepath.Join(dir, name)
+}
+
+func goCommand(t *testing.T, dir string, env []string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir, cmd.Env = dir, env
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s%s", strings.Join(args, " "), err, out, &stderr)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// strip writes the stripped program beside the program, and gives its path.
+func strip(t *testing.T, program string) string {
+	t.Helper()
+	content := read(t, program)
+	if err := pclntab.Strip(content); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program+".stripped", content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return program + ".stripped"
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// run gives all that a program prints, and its exit code: -1 when a signal ended it.
+func run(t *testing.T, cmd *exec.Cmd, env ...string) (out string, code int) {
+	t.Helper()
+	cmd.Env = append(os.Environ(), env...)
+	both, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(both), cmd.ProcessState.ExitCode()
+}
+
+// stripping are the files that decide what a stripped program is, and how the tests make one.
+var stripping = []string{"program.go", "function.go", "strip.go", "programs_test.go", "testdata"}
+
+// passedBefore says that the test has passed with the very files that it is about, and the very toolchains. If not, it
+// notes so when the test passes.
+func passedBefore(t *testing.T, about ...string) bool {
+	t.Helper()
+	base, err := local.DefaultCache()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.New()
+	_, _ = fmt.Fprintln(sum, toolchains, runtime.Version(), recipe.PreviousTailscaleVersion)
+	for _, root := range append(about, stripping...) {
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.Type().IsRegular() {
+				content := read(t, path)
+				_, _ = fmt.Fprintln(sum, path, len(content))
+				_, _ = sum.Write(content)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	these := hex.EncodeToString(sum.Sum(nil))
+	directory := base + "-pclntab"
+	stamp := filepath.Join(directory, strings.ReplaceAll(t.Name(), "/", "-"))
+	if before, err := os.ReadFile(stamp); err == nil && string(before) == these {
+		t.Logf("NOT RUN AGAIN: %s says that it has passed with what it is about as it is now; remove it to run it", stamp)
+		return true
+	}
+	t.Cleanup(func() {
+		if t.Failed() || t.Skipped() || partly() {
+			return
+		}
+		if err := errors.Join(os.MkdirAll(directory, 0o755), os.WriteFile(stamp, []byte(these), 0o644)); err != nil {
+			t.Error(err)
+		}
+	})
+	return false
+}
+
+// partly says that the user asked for some tests within tests alone.
+func partly() bool {
+	return strings.Contains(flag.Lookup("test.run").Value.String(), "/") || flag.Lookup("test.skip").Value.String() != ""
+}
