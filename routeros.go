@@ -21,6 +21,10 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	tarball string,
+	// SHA-256 of the tarball, as sha256: and 64 digits. Without it, the router tells tarballs apart by size and date.
+	//
+	// +optional
+	checksum string,
 	// Name of the container and its lists and directories, up to 10 characters. The interface is called veth-NAME.
 	//
 	// +optional
@@ -168,7 +172,7 @@ func (m *MikrotikTailscale) Routeros(
 	updateAt string,
 ) (*dagger.Directory, error) {
 	o := routeros.Options{
-		Name: name, Image: image, Tarball: tarball, Disk: disk, Root: root, Arch: arch, RouterOS: routerosVersion,
+		Name: name, Image: image, Tarball: tarball, Checksum: checksum, Disk: disk, Root: root, Arch: arch, RouterOS: routerosVersion,
 		Addresses: address, Gateways: gateway, Bridge: bridge,
 		Subnets: subnet, RemoteSubnets: remoteSubnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
 		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: env, Memory: memory, Tmpfs: tmpfs,

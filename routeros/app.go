@@ -2,6 +2,7 @@ package routeros
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -33,7 +34,7 @@ func ParseSites(texts []string) ([]Site, error) {
 	for _, text := range texts {
 		name, subnets, ok := strings.Cut(text, "=")
 		if !ok || !nameForm.MatchString(name) {
-			return nil, fmt.Errorf("malformed site %q: want a name of up to 10 lower-case letters, digits and hyphens, and networks, such as home=192.168.88.0/24", text)
+			return nil, newProblem("site", "malformed site %q: want a name of up to 10 lower-case letters, digits and hyphens, and networks, such as home=192.168.88.0/24", text)
 		}
 		all = append(all, Site{name, slices.DeleteFunc(strings.Split(subnets, ","), func(s string) bool { return s == "" })})
 	}
@@ -44,36 +45,18 @@ func ParseSites(texts []string) ([]Site, error) {
 // store that has an app for each, and scripts for each. The networks of the other sites are reached from
 // each site.
 func App(o Options, sites []Site) ([]Script, error) {
-	if err := o.checkApp(sites); err != nil {
+	installations, err := o.installations(sites)
+	if err != nil {
 		return nil, err
-	}
-	if !o.atLeast(appRelease) {
-		o.RouterOS = fmt.Sprintf("7.%d", appRelease)
-	}
-	base := o.Name
-	installations := []data{}
-	for _, each := range o.perSite(sites) {
-		if err := each.check(); err != nil {
-			if len(sites) > 0 {
-				return nil, fmt.Errorf("site %s: %w", each.Name, err)
-			}
-			return nil, err
-		}
-		d := newData(each)
-		d.AppName, d.Link, d.Store = base, "$link", len(sites) > 0
-		if d.Store {
-			d.AppName += "-" + each.Name
-		}
-		installations = append(installations, d)
 	}
 	apps := []appYAML{}
 	for _, d := range installations {
 		apps = append(apps, d.app())
 	}
-	all := []Script{{Kind: kindApp, Name: base + ".tikapp.yaml"}}
+	all := []Script{{Kind: kindApp, Name: o.Name + ".tikapp.yaml"}}
 	var content any = apps[0]
 	if len(sites) > 0 {
-		content, all[0].Name = apps, base+".tikappstore.yaml"
+		content, all[0].Name = apps, o.Name+".tikappstore.yaml"
 	}
 	text, err := encode(content)
 	if err != nil {
@@ -88,6 +71,33 @@ func App(o Options, sites []Site) ([]Script, error) {
 			}
 			all = append(all, Script{kind, d.AppName + "-" + kind + ".rsc", b.String()})
 		}
+	}
+	return all, nil
+}
+
+// installations are the app of each site, or the only one.
+func (o Options) installations(sites []Site) ([]data, error) {
+	if err := o.checkApp(sites); err != nil {
+		return nil, err
+	}
+	if !o.atLeast(appRelease) {
+		o.RouterOS = fmt.Sprintf("7.%d", appRelease)
+	}
+	base := o.Name
+	var all []data
+	for _, each := range o.perSite(sites) {
+		if err := each.check(); err != nil {
+			if len(sites) > 0 {
+				return nil, fmt.Errorf("site %s: %w", each.Name, err)
+			}
+			return nil, err
+		}
+		d := newData(each)
+		d.AppName, d.Link, d.Store = base, "$link", len(sites) > 0
+		if d.Store {
+			d.AppName += "-" + each.Name
+		}
+		all = append(all, d)
 	}
 	return all, nil
 }
@@ -117,34 +127,36 @@ func (o *Options) checkApp(sites []Site) error {
 	var p problems
 	usual := Default()
 	for _, c := range []struct {
-		given  bool
-		option string
+		given        bool
+		what, option string
 	}{
-		{o.Tarball != "", "tarball"}, {o.Arch != "", "platform"}, {o.Root != usual.Root, "root in memory"}, {o.Disk != "", "disk of its own (/app/settings has it)"},
-		{!slices.Equal(o.Addresses, usual.Addresses), "address"}, {!slices.Equal(o.Gateways, usual.Gateways), "gateway"},
-		{o.Bridge != "", "bridge"}, {o.Memory != 0, "memory limit"}, {len(o.DNS) > 0, "name server"}, {o.Insecure, "plain HTTP"},
-		{o.Username != "", "user name of its own (/container/config has it)"}, {o.InPlace, "update in place"}, {o.UpdateAt != "", "time of updates"},
+		{o.Tarball != "", "tarball", "tarball"}, {o.Arch != "", "platform", "arch"}, {o.Root != usual.Root, "root in memory", "root"},
+		{o.Disk != "", "disk of its own (/app/settings has it)", "disk"},
+		{!slices.Equal(o.Addresses, usual.Addresses), "address", "address"}, {!slices.Equal(o.Gateways, usual.Gateways), "gateway", "gateway"},
+		{o.Bridge != "", "bridge", "bridge"}, {o.Memory != 0, "memory limit", "memory"}, {len(o.DNS) > 0, "name server", "dns"},
+		{o.Insecure, "plain HTTP", "insecure"}, {o.Username != "", "user name of its own (/container/config has it)", "username"},
+		{o.InPlace, "update in place", "in-place"}, {o.UpdateAt != "", "time of updates", "update-at"},
 	} {
 		if c.given {
-			p.add("an app has no %s: leave it out, or use the scripts", c.option)
+			p.add(c.option, "an app has no %s: leave it out, or use the scripts", c.what)
 		}
 	}
 	names := map[string]bool{}
 	for _, site := range sites {
 		if names[site.Name] {
-			p.add("the site %q is given twice", site.Name)
+			p.add("site", "the site %q is given twice", site.Name)
 		}
 		names[site.Name] = true
 	}
 	if len(sites) > 0 && (o.Hostname != "" || len(o.Subnets) > 0) {
-		p.add("with sites, their names and networks apply: leave out the hostname and the subnets")
+		p.add("site", "with sites, their names and networks apply: leave out the hostname and the subnets")
 	}
 	for _, text := range slices.Concat(o.RemoteSubnets, networksOf(sites)) {
 		if network, err := netip.ParsePrefix(text); err == nil && network.Addr().Is6() && !isVia(network) && (len(sites) > 1 || len(o.RemoteSubnets) > 0) {
-			p.add("the network %q is reached through no app, because apps have no IPv6 address: leave it out, or use the scripts", text)
+			p.add("remote-subnet", "the network %q is reached through no app, because apps have no IPv6 address: leave it out, or use the scripts", text)
 		}
 	}
-	return joined(p)
+	return errors.Join(p...)
 }
 
 func networksOf(sites []Site) []string {

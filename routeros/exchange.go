@@ -108,13 +108,13 @@ func newExchange(o Options) (exchange, error) {
 	token, ok := tokens[kind]
 	switch {
 	case !ok && kind != RegistryPlain:
-		p.add("unknown registry %q: want one of %s", o.Registry, strings.Join(Registries(), ", "))
+		p.add("registry", "unknown registry %q: want one of %s", o.Registry, strings.Join(Registries(), ", "))
 	case kind == "dockerhub" && server != name.DefaultRegistry:
-		p.add("registry %q only works with images on docker.io, and the image is %q: want %s", kind, o.Image, RegistryPlain)
+		p.add("registry", "registry %q only works with images on docker.io, and the image is %q: want %s", kind, o.Image, RegistryPlain)
 	case kind == "dockerhub" && o.TokenURL != "":
-		p.add("the token address %q is not used for docker.io: want none", o.TokenURL)
+		p.add("token-url", "the token address %q is not used for docker.io: want none", o.TokenURL)
 	case server == "quay.io" && o.Username != "":
-		p.add("private images on quay.io need two parameters in a token address, and RouterOS can't fetch an address with \"&\": make the repository public, or use a tarball or another registry")
+		p.add("username", "private images on quay.io need two parameters in a token address, and RouterOS can't fetch an address with \"&\": make the repository public, or use a tarball or another registry")
 	}
 	e.Token = token
 	e.Token.URL = strings.NewReplacer("SCHEME", scheme, "HOST", server).Replace(token.URL)
@@ -124,7 +124,7 @@ func newExchange(o Options) (exchange, error) {
 	if e.Token.URL != "" {
 		address, err := scoped(e.Token.URL, "repository:"+repository+":pull")
 		if err != nil {
-			p = append(p, err)
+			p.put("token-url", err)
 		}
 		e.Token.URL = address
 	}
@@ -134,9 +134,9 @@ func newExchange(o Options) (exchange, error) {
 		manifest = url.URL{Scheme: "https", Host: "hub.docker.com", Path: "/v2/repositories/" + repository + "/tags/" + tag.TagStr()}
 	}
 	e.Manifest = manifest.String()
-	checkText(&p, "user name", o.Username)
+	checkText(&p, "username", "user name", o.Username)
 	if strings.Contains(o.Username, ":") {
-		p.add("malformed user name %q: want one without a colon", o.Username)
+		p.add("username", "malformed user name %q: want one without a colon", o.Username)
 	}
 	return e, errors.Join(p...)
 }

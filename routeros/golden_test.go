@@ -1,11 +1,13 @@
 package routeros
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,6 +91,45 @@ func TestEveryOptionHasAnExample(t *testing.T) {
 			t.Errorf("the example of %s leaves it as it is", name)
 		}
 	}
+}
+
+// chosen are the options that differ from the default, by the names of their settings.
+func chosen(o Options) map[string][]string {
+	usual := Default()
+	before := usual.Settings()
+	all := map[string][]string{}
+	for i, s := range o.Settings() {
+		if !slices.Equal(s.Get(), before[i].Get()) {
+			all[s.Name] = s.Get()
+		}
+	}
+	return all
+}
+
+// Other packages make the scripts of the golden files in other ways. This file has their options.
+func TestOptionsOfTheGoldenFiles(t *testing.T) {
+	all := map[string]map[string][]string{"default": chosen(example())}
+	for name, change := range examples {
+		o := example()
+		change(&o)
+		all[name] = chosen(o)
+	}
+	for name, sites := range map[string][]string{"app/default": nil, "app/everything": nil, "app/sites": {"home=192.168.88.0/24,10.0.0.0/16", "office=192.168.89.0/24"}} {
+		o := example()
+		if name == "app/everything" {
+			o = appOptions()
+		}
+		all[name] = chosen(o)
+		all[name]["script"] = []string{"app"}
+		if sites != nil {
+			all[name]["site"] = sites
+		}
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "options.json", string(text)+"\n")
 }
 
 // The default scripts are compared whole; those with an option by how they differ from them.

@@ -31,14 +31,14 @@ func (o *Options) checkRoot(p *problems) {
 		return
 	case RootMemory:
 	default:
-		p.add("unknown root %q: want %s, or %s", o.Root, RootDisk, RootMemory)
+		p.add("root", "unknown root %q: want %s, or %s", o.Root, RootDisk, RootMemory)
 		return
 	}
 	if o.Tmpfs < diskMiB && (o.Tmpfs == 0 || o.Tmpfs >= minimumTmpfs) {
-		p.add("disk in memory of %d MiB: want %d or more for a root directory in memory", o.Tmpfs, diskMiB)
+		p.add("tmpfs", "disk in memory of %d MiB: want %d or more for a root directory in memory", o.Tmpfs, diskMiB)
 	}
 	if o.Tarball != "" && diskOf(o.Tarball) == "" {
-		p.add("the tarball %q is on no disk: a root directory in memory needs one that outlives a restart, such as usb1/tailscale.tar", o.Tarball)
+		p.add("tarball", "the tarball %q is on no disk: a root directory in memory needs one that outlives a restart, such as usb1/tailscale.tar", o.Tarball)
 	}
 }
 

@@ -155,11 +155,6 @@ var (
 	ownArgument    = regexp.MustCompile(`(^|\s)--?(advertise-routes|advertise-exit-node|hostname|login-server)\b`)
 )
 
-// problems collects everything that is wrong, so that it can be told at once.
-type problems []error
-
-func (p *problems) add(format string, a ...any) { *p = append(*p, fmt.Errorf(format, a...)) }
-
 // check finds everything about the options that can be seen to be wrong without a router.
 func (o *Options) check() error {
 	var p problems
@@ -171,66 +166,64 @@ func (o *Options) check() error {
 	o.checkPort(&p)
 	o.checkRoot(&p)
 	if o.Memory != 0 && o.Memory < 32 {
-		p.add("memory limit of %d MiB: want 32 or more, or 0 for none", o.Memory)
+		p.add("memory", "memory limit of %d MiB: want 32 or more, or 0 for none", o.Memory)
 	}
 	if o.Tmpfs != 0 && (o.Tmpfs < minimumTmpfs || o.Tmpfs > 1024) {
-		p.add("disk in memory of %d MiB: want %d to 1024, or 0 for none", o.Tmpfs, minimumTmpfs)
+		p.add("tmpfs", "disk in memory of %d MiB: want %d to 1024, or 0 for none", o.Tmpfs, minimumTmpfs)
 	}
 	if o.UpdateAt != "" && !timeForm.MatchString(o.UpdateAt) {
-		p.add("malformed time %q: want hours and minutes, such as 04:30", o.UpdateAt)
+		p.add("update-at", "malformed time %q: want hours and minutes, such as 04:30", o.UpdateAt)
 	}
-	return joined(p)
+	return errors.Join(p...)
 }
-
-func joined(p problems) error { return errors.Join(p...) }
 
 func (o *Options) checkNames(p *problems) {
 	if !nameForm.MatchString(o.Name) {
-		p.add("malformed name %q: want up to 10 lower-case letters, digits and hyphens, a letter first (the interface veth-NAME can have 15)", o.Name)
+		p.add("name", "malformed name %q: want up to 10 lower-case letters, digits and hyphens, a letter first (the interface veth-NAME can have 15)", o.Name)
 	}
 	o.Disk = strings.Trim(o.Disk, "/")
 	if o.Disk != "" && !diskForm.MatchString(o.Disk) {
-		p.add("malformed disk %q: want the name of a disk or directory in /file, such as disk1, usb1-part1 or flash", o.Disk)
+		p.add("disk", "malformed disk %q: want the name of a disk or directory in /file, such as disk1, usb1-part1 or flash", o.Disk)
 	}
 	if minor := releaseForm.FindStringSubmatch(o.RouterOS); minor == nil {
-		p.add("malformed RouterOS version %q: want one such as %s or 7.24.2", o.RouterOS, MinimumRouterOS)
+		p.add("routeros-version", "malformed RouterOS version %q: want one such as %s or 7.24.2", o.RouterOS, MinimumRouterOS)
 	} else if !o.atLeast(21) {
-		p.add("RouterOS %s is too old: want %s or later", o.RouterOS, MinimumRouterOS)
+		p.add("routeros-version", "RouterOS %s is too old: want %s or later", o.RouterOS, MinimumRouterOS)
 	}
 	if o.Arch != "" {
 		if _, err := platform.Parse(o.Arch); err != nil {
-			*p = append(*p, err)
+			p.put("arch", err)
 		}
 	}
-	checkText(p, "bridge", o.Bridge)
-	checkText(p, "interface list", o.WANList)
-	checkText(p, "interface list", o.InterfaceList)
+	checkText(p, "bridge", "bridge", o.Bridge)
+	checkText(p, "wan-list", "interface list", o.WANList)
+	checkText(p, "interface-list", "interface list", o.InterfaceList)
 	if o.Bridge != "" && (o.InterfaceList != "" || o.Firewall || o.ClampMSS) {
-		p.add("with the bridge %q, the bridge's own interface lists and rules apply: leave out the interface list, the firewall and the segment size", o.Bridge)
+		p.add("bridge", "with the bridge %q, the bridge's own interface lists and rules apply: leave out the interface list, the firewall and the segment size", o.Bridge)
 	}
 }
 
 func (o *Options) checkImage(p *problems) {
 	o.Tarball = strings.TrimPrefix(o.Tarball, "/")
-	checkText(p, "tarball", o.Tarball)
+	checkText(p, "tarball", "tarball", o.Tarball)
 	switch {
 	case o.Checksum == "":
 	case o.Tarball == "":
-		p.add("a checksum without a tarball: want both, or neither")
+		p.add("checksum", "a checksum without a tarball: want both, or neither")
 	case !checksumForm.MatchString(o.Checksum):
-		p.add("malformed checksum %q: want sha256: and 64 hexadecimal digits", o.Checksum)
+		p.add("checksum", "malformed checksum %q: want sha256: and 64 hexadecimal digits", o.Checksum)
 	}
 	switch {
 	case o.Image == "" && o.Tarball == "":
-		p.add("neither an image nor a tarball: want an image such as ghcr.io/me/tailscale:stable, or the path of a tarball on the router")
+		p.add("image", "neither an image nor a tarball: want an image such as ghcr.io/me/tailscale:stable, or the path of a tarball on the router")
 	case o.Image != "" && o.Tarball != "":
-		p.add("both the image %q and the tarball %q: want one of them", o.Image, o.Tarball)
+		p.add("image", "both the image %q and the tarball %q: want one of them", o.Image, o.Tarball)
 	case o.Image != "":
 		if _, err := newExchange(*o); err != nil {
-			*p = append(*p, err)
+			p.put("image", err)
 		}
 	case o.Username != "" || o.TokenURL != "" || o.Insecure || o.Registry != RegistryAuto:
-		p.add("the tarball %q comes from no registry: leave out registry, token address, user name and plain HTTP", o.Tarball)
+		p.add("tarball", "the tarball %q comes from no registry: leave out registry, token address, user name and plain HTTP", o.Tarball)
 	}
 }
 
@@ -240,46 +233,46 @@ func (o *Options) checkAddresses(p *problems) {
 	for _, text := range o.Gateways {
 		if _, err := netip.ParseAddr(text); err != nil {
 			gateways = false
-			p.add("malformed gateway %q: want an address such as 172.31.255.253", text)
+			p.add("gateway", "malformed gateway %q: want an address such as 172.31.255.253", text)
 		}
 	}
 	for _, text := range o.Addresses {
 		address, err := netip.ParsePrefix(text)
 		if err != nil || address.Addr().Zone() != "" {
 			malformed = true
-			p.add("malformed address %q: want one with a prefix length, such as 172.31.255.254/30", text)
+			p.add("address", "malformed address %q: want one with a prefix length, such as 172.31.255.254/30", text)
 			continue
 		}
 		six := address.Addr().Is6()
 		if families[six] {
-			p.add("two addresses of one family, the second is %s: want at most one for IPv4 and one for IPv6", address)
+			p.add("address", "two addresses of one family, the second is %s: want at most one for IPv4 and one for IPv6", address)
 			continue
 		}
 		families[six] = true
 		if address.Overlaps(tailnet) || address.Overlaps(tailnetSix) {
-			p.add("the address %s is in the tailnet's own range: want another", address)
+			p.add("address", "the address %s is in the tailnet's own range: want another", address)
 		}
 		if !isHost(address.Addr(), address) {
-			p.add("the address %s is the first or last of its network: want a host's address", address)
+			p.add("address", "the address %s is the first or last of its network: want a host's address", address)
 		}
 		if _, err := o.gatewayOf(address); err != nil && gateways {
-			*p = append(*p, err)
+			p.put("gateway", err)
 		}
 	}
 	switch {
 	case !families[false] && !malformed:
-		p.add("no IPv4 address for the container: want one such as 172.31.255.254/30")
+		p.add("address", "no IPv4 address for the container: want one such as 172.31.255.254/30")
 	case len(o.Gateways) > len(o.Addresses):
-		p.add("%d gateways for %d addresses: want one for each", len(o.Gateways), len(o.Addresses))
+		p.add("gateway", "%d gateways for %d addresses: want one for each", len(o.Gateways), len(o.Addresses))
 	}
 	for _, text := range o.DNS {
 		if _, err := netip.ParseAddr(text); err != nil {
-			p.add("malformed name server %q: want an address such as 9.9.9.9", text)
+			p.add("dns", "malformed name server %q: want an address such as 9.9.9.9", text)
 		}
 	}
 	for _, domain := range o.MagicDNS {
 		if !isDomain(domain) {
-			p.add("malformed domain %q: want one such as ts.net", domain)
+			p.add("magic-dns", "malformed domain %q: want one such as ts.net", domain)
 		}
 	}
 }
@@ -309,43 +302,43 @@ func (o *Options) checkTailscale(p *problems) {
 		subnet, err := netip.ParsePrefix(text)
 		switch {
 		case err != nil:
-			p.add("malformed subnet %q: want one such as 192.168.88.0/24", text)
+			p.add("subnet", "malformed subnet %q: want one such as 192.168.88.0/24", text)
 		case subnet != subnet.Masked():
-			p.add("the subnet %q is an address, not a network: want %s", text, subnet.Masked())
+			p.add("subnet", "the subnet %q is an address, not a network: want %s", text, subnet.Masked())
 		case subnet.Bits() == 0:
-			p.add("the subnet %q is everything: want an exit node instead", text)
+			p.add("subnet", "the subnet %q is everything: want an exit node instead", text)
 		case isVia(subnet):
 		case subnet.Overlaps(tailnet) || subnet.Overlaps(tailnetSix):
-			p.add("the subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
+			p.add("subnet", "the subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
 		}
 	}
 	if o.Hostname != "" && !labelForm.MatchString(o.Hostname) {
-		p.add("malformed hostname %q: want up to 63 letters, digits and hyphens", o.Hostname)
+		p.add("hostname", "malformed hostname %q: want up to 63 letters, digits and hyphens", o.Hostname)
 	}
 	if o.LoginServer != "" && !isAddress(o.LoginServer) {
-		p.add("malformed login server %q: want an http or https address without a user name and password", address.Redact(o.LoginServer))
+		p.add("login-server", "malformed login server %q: want an http or https address without a user name and password", address.Redact(o.LoginServer))
 	}
-	checkText(p, "extra arguments", o.ExtraArgs)
+	checkText(p, "extra-args", "extra arguments", o.ExtraArgs)
 	switch {
 	case secretArgument.MatchString(o.ExtraArgs):
 		// The arguments themselves are not repeated.
-		p.add("the extra arguments contain an auth key, which anyone could read in the router's settings: want the key file")
+		p.add("extra-args", "the extra arguments contain an auth key, which anyone could read in the router's settings: want the key file")
 	case ownArgument.MatchString(o.ExtraArgs):
-		p.add("the extra arguments %q contain one that has its own option: want the option", o.ExtraArgs)
+		p.add("extra-args", "the extra arguments %q contain one that has its own option: want the option", o.ExtraArgs)
 	}
 	given := map[string]bool{}
 	for _, variable := range o.Env {
 		name, value, ok := strings.Cut(variable, "=")
 		switch {
 		case !ok || !variableForm.MatchString(name):
-			p.add("malformed variable %q: want one such as GOGC=50", name)
+			p.add("env", "malformed variable %q: want one such as GOGC=50", name)
 		case given[name]:
-			p.add("the variable %s is given twice: want each one once", name)
+			p.add("env", "the variable %s is given twice: want each one once", name)
 		case ownVariable[name] != "":
-			p.add("the variable %s is set by another option, %s: want that option", name, ownVariable[name])
+			p.add("env", "the variable %s is set by another option, %s: want that option", name, ownVariable[name])
 		}
 		given[name] = true
-		checkText(p, "variable "+name, value)
+		checkText(p, "env", "variable "+name, value)
 	}
 }
 
@@ -355,20 +348,20 @@ func (o *Options) checkRemotes(p *problems) {
 		remote, err := netip.ParsePrefix(text)
 		switch {
 		case err != nil:
-			p.add("malformed remote subnet %q: want a network such as 192.168.89.0/24", text)
+			p.add("remote-subnet", "malformed remote subnet %q: want a network such as 192.168.89.0/24", text)
 		case remote != remote.Masked():
-			p.add("remote subnet %q is an address: want a network such as %s", text, remote.Masked())
+			p.add("remote-subnet", "remote subnet %q is an address: want a network such as %s", text, remote.Masked())
 		case remote.Bits() == 0:
-			p.add("remote subnet %q is everything: want a network such as 192.168.89.0/24", text)
+			p.add("remote-subnet", "remote subnet %q is everything: want a network such as 192.168.89.0/24", text)
 		case !isVia(remote) && (remote.Overlaps(tailnet) || remote.Overlaps(tailnetSix)):
-			p.add("remote subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
+			p.add("remote-subnet", "remote subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
 		default:
 			o.checkReach(p, remote)
 		}
 	}
 	for argument := range strings.FieldsSeq(o.ExtraArgs) {
 		if _, value, _ := strings.Cut(argument, "="); len(o.RemoteSubnets) > 0 && acceptArgument.MatchString(argument) && value != "" && value != "true" {
-			p.add("the extra argument %q keeps the remote subnets %q out of reach: leave one of them out", argument, o.RemoteSubnets)
+			p.add("extra-args", "the extra argument %q keeps the remote subnets %q out of reach: leave one of them out", argument, o.RemoteSubnets)
 		}
 	}
 }
@@ -376,11 +369,11 @@ func (o *Options) checkRemotes(p *problems) {
 // checkReach looks for reasons why the router would not send a network's packets to the container.
 func (o *Options) checkReach(p *problems, remote netip.Prefix) {
 	if remote.Addr().Is6() && !slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, ":") }) {
-		p.add("remote subnet %q: the container has no IPv6 address to reach it through: want one among the addresses", remote)
+		p.add("remote-subnet", "remote subnet %q: the container has no IPv6 address to reach it through: want one among the addresses", remote)
 	}
 	for _, own := range slices.Concat(o.Subnets, o.Addresses) {
 		if network, err := netip.ParsePrefix(own); err == nil && network.Overlaps(remote) {
-			p.add("remote subnet %q overlaps this router's own %q: want a network that is only elsewhere", remote, own)
+			p.add("remote-subnet", "remote subnet %q overlaps this router's own %q: want a network that is only elsewhere", remote, own)
 		}
 	}
 }
@@ -389,13 +382,13 @@ func (o *Options) checkPort(p *problems) {
 	switch {
 	case o.Port == 0:
 	case o.Port < 1 || o.Port > 65535:
-		p.add("port %d: want 1 to 65535, or 0 for none", o.Port)
+		p.add("port", "port %d: want 1 to 65535, or 0 for none", o.Port)
 	case o.WANList == "":
-		p.add("port %d: want the interface list that it is forwarded from, too", o.Port)
+		p.add("port", "port %d: want the interface list that it is forwarded from, too", o.Port)
 	}
 	for _, variable := range o.Env {
 		if value, ok := strings.CutPrefix(variable, "TS_TAILSCALED_EXTRA_ARGS="); ok && o.Port != 0 && portArgument.MatchString(value) {
-			p.add("both port %d and a port in the variable %q: want one of them", o.Port, variable)
+			p.add("env", "both port %d and a port in the variable %q: want one of them", o.Port, variable)
 		}
 	}
 }
@@ -416,9 +409,9 @@ func diskOf(path string) string {
 }
 
 // checkText refuses what no name or text on a router can have. All else can be quoted.
-func checkText(p *problems, what, text string) {
+func checkText(p *problems, option, what, text string) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
-		p.add("malformed %s %q: want text without control characters", what, text)
+		p.add(option, "malformed %s %q: want text without control characters", what, text)
 	}
 }
 

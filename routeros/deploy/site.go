@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -18,8 +19,8 @@ func Flags(o *routeros.Options) *pflag.FlagSet {
 	some.SortFlags = false
 	some.SetOutput(io.Discard)
 	all.VisitAll(func(f *pflag.Flag) {
-		// These two are the command's own business.
-		if f.Name != "tarball" && f.Name != "auth-key-file" {
+		// These are the command's own business.
+		if !slices.Contains([]string{"tarball", "checksum", "auth-key-file"}, f.Name) {
 			some.AddFlag(f)
 		}
 	})
