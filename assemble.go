@@ -40,7 +40,7 @@ func (m *MikrotikTailscale) Build(
 	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.Container, error) {
-	t, _, err := m.plan(arch)
+	p, err := m.plan(arch)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (m *MikrotikTailscale) Build(
 	if err != nil {
 		return nil, err
 	}
-	return dag.Container(dagger.ContainerOpts{Platform: dagger.Platform(t.Platform())}).Import(tarball), nil
+	return dag.Container(dagger.ContainerOpts{Platform: dagger.Platform(p.Target.Platform())}).Import(tarball), nil
 }
 
 // Build the image and return a tarball for RouterOS.
@@ -97,7 +97,7 @@ func (m *MikrotikTailscale) Tarballs(
 	if err != nil {
 		return nil, err
 	}
-	beside, err := attest.Beside(ctx, m.outputs(work), b, subjects)
+	beside, err := attest.Files(ctx, m.stageRunner(work), b, subjects)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (m *MikrotikTailscale) Tarballs(
 	return dir, nil
 }
 
-// products makes the root file systems of several platforms, all when none is named, at the same
+// products makes the root filesystems of several platforms, all when none is named, at the same
 // time, beside the module's program. It gives them with the directory that they are in. One platform's
 // error does not hide another's.
 func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (work string, products []assembly.Product, err error) {
@@ -134,13 +134,13 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 		}
 	}
 	resolve := func(ctx context.Context) (recipe.Resolved, error) { return m.resolve(ctx, c) }
-	products, err = assembly.MakeAll(ctx, m.outputs(work), targets, c, resolve, extra, work)
+	products, err = assembly.MakeAll(ctx, m.stageRunner(work), targets, c, resolve, extra, work)
 	return work, products, err
 }
 
 // product is products for one platform.
 func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work string, _ assembly.Product, err error) {
-	if _, _, err := m.plan(arch); err != nil { // products would take "all", too
+	if _, err := m.plan(arch); err != nil { // products would take "all", too
 		return "", assembly.Product{}, err
 	}
 	work, products, err := m.products(ctx, []string{arch})
@@ -150,8 +150,8 @@ func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work stri
 	return work, products[0], nil
 }
 
-// outputs brings what stages make into a directory beside the module's program.
-func (m *MikrotikTailscale) outputs(work string) assembly.Outputs {
+// stageRunner returns a function that runs a stage and exports its output into a directory of the module's container.
+func (m *MikrotikTailscale) stageRunner(work string) assembly.StageRunner {
 	// The Go compiler uses every processor, and most other steps use one. More of them at once than
 	// keep a machine busy get in each other's way.
 	places := max(2, int64(runtime.NumCPU()))

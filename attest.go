@@ -22,7 +22,7 @@ func (m *MikrotikTailscale) Sbom(
 	if err != nil {
 		return nil, err
 	}
-	text, err := attest.SBOM(ctx, m.outputs(work), product)
+	text, err := attest.SBOM(ctx, m.stageRunner(work), product)
 	if err != nil {
 		return nil, err
 	}

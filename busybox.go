@@ -10,11 +10,11 @@ func (m *MikrotikTailscale) Busybox(
 	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
-	t, c, err := m.plan(arch)
+	p, err := m.plan(arch)
 	if err != nil {
 		return nil, err
 	}
-	return m.output(recipe.Busybox(t, c), nil), nil
+	return m.output(recipe.Busybox(p.Target, p.Config), nil), nil
 }
 
 // List the commands of the shell in the image.

@@ -24,17 +24,17 @@ func (m *MikrotikTailscale) Compress(
 	// Static binary to pack.
 	binary *dagger.File,
 ) (*dagger.File, error) {
-	t, c, err := m.plan(arch)
+	p, err := m.plan(arch)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkBinary(ctx, binary, t); err != nil {
+	if err := checkBinary(ctx, binary, p.Target); err != nil {
 		return nil, err
 	}
-	return m.output(recipe.Compress(t, c, nil), binary), nil
+	return m.output(recipe.Compress(p.Target, p.Config, nil), binary), nil
 }
 
-// checkBinary refuses what a router of the platform could not run, and names it as its owner does.
+// checkBinary returns an error if the target platform can't run the binary. The error uses the caller's file name.
 func checkBinary(ctx context.Context, binary *dagger.File, t platform.Target) error {
 	name, err := binary.Name(ctx)
 	if err != nil {

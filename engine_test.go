@@ -202,7 +202,7 @@ func TestTheExamplesAppletsStartTheImage(t *testing.T) {
 	if c.Applets, err = applets.Parse("examples/go", strings.NewReader(strings.ReplaceAll(strings.Join(names, "\n"), `"`, ""))); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Error(err)
 	}
 }

@@ -246,7 +246,7 @@ func (m *MikrotikTailscale) addresses(ctx context.Context) (recipe.Addresses, er
 	return recipe.NewAddresses(plain), nil
 }
 
-// config returns the checked configuration. Options that were not given have their defaults.
+// config returns the complete configuration. Options that were not given have their defaults.
 func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	c := recipe.Default()
 	c.TailscaleVersion = cmp.Or(m.TailscaleVersion, c.TailscaleVersion)
@@ -267,30 +267,29 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	if err := errors.Join(list, epoch, labels); err != nil {
 		return c, err
 	}
-	return c, c.Validate()
+	return c, c.Complete()
 }
 
-// plan is what every function about one platform begins with: it refuses a wrong name or
-// configuration before anything runs.
-func (m *MikrotikTailscale) plan(arch string) (platform.Target, recipe.Config, error) {
-	t, err := platform.Parse(arch)
+// plan is where every function about one platform begins: it rejects a wrong platform or configuration before anything
+// runs. It doesn't ask Tailscale's source what the features mean; resolvedPlan does.
+func (m *MikrotikTailscale) plan(arch string) (p recipe.Plan, err error) {
+	if p.Target, err = platform.Parse(arch); err != nil {
+		return p, err
+	}
+	p.Config, err = m.config()
+	return p, err
+}
+
+func (m *MikrotikTailscale) resolvedPlan(ctx context.Context, arch string) (recipe.Plan, error) {
+	p, err := m.plan(arch)
 	if err != nil {
-		return t, recipe.Config{}, err
+		return p, err
 	}
-	c, err := m.config()
-	return t, c, err
+	p.Resolved, err = m.resolve(ctx, p.Config)
+	return p, err
 }
 
-// resolved is plan for functions that need to know what the features mean.
-func (m *MikrotikTailscale) resolved(ctx context.Context, arch string) (t platform.Target, c recipe.Config, r recipe.Resolved, err error) {
-	if t, c, err = m.plan(arch); err != nil {
-		return t, c, r, err
-	}
-	r, err = m.resolve(ctx, c)
-	return t, c, r, err
-}
-
-// planAll is what every function about several platforms begins with. None given means all.
+// planAll is where every function about several platforms begins. No platform means all of them.
 func (m *MikrotikTailscale) planAll(platforms []string) ([]platform.Target, recipe.Config, error) {
 	targets, err := platform.ParseAll(platforms)
 	if err != nil {

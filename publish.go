@@ -104,7 +104,7 @@ func (m *MikrotikTailscale) Publish(
 	if err != nil {
 		return "", err
 	}
-	release, err := publish.Of(ctx, m.outputs(work), b, address)
+	release, err := publish.Of(ctx, m.stageRunner(work), b, address)
 	if err != nil {
 		return "", err
 	}

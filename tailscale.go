@@ -18,11 +18,11 @@ func (m *MikrotikTailscale) Tailscale(
 	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
-	t, c, r, err := m.resolved(ctx, arch)
+	p, err := m.resolvedPlan(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
-	return m.output(recipe.Program(t, c, r), nil), nil
+	return m.output(p.Stripped(), nil), nil
 }
 
 // Return the symbols of the Tailscale binary, for reading crashes.
@@ -33,11 +33,11 @@ func (m *MikrotikTailscale) Symbols(
 	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.File, error) {
-	t, c, r, err := m.resolved(ctx, arch)
+	p, err := m.resolvedPlan(ctx, arch)
 	if err != nil {
 		return nil, err
 	}
-	s, stripped := recipe.Symbols(t, c, r)
+	s, stripped := p.Symbols()
 	if !stripped {
 		return nil, errors.New("the program keeps its symbols: there is no file of them")
 	}

@@ -39,7 +39,7 @@ type options struct {
 	without string
 	// emulated gives the container a user namespace, and a network of its own instead of that above.
 	emulated bool
-	// setup is run in the container's namespaces, with the root file system as its directory, before
+	// setup is run in the container's namespaces, with the root filesystem as its directory, before
 	// the container starts.
 	setup string
 }

@@ -287,7 +287,7 @@ func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 func TestAReadOnlyRoot(t *testing.T) {
 	r := newSurvivor(t, func(o *options) { o.setup = "mount -t tmpfs tmpfs run; mount -o remount,bind,ro ." })
 	if out, err := r.sh("touch /here"); err == nil {
-		t.Errorf("the root file system can be written to: %s", out)
+		t.Errorf("the root filesystem can be written to: %s", out)
 	}
 	r.stop()
 	r.again()

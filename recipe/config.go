@@ -15,8 +15,8 @@ import (
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
-// Config is everything that a user may choose about an image. Make one with Default, change what
-// is to be different, and let Validate look at it before any stage is made of it.
+// Config is everything that a user can choose about an image. Start with Default, change some fields, and call Complete
+// before making stages of it.
 //
 // Where things are downloaded from is no part of it: see Addresses.
 type Config struct {
@@ -25,8 +25,8 @@ type Config struct {
 	// Revision tells the images of one Tailscale release apart, from 1: it is the N in -mt.N.
 	Revision int `json:"revision"`
 	// Features are the Tailscale features to build in. What they depend on comes along. Names with
-	// a + or a - before them change the default list, which an empty list stands for; Validate
-	// makes plain names of them.
+	// a + or a - before them change the default list, which an empty list stands for; Complete
+	// replaces them with plain names.
 	Features []string `json:"features"`
 	// BusyboxVersion is a release of busybox, as in 1.38.0.
 	BusyboxVersion string `json:"busyboxVersion"`
@@ -120,10 +120,9 @@ var (
 	checksumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
-// Validate reports everything about the configuration that can be seen to be wrong without
-// building anything, in one error. It fills in what follows from the rest: the checksum of a
-// known busybox release, and a tag for the chosen Tailscale version.
-func (c *Config) Validate() error {
+// Complete fills in what follows from the choices: plain names of features, the checksum of a known busybox release, and
+// the tag. It returns one error with all mistakes that can be found without building anything.
+func (c *Config) Complete() error {
 	c.TailscaleVersion = strings.TrimPrefix(c.TailscaleVersion, "v")
 	c.GoVersion = strings.TrimPrefix(c.GoVersion, "go")
 	problems := []error{

@@ -5,53 +5,38 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"dagger/mikrotik-tailscale/platform"
 )
 
 // Title is the image's name, and that of its tarballs' repository.
 const Title = "mikrotik-tailscale"
 
-// Image is what an image's configuration says.
-type Image struct {
-	Target     platform.Target
-	Entrypoint []string
-	// Cmd are the default arguments.
-	Cmd         []string
-	Env         []Variable
-	WorkingDir  string
-	Volumes     []string
-	Labels      map[string]string
-	Healthcheck *v1.HealthConfig
-}
-
-// ImageConfig is the configuration of the image for a target.
-func ImageConfig(t platform.Target, c Config, r Resolved) Image {
-	env := []Variable{{"PATH", searchPath}}
+// ImageConfig returns the configuration of the image: how a container starts, and its labels.
+func (p Plan) ImageConfig() v1.Config {
+	c := p.Config
+	env := []string{"PATH=" + searchPath}
 	if c.Certificates == CertificatesFile {
-		// Go would look here by itself; other programs are told.
-		env = append(env, Variable{"SSL_CERT_FILE", "/" + certificatePath})
+		// Go programs look there by themselves, other programs read this variable.
+		env = append(env, "SSL_CERT_FILE=/"+certificatePath)
 	}
 	if !c.KeepSymbols {
-		// Only so a crash says where in the program it was, for the command symbolize.
-		env = append(env, Variable{"GOTRACEBACK", "system"})
+		// With it, a crash report contains addresses, which the command symbolize needs.
+		env = append(env, "GOTRACEBACK=system")
 	}
-	i := Image{
-		Target:     t,
+	config := v1.Config{
 		Entrypoint: []string{"/" + entrypointPath},
-		// The entrypoint would do without, but some releases of RouterOS want an image to have one.
+		// The entrypoint needs no arguments, but some releases of RouterOS want an image to have some.
 		Cmd:         []string{"tailscaled"},
 		Env:         env,
 		WorkingDir:  "/",
-		Volumes:     []string{stateDir},
-		Labels:      imageLabels(c, r),
+		Volumes:     map[string]struct{}{stateDir: {}},
+		Labels:      imageLabels(c, p.Resolved),
 		Healthcheck: healthcheck(),
 	}
 	if len(c.Entrypoint) > 0 {
-		// What it starts, only its owner knows.
-		i.Entrypoint, i.Cmd, i.Healthcheck = c.Entrypoint, nil, nil
+		// Only its owner knows which arguments it takes, and when it is healthy.
+		config.Entrypoint, config.Cmd, config.Healthcheck = c.Entrypoint, nil, nil
 	}
-	return i
+	return config
 }
 
 // imageLabels are what an image says of itself: Annotations, and what only this project's users know.

@@ -57,7 +57,7 @@ var buildShells = sync.OnceValues(func() (shells, error) {
 	defer func() { _ = d.Close() }()
 	c := recipe.Default()
 	c.Compression = recipe.CompressionLauncher
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		return s, err
 	}
 	plain := recipe.Busybox(t, c)

@@ -13,7 +13,7 @@ import (
 func TestMagicDNSIsAnsweredWithoutANetworkStack(t *testing.T) {
 	for feature, want := range map[string]bool{"dns": true, "netstack": false} {
 		added := map[string]bool{}
-		for _, f := range recipe.Tailscale(native(t), validConfig(t), recipe.Resolved{Features: []string{feature}}).Files {
+		for _, f := range (recipe.Plan{Target: native(t), Config: validConfig(t), Resolved: recipe.Resolved{Features: []string{feature}}}.Tailscale()).Files {
 			added[f.Name] = true
 		}
 		for _, name := range []string{"magicdns.go", "magicdns/responder.go", "magicdns/packet.go", "magicdns/tcp.go"} {
@@ -29,7 +29,7 @@ func guard(t *testing.T, version string, features ...string) []string {
 	t.Helper()
 	c := validConfig(t)
 	c.TailscaleVersion = version
-	for _, step := range recipe.Tailscale(native(t), c, recipe.Resolved{Features: features}).Steps {
+	for _, step := range (recipe.Plan{Target: native(t), Config: c, Resolved: recipe.Resolved{Features: features}}.Tailscale()).Steps {
 		if strings.Contains(strings.Join(step, " "), "invertGSOChecksum") {
 			return step
 		}

@@ -41,7 +41,7 @@ type PackageSet struct {
 var tools = PackageSet{"tools", []string{"ca-certificates", "upx-ucl"}}
 
 // compilers are installed wherever C is compiled for a target, the same for every such stage, so that they share one
-// root file system.
+// root filesystem.
 func compilers(t platform.Target) PackageSet {
 	return PackageSet{"compilers " + t.Name, []string{
 		"bzip2", "gcc", "libc6-dev", "make", // gcc and libc6-dev are for the build's own tools

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -29,7 +31,7 @@ func config(t *testing.T, change func(*Config)) Config {
 	if change != nil {
 		change(&c)
 	}
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -75,7 +77,7 @@ func TestTheGoReleaseOfATailscaleRelease(t *testing.T) {
 		if !slices.Contains(ResolveFeatures(c).Env, asked) {
 			t.Errorf("with Go version %q, the release is asked with %v", configured, ResolveFeatures(c).Env)
 		}
-		got := Tailscale(platform.All()[0], c, Resolved{Go: "1.27.3"}).Env
+		got := Plan{platform.All()[0], c, Resolved{Go: "1.27.3"}}.Tailscale().Env
 		if !slices.Contains(got, Variable{"GOTOOLCHAIN", want}) {
 			t.Errorf("with Go version %q, the compiler's environment is %v", configured, got)
 		}
@@ -180,7 +182,7 @@ func TestValidateCompletesAConfiguration(t *testing.T) {
 // What can go wrong in a configuration is tried through the command.
 func TestValidateTellsEverythingAtOnce(t *testing.T) {
 	c := Config{TailscaleVersion: "1", Features: []string{"A"}, Tag: "a b"}
-	err := c.Validate()
+	err := c.Complete()
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -212,7 +214,7 @@ func wantProblem(t *testing.T, change func(*Config), want string) {
 	t.Helper()
 	c := Default()
 	change(&c)
-	err := c.Validate()
+	err := c.Complete()
 	if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
 		t.Errorf("error = %v; want one line with %q", err, want)
 	}
@@ -279,13 +281,13 @@ func TestStagesDifferExactlyWhereTheyShould(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, target := range platform.All() {
-		for _, s := range []Stage{Tailscale(target, c, r), Busybox(target, c)} {
+		for _, s := range []Stage{Plan{target, c, r}.Tailscale(), Busybox(target, c)} {
 			if other, ok := seen[key(s)]; ok {
 				t.Errorf("%s is the same as %s", s.Title(), other)
 			}
 			seen[key(s)] = s.Title()
 			if key(s) != key(map[string]func() Stage{
-				"tailscale": func() Stage { return Tailscale(target, c, r) },
+				"tailscale": func() Stage { return Plan{target, c, r}.Tailscale() },
 				"busybox":   func() Stage { return Busybox(target, c) },
 			}[s.Name]()) {
 				t.Errorf("%s is another one each time", s.Title())
@@ -297,7 +299,7 @@ func TestStagesDifferExactlyWhereTheyShould(t *testing.T) {
 // Where things are downloaded from changes no bytes and may hold a password. No function that makes a stage takes
 // Addresses; this is for the day when one does, or when a configuration or a stage has a place for one.
 func TestAddressesArePartOfNothingThatIsKept(t *testing.T) {
-	for _, kept := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Stage](), reflect.TypeFor[Image]()} {
+	for _, kept := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Stage](), reflect.TypeFor[v1.Config]()} {
 		for field := range reflect.TypeFor[Addresses]().Fields() {
 			if _, found := kept.FieldByName(field.Name); found {
 				t.Errorf("%v has a field %s", kept, field.Name)
@@ -362,7 +364,7 @@ func TestRootfsHasEveryLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries := Rootfs(arm, c, Resolved{})
+	entries := Plan{Target: arm, Config: c}.Entries()
 	links := map[string]string{}
 	for i, e := range entries {
 		links[e.Path] = e.Link

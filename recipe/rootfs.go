@@ -3,19 +3,17 @@ package recipe
 import (
 	"cmp"
 	"slices"
-
-	"dagger/mikrotik-tailscale/platform"
 )
 
-// Entry is one path of the image's root file system: a stage's output, a text, a symbolic link
+// Entry is one path of the image's root filesystem: a stage's output, a text, a symbolic link
 // or, with none of these, an empty directory.
 type Entry struct {
 	// Path has no leading slash.
 	Path string
 	// Stage makes the file.
 	Stage *Stage
-	// Program is the stage that linked what Stage has packed: a packed program shows less of what it is.
-	Program *Stage
+	// Linked is the stage that linked the program that Stage has packed. Less can be checked in a packed program.
+	Linked *Stage
 	// Text is the file's content.
 	Text string
 	// Link is what a symbolic link says.
@@ -27,8 +25,8 @@ type Entry struct {
 // Component says which part of the image an entry belongs to: the name of the stage that made or
 // linked it, or BaseFiles.
 func (e Entry) Component() string {
-	if e.Program != nil {
-		return e.Program.Name
+	if e.Linked != nil {
+		return e.Linked.Name
 	}
 	if e.Stage != nil {
 		return e.Stage.Name
@@ -36,7 +34,7 @@ func (e Entry) Component() string {
 	return BaseFiles
 }
 
-// BaseFiles are the entries of the root file system that no stage makes.
+// BaseFiles are the entries of the root filesystem that no stage makes.
 const BaseFiles = "base files"
 
 // Where the parts of the image are. The daemon's places are those of the official image.
@@ -47,21 +45,21 @@ const (
 	searchPath      = "/usr/local/bin:/bin"
 )
 
-// Rootfs lists the image's root file system, sorted by path. Links to busybox come from the
-// applet list, never from running the binary.
-func Rootfs(t platform.Target, c Config, r Resolved) []Entry {
-	tailscale, busybox := Tailscale(t, c, r), Busybox(t, c)
-	program := Program(t, c, r)
-	packedTailscale, packedBusybox := Compress(t, c, &program), PackedBusybox(t, c)
+// Entries lists the image's root filesystem, sorted by path. Links to busybox come from the applet list, never from
+// running the binary.
+func (p Plan) Entries() []Entry {
+	t, c := p.Target, p.Config
+	tailscale, busybox, stripped := p.Tailscale(), Busybox(t, c), p.Stripped()
+	packedTailscale, packedBusybox := Compress(t, c, &stripped), PackedBusybox(t, c)
 	entries := []Entry{
-		{Path: binaryPath, Stage: &packedTailscale, Program: &tailscale, Executable: true},
+		{Path: binaryPath, Stage: &packedTailscale, Linked: &tailscale, Executable: true},
 		{Path: "usr/local/bin/tailscale", Link: "tailscaled"},
 		{Path: entrypointPath, Text: script(entrypointScript), Executable: true},
 		{Path: healthcheckPath, Text: script(healthcheckScript), Executable: true},
-		{Path: "bin/busybox", Stage: &packedBusybox, Program: &busybox, Executable: true},
+		{Path: "bin/busybox", Stage: &packedBusybox, Linked: &busybox, Executable: true},
 		{Path: "etc/passwd", Text: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
 		{Path: "etc/group", Text: "root:x:0:\nnogroup:x:65534:\n"},
-		// Where the root file system is read-only, one file system in memory, at /run, is enough.
+		// Where the root filesystem is read-only, one file system in memory, at /run, is enough.
 		{Path: "var/run", Link: "../run"},
 	}
 	if c.Certificates == CertificatesFile {

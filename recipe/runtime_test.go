@@ -41,7 +41,7 @@ func TestAnUnknownRuntimeIsRefused(t *testing.T) {
 func TestTheRuntimeCanBeHadAsItIs(t *testing.T) {
 	c := validConfig(t)
 	c.StockRuntime = true
-	for _, step := range recipe.Tailscale(native(t), c, recipe.Resolved{}).Steps {
+	for _, step := range (recipe.Plan{Target: native(t), Config: c, Resolved: recipe.Resolved{}}.Tailscale()).Steps {
 		if line := strings.Join(step, " "); strings.Contains(line, "mspanset") || strings.Contains(line, "-overlay") {
 			t.Errorf("a step changes the runtime: %s", line)
 		}
@@ -52,7 +52,7 @@ func TestTheRuntimeCanBeHadAsItIs(t *testing.T) {
 // runtime, and the given ones after it.
 func withRuntime(t *testing.T, goRelease string, steps ...[]string) recipe.Stage {
 	t.Helper()
-	s := recipe.Tailscale(native(t), validConfig(t), recipe.Resolved{Go: goRelease})
+	s := recipe.Plan{Target: native(t), Config: validConfig(t), Resolved: recipe.Resolved{Go: goRelease}}.Tailscale()
 	change := slices.IndexFunc(s.Steps, func(step []string) bool { return strings.Contains(strings.Join(step, " "), "mspanset") })
 	if change < 0 {
 		t.Fatal("no step changes the runtime")
@@ -66,7 +66,7 @@ func withRuntime(t *testing.T, goRelease string, steps ...[]string) recipe.Stage
 func validConfig(t *testing.T) recipe.Config {
 	t.Helper()
 	c := recipe.Default()
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	return c

@@ -81,7 +81,7 @@ func TestAListWithoutWhatTheScriptsNeedIsRefused(t *testing.T) {
 	}
 	c := Default()
 	c.Applets = list
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "the applets lack nc, sleep: ") {
+	if err := c.Complete(); err == nil || !strings.Contains(err.Error(), "the applets lack nc, sleep: ") {
 		t.Errorf("error = %v", err)
 	}
 }

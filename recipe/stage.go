@@ -6,7 +6,7 @@ package recipe
 
 import "io/fs"
 
-// Base is the root file system that a stage starts from.
+// Base is the root filesystem that a stage starts from.
 type Base string
 
 const (

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"dagger/mikrotik-tailscale/daemon"
-	"dagger/mikrotik-tailscale/platform"
 )
 
 // sourceDir is where a stage has Tailscale's source, relative to BuildDir.
@@ -25,13 +24,14 @@ var inlined = []string{
 	"math/bits",
 }
 
-// Tailscale is the stage that compiles the daemon and the command line tool into one binary with
-// just the resolved features.
+// Tailscale is the stage that compiles the daemon and the command line tool into one binary, with the resolved
+// features only.
 //
 // Inlining is off (-l) but for some packages, because it costs a tenth of the compressed size, and
 // symbols are left out (-s -w). Without the version stamps the binary would call itself an erroneous
 // build; the revision is not among them, so that a new one compiles nothing.
-func Tailscale(t platform.Target, c Config, r Resolved) Stage {
+func (p Plan) Tailscale() Stage {
+	t, c, r := p.Target, p.Config, p.Resolved
 	s := goStage("tailscale", c, toolchain(cmp.Or(c.GoVersion, r.Go, GoVersion)))
 	s.Platform = t.Name
 	s.Env = append(s.Env,

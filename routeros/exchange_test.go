@@ -258,7 +258,7 @@ func push(t *testing.T, registry string, who authn.Authenticator, rt http.RoundT
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := archive.Image(layer, target, archive.Config{Entrypoint: []string{"/which"}})
+		img, err := archive.Image(layer, target, v1.Config{Entrypoint: []string{"/which"}}, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -104,7 +104,7 @@ type result struct {
 
 // build makes the tarballs of all targets and, once all are there, puts them where they belong.
 func build(ctx context.Context, o *options, targets []platform.Target, out destination, p *progress) (built []result, err error) {
-	err = o.products(ctx, targets, p, func(outputs assembly.Outputs, products []assembly.Product, scratch string) error {
+	err = o.products(ctx, targets, p, func(run assembly.StageRunner, products []assembly.Product, scratch string) error {
 		var subjects []attest.Subject
 		for _, product := range products {
 			path, tarball, err := product.Write(ctx, scratch)
@@ -118,7 +118,7 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 			})
 			subjects = append(subjects, attest.Subject{Name: filepath.Base(path), SHA256: tarball.SHA256})
 		}
-		beside, err := out.beside(ctx, outputs, products, subjects)
+		beside, err := out.beside(ctx, run, products, subjects)
 		if err != nil {
 			return err
 		}
@@ -127,10 +127,10 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 	return built, err
 }
 
-// products makes the root file systems of all targets at the same time and gives them to use, with
+// products makes the root filesystems of all targets at the same time and gives them to use, with
 // a directory to work in, for as long as that runs. One platform's error does not keep the others' from
 // being told.
-func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(outputs assembly.Outputs, products []assembly.Product, scratch string) error) (err error) {
+func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(run assembly.StageRunner, products []assembly.Product, scratch string) error) (err error) {
 	if err := assembly.CheckFiles(o.extra, targets, o.config, os.TempDir()); err != nil {
 		return usageError{err}
 	}

@@ -23,7 +23,7 @@ func shellOf(t *testing.T, arch string) string {
 		t.Fatal(err)
 	}
 	c := recipe.Default()
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	d, err := local.Open(t.Context(), local.Options{})

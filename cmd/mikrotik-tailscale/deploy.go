@@ -135,7 +135,7 @@ func (d *deployment) apply(ctx context.Context, fleet *deploy.Fleet, stderr io.W
 func (d *deployment) buildFor(ctx context.Context, targets []platform.Target, directory string, stderr io.Writer) (built []deploy.Image, err error) {
 	p := newProgress(stderr)
 	defer p.close()
-	err = d.products(ctx, targets, p, func(_ assembly.Outputs, products []assembly.Product, _ string) error {
+	err = d.products(ctx, targets, p, func(_ assembly.StageRunner, products []assembly.Product, _ string) error {
 		for _, product := range products {
 			path, t, err := product.Write(ctx, directory)
 			if err != nil {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -86,7 +87,7 @@ func smallImage(t *testing.T, arch, word string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := archive.Image(layer, target, archive.Config{Entrypoint: []string{"/word"}})
+	img, err := archive.Image(layer, target, v1.Config{Entrypoint: []string{"/word"}}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// How large the extracted root file systems may be, in bytes.
+// How large the extracted root filesystems may be, in bytes.
 var largest = map[string]int64{"amd64": 3_130_000, "arm64": 2_755_000, "arm": 2_750_000, "armv5": 2_770_000}
 
 // built is what the command reports of one build of all platforms.
@@ -140,7 +140,7 @@ func inspect(t *testing.T, tarball string, target platform.Target) {
 	}
 }
 
-// unpack extracts the image with skopeo and umoci and gives its root file system.
+// unpack extracts the image with skopeo and umoci and gives its root filesystem.
 func unpack(t *testing.T, tarball string) string {
 	t.Helper()
 	testtools.Require(t, imageTools...)
@@ -240,7 +240,7 @@ func elfMagic(class, machine byte) string {
 		`\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff`, class, machine)
 }
 
-// inImage runs a shell script in the root file system, in namespaces of its own, which end with
+// inImage runs a shell script in the root filesystem, in namespaces of its own, which end with
 // everything in them. An emulator is registered for these namespaces alone.
 func inImage(t *testing.T, rootfs string, target platform.Target, script string) string {
 	t.Helper()

@@ -28,7 +28,7 @@ func TestTheCipherIsInlined(t *testing.T) {
 		t.Fatal(err)
 	}
 	arm := slices.DeleteFunc(platform.All(), func(p platform.Target) bool { return p.Architecture != "arm" })
-	err := o.products(t.Context(), arm, newProgress(io.Discard), func(_ assembly.Outputs, products []assembly.Product, _ string) error {
+	err := o.products(t.Context(), arm, newProgress(io.Discard), func(_ assembly.StageRunner, products []assembly.Product, _ string) error {
 		for _, p := range products {
 			functions := functionsOf(t, p.Programs["tailscale"])
 			if blocks := "golang.org/x/crypto/chacha20.(*Cipher).xorKeyStreamBlocksGeneric"; !functions[blocks] {
@@ -80,7 +80,7 @@ func BenchmarkCipher(b *testing.B) {
 		fmt.Println()
 		for _, target := range platform.All() {
 			fmt.Printf("%8s: no inlining %7s ns", target.Name, encrypting(b, target, "all=-l"))
-			fmt.Printf(", that of the image %7s ns", encrypting(b, target, compilerFlags(recipe.Tailscale(target, o.config, recipe.Resolved{}))...))
+			fmt.Printf(", that of the image %7s ns", encrypting(b, target, compilerFlags(recipe.Plan{Target: target, Config: o.config, Resolved: recipe.Resolved{}}.Tailscale())...))
 			fmt.Printf(", all %7s ns\n", encrypting(b, target))
 		}
 	}

@@ -99,7 +99,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := recipe.Default()
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	stages := []recipe.Stage{recipe.BusyboxSource(c), recipe.SevenZipSource(), recipe.ResolveFeatures(c)}
@@ -118,7 +118,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	provenance, err := attest.Provenance(t.Context(), installedOnly(t, d.Output), attest.Build{
-		Builder: attest.BuilderCommand, Products: []assembly.Product{{Target: arm, Config: c}},
+		Builder: attest.BuilderCommand, Products: []assembly.Product{{Plan: recipe.Plan{Target: arm, Config: c}}},
 	}, []attest.Subject{{Name: "x", SHA256: strings.Repeat("0", 64)}})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 }
 
 // installedOnly runs the stages that list packages without a compiler, and makes up the outputs of all others.
-func installedOnly(t *testing.T, run assembly.Outputs) assembly.Outputs {
+func installedOnly(t *testing.T, run assembly.StageRunner) assembly.StageRunner {
 	t.Helper()
 	made := filepath.Join(t.TempDir(), "made-up")
 	if err := os.WriteFile(made, []byte("gcc amd64 1\n"), 0o644); err != nil {

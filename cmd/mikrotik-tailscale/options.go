@@ -114,7 +114,7 @@ func (o *options) resolve() error {
 		problems = append(problems, err)
 	}
 	o.config.Epoch = epoch
-	if err := errors.Join(append(problems, o.config.Validate(), o.addresses.Validate())...); err != nil {
+	if err := errors.Join(append(problems, o.config.Complete(), o.addresses.Validate())...); err != nil {
 		return usageError{err}
 	}
 	return nil

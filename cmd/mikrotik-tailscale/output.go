@@ -83,11 +83,11 @@ func probe(directory string) error {
 }
 
 // beside is what stands beside the tarballs: for a single one just the symbols, which nothing else holds.
-func (d destination) beside(ctx context.Context, outputs assembly.Outputs, products []assembly.Product, tarballs []attest.Subject) ([]attest.File, error) {
+func (d destination) beside(ctx context.Context, run assembly.StageRunner, products []assembly.Product, tarballs []attest.Subject) ([]attest.File, error) {
 	if d.directory != "" {
-		return attest.Beside(ctx, outputs, attest.Build{Builder: attest.BuilderCommand, Products: products}, tarballs)
+		return attest.Files(ctx, run, attest.Build{Builder: attest.BuilderCommand, Products: products}, tarballs)
 	}
-	symbols, err := attest.Symbols(ctx, outputs, products[0])
+	symbols, err := attest.Symbols(ctx, run, products[0])
 	if err != nil || symbols == "" {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (d destination) place(ctx context.Context, built []result, beside []attest.
 }
 
 // writeAll writes files into a directory, all of them or none. It makes the directory, and takes it away again if it fails.
-func writeAll(ctx context.Context, directory string, files []archive.File) (_ []archive.Written, err error) {
+func writeAll(ctx context.Context, directory string, files []archive.File) (_ []archive.FileInfo, err error) {
 	var made []string // the innermost first
 	for dir := directory; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); err == nil || dir == filepath.Dir(dir) {

@@ -92,8 +92,8 @@ func publishTo(ctx context.Context, o *options, targets []platform.Target, d pub
 			return c, err
 		}
 	}
-	err = o.products(ctx, targets, p, func(outputs assembly.Outputs, products []assembly.Product, _ string) error {
-		release, err := publish.Of(ctx, outputs, attest.Build{Builder: attest.BuilderCommand, Products: products}, address)
+	err = o.products(ctx, targets, p, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
+		release, err := publish.Of(ctx, run, attest.Build{Builder: attest.BuilderCommand, Products: products}, address)
 		if err != nil {
 			return err
 		}

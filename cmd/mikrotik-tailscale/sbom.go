@@ -38,8 +38,8 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			text := ""
-			err = o.products(cmd.Context(), []platform.Target{target}, p, func(outputs assembly.Outputs, products []assembly.Product, _ string) error {
-				text, err = attest.SBOM(cmd.Context(), outputs, products[0])
+			err = o.products(cmd.Context(), []platform.Target{target}, p, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
+				text, err = attest.SBOM(cmd.Context(), run, products[0])
 				return err
 			})
 			p.close()

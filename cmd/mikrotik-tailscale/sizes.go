@@ -34,7 +34,7 @@ func sizesCommand(asJSON *bool) *cobra.Command {
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			text := ""
-			err = o.products(cmd.Context(), targets, p, func(_ assembly.Outputs, products []assembly.Product, _ string) error {
+			err = o.products(cmd.Context(), targets, p, func(_ assembly.StageRunner, products []assembly.Product, _ string) error {
 				report, err := size.Measure(products)
 				switch {
 				case err != nil:

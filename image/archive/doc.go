@@ -1,4 +1,4 @@
-// Package archive turns a directory that holds a root file system into a container image, and the
+// Package archive turns a directory that holds a root filesystem into a container image, and the
 // image into the tarball that RouterOS imports. The same tree always gives the same bytes: on any
 // machine, at any time, under any umask, and whichever file systems the tree has travelled through.
 //

@@ -14,8 +14,8 @@ import (
 	"path/filepath"
 )
 
-// Written tells what WriteFile has written.
-type Written struct {
+// FileInfo is the size and the checksum of a file that WriteFile has written.
+type FileInfo struct {
 	// Size is the number of bytes.
 	Size int64
 	// SHA256 is their checksum, in hexadecimal.
@@ -35,17 +35,17 @@ type File struct {
 //
 // Errors name path and wrap their cause, such as syscall.ENOSPC. A path that is there and is not a
 // regular file, such as a directory or /dev/null, is refused rather than replaced.
-func WriteFile(ctx context.Context, path string, write func(io.Writer) error) (Written, error) {
+func WriteFile(ctx context.Context, path string, write func(io.Writer) error) (FileInfo, error) {
 	written, err := WriteFiles(ctx, []File{{path, write}})
 	if err != nil {
-		return Written{}, err
+		return FileInfo{}, err
 	}
 	return written[0], nil
 }
 
 // WriteFiles makes several files like WriteFile, all of them or none: it renames none before the content of all is on
 // disk. From the first rename on, it no longer looks whether ctx is cancelled.
-func WriteFiles(ctx context.Context, files []File) (all []Written, err error) {
+func WriteFiles(ctx context.Context, files []File) (all []FileInfo, err error) {
 	var temporary []string
 	defer func() {
 		for _, path := range temporary {
@@ -83,28 +83,28 @@ func WriteFiles(ctx context.Context, files []File) (all []Written, err error) {
 }
 
 // writeTemporary writes a file whose name nobody sees.
-func writeTemporary(ctx context.Context, path string, write func(io.Writer) error) (Written, error) {
+func writeTemporary(ctx context.Context, path string, write func(io.Writer) error) (FileInfo, error) {
 	// Unlike os.CreateTemp, this leaves the permissions to the umask.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return Written{}, fmt.Errorf("making a file in %s: %w", filepath.Dir(path), cause(err))
+		return FileInfo{}, fmt.Errorf("making a file in %s: %w", filepath.Dir(path), cause(err))
 	}
 	defer file.Close() // once the file is closed, this does nothing
 
 	s := &sink{ctx: ctx, file: file, hash: sha256.New()}
 	if err := write(s); err != nil {
-		return Written{}, err
+		return FileInfo{}, err
 	}
 	if s.err != nil {
-		return Written{}, s.err
+		return FileInfo{}, s.err
 	}
 	if err := file.Sync(); err != nil {
-		return Written{}, cause(err)
+		return FileInfo{}, cause(err)
 	}
 	if err := file.Close(); err != nil {
-		return Written{}, cause(err)
+		return FileInfo{}, cause(err)
 	}
-	return Written{Size: s.size, SHA256: hex.EncodeToString(s.hash.Sum(nil))}, nil
+	return FileInfo{Size: s.size, SHA256: hex.EncodeToString(s.hash.Sum(nil))}, nil
 }
 
 // replaceable finds what a rename would fail on, or should not replace, before anything is written.

@@ -38,7 +38,7 @@ func TestWriteFile(t *testing.T) {
 		return errors.Join(writeString("a")(w), writeString("bc")(w))
 	})
 	const abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-	if err != nil || got != (Written{Size: 3, SHA256: abc}) {
+	if err != nil || got != (FileInfo{Size: 3, SHA256: abc}) {
 		t.Errorf("WriteFile = %+v, %v; want 3 bytes with the checksum %s", got, err, abc)
 	}
 }
@@ -212,7 +212,7 @@ func TestWriteFileRefuses(t *testing.T) {
 			if strings.Contains(err.Error(), "partial") {
 				t.Errorf("the error names the temporary file: %v", err)
 			}
-			if got != (Written{}) {
+			if got != (FileInfo{}) {
 				t.Errorf("WriteFile = %+v; want nothing", got)
 			}
 		})

@@ -16,14 +16,13 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-var config = Config{
+var config = v1.Config{
 	Entrypoint: []string{"/bin/sh", "/entrypoint"},
 	Cmd:        []string{"up"},
 	Env:        []string{"PATH=/bin", "TS_STATE_DIR=/state", "EMPTY="},
 	WorkingDir: "/root",
-	Volumes:    []string{"/state", "/logs"},
+	Volumes:    map[string]struct{}{"/state": {}, "/logs": {}},
 	Labels:     map[string]string{"b": "2", "a": "1"},
-	Created:    epoch,
 }
 
 func target(t *testing.T, name string) platform.Target {
@@ -41,7 +40,7 @@ func sampleImage(t *testing.T, tg platform.Target) v1.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := Image(layer, tg, config)
+	img, err := Image(layer, tg, config, epoch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +101,7 @@ func TestImageCreatedByDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := Image(layer, target(t, "arm64"), Config{Cmd: []string{"/bin/sh"}})
+	img, err := Image(layer, target(t, "arm64"), v1.Config{Cmd: []string{"/bin/sh"}}, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +125,7 @@ func TestImageForRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := Image(compressed, target(t, "arm"), config)
+	img, err := Image(compressed, target(t, "arm"), config, epoch)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,23 +163,24 @@ func TestImageRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		change func(c *Config)
+		change func(c *v1.Config)
 		want   string
 	}{
-		"nothing to start":             {func(c *Config) { c.Entrypoint, c.Cmd = nil, nil }, "neither an entrypoint nor a command"},
-		"a variable with no value":     {func(c *Config) { c.Env = []string{"TS_ROUTES"} }, `"TS_ROUTES"`},
-		"a variable with no name":      {func(c *Config) { c.Env = []string{"=1"} }, `"=1"`},
-		"a variable twice":             {func(c *Config) { c.Env = []string{"A=1", "A=2"} }, "A is set twice"},
-		"a relative working directory": {func(c *Config) { c.WorkingDir = "root" }, `"root"`},
-		"a relative volume":            {func(c *Config) { c.Volumes = []string{"state"} }, `"state"`},
-		"a time before 1970":           {func(c *Config) { c.Created = time.Unix(-1, 0) }, "1969-12-31T23:59:59Z"},
+		"nothing to start":             {func(c *v1.Config) { c.Entrypoint, c.Cmd = nil, nil }, "neither an entrypoint nor a command"},
+		"a variable with no value":     {func(c *v1.Config) { c.Env = []string{"TS_ROUTES"} }, `"TS_ROUTES"`},
+		"a variable with no name":      {func(c *v1.Config) { c.Env = []string{"=1"} }, `"=1"`},
+		"a variable twice":             {func(c *v1.Config) { c.Env = []string{"A=1", "A=2"} }, "A is set twice"},
+		"a relative working directory": {func(c *v1.Config) { c.WorkingDir = "root" }, `"root"`},
+		"a relative volume":            {func(c *v1.Config) { c.Volumes = map[string]struct{}{"state": {}} }, `"state"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := config
 			c.change(&bad)
-			_, err := Image(layer, target(t, "arm"), bad)
+			_, err := Image(layer, target(t, "arm"), bad, epoch)
 			wantError(t, err, c.want)
 			wantError(t, err, "arm")
 		})
 	}
+	_, err = Image(layer, target(t, "arm"), config, time.Unix(-1, 0))
+	wantError(t, err, "1969-12-31T23:59:59Z")
 }

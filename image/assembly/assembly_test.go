@@ -38,7 +38,7 @@ func target(t *testing.T, name string) platform.Target {
 	return target
 }
 
-// entries is a root file system with one of each kind of entry.
+// entries is a root filesystem with one of each kind of entry.
 var entries = []recipe.Entry{
 	{Path: "bin/program", Stage: &recipe.Stage{Name: "program"}, Executable: true},
 	{Path: "bin/link", Link: "program"},
@@ -55,14 +55,19 @@ func rootfs(t *testing.T, program string) string {
 	return dir
 }
 
+// product is an image that starts its one program.
+func product(t platform.Target, rootfs string) Product {
+	c := recipe.Config{Entrypoint: []string{"/bin/program"}, Tag: "router:1", Epoch: time.Unix(0, 0)}
+	return Product{Plan: recipe.Plan{Target: t, Config: c}, Rootfs: rootfs}
+}
+
 func TestATarballIsMadeOfARootfs(t *testing.T) {
 	arm := target(t, "arm")
 	dir := rootfs(t, program(t, arm))
-	image := recipe.Image{Target: arm, Entrypoint: []string{"/bin/program"}}
+	p := product(arm, dir)
 	var sums []string
 	for range 2 {
-		path := filepath.Join(t.TempDir(), TarballName(arm))
-		tarball, err := Write(t.Context(), path, dir, image, "router:1", time.Unix(0, 0))
+		path, tarball, err := p.Write(t.Context(), t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,25 +82,25 @@ func TestATarballIsMadeOfARootfs(t *testing.T) {
 		sums = append(sums, tarball.SHA256)
 	}
 	if sums[0] != sums[1] {
-		t.Errorf("two tarballs of one root file system: %v", sums)
+		t.Errorf("two tarballs of one root filesystem: %v", sums)
 	}
 }
 
 func TestAWrongProgramNeverGetsIntoAnImage(t *testing.T) {
 	dir := rootfs(t, program(t, target(t, "arm64")))
-	path := filepath.Join(t.TempDir(), "x.tar")
-	_, err := Write(t.Context(), path, dir, recipe.Image{Target: target(t, "arm"), Entrypoint: []string{"/bin/program"}}, "router:1", time.Unix(0, 0))
-	if err == nil || !strings.Contains(err.Error(), "checking the root file system for arm: ") || !strings.Contains(err.Error(), "bin/program") {
+	directory := t.TempDir()
+	_, _, err := product(target(t, "arm"), dir).Write(t.Context(), directory)
+	if err == nil || !strings.Contains(err.Error(), "checking the root filesystem for arm: ") || !strings.Contains(err.Error(), "bin/program") {
 		t.Errorf("error = %v", err)
 	}
-	if _, err := os.Stat(path); err == nil {
-		t.Error("a tarball was written")
+	if left, err := os.ReadDir(directory); err != nil || len(left) > 0 {
+		t.Errorf("it left %v (%v)", left, err)
 	}
 }
 
 func TestAMissingOutputIsAnError(t *testing.T) {
 	err := Rootfs(t.TempDir(), entries, func(string) string { return "/nonexistent" })
-	if err == nil || !strings.Contains(err.Error(), "writing the root file system: ") {
+	if err == nil || !strings.Contains(err.Error(), "writing the root filesystem: ") {
 		t.Errorf("error = %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // CheckFiles finds, before anything is compiled, why images with the files of the directory extra, and with the configured
-// entrypoint, could not be made or not start. In a new directory below work, it merges extra into a root file system whose
+// entrypoint, could not be made or not start. In a new directory below work, it merges extra into a root filesystem whose
 // programs are empty files. The error has every problem.
 func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work string) (err error) {
 	if extra == "" && len(c.Entrypoint) == 0 {
@@ -33,8 +33,9 @@ func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work s
 		return fmt.Errorf("checking the image's files: %w", err)
 	}
 	// The paths are the same for all targets and features.
-	entries, image := recipe.Rootfs(targets[0], c, recipe.Resolved{}), recipe.ImageConfig(targets[0], c, recipe.Resolved{})
-	if err := Rootfs(rootfs, entries, func(string) string { return empty }); err != nil {
+	plan := recipe.Plan{Target: targets[0], Config: c}
+	config := plan.ImageConfig()
+	if err := Rootfs(rootfs, plan.Entries(), func(string) string { return empty }); err != nil {
 		return fmt.Errorf("checking the image's files: %w", err)
 	}
 	var problems []error
@@ -43,7 +44,7 @@ func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work s
 			return err
 		}
 		for _, t := range targets {
-			if err := verify.Part(rootfs, t, image.Volumes...); err != nil {
+			if err := verify.Part(rootfs, t, volumes(config)...); err != nil {
 				problems = append(problems, fmt.Errorf("the extra directory %s doesn't fit into the image for %s: %w", extra, t, err))
 			}
 		}
@@ -51,8 +52,8 @@ func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work s
 			problems = append(problems, fmt.Errorf("the extra directory %s doesn't fit into an image: %w", extra, err))
 		}
 	}
-	if err := verify.Program(rootfs, image.Entrypoint[0], image.Volumes...); err != nil {
-		problems = append(problems, fmt.Errorf("the entrypoint %q can't be started: %w", image.Entrypoint, err))
+	if err := verify.Program(rootfs, config.Entrypoint[0], volumes(config)...); err != nil {
+		problems = append(problems, fmt.Errorf("the entrypoint %q can't be started: %w", config.Entrypoint, err))
 	}
 	return errors.Join(problems...)
 }

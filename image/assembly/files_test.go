@@ -17,7 +17,7 @@ func check(t *testing.T, extra string, entrypoint ...string) error {
 	t.Helper()
 	c := recipe.Default()
 	c.Entrypoint = entrypoint
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	work := t.TempDir()

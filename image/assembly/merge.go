@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 )
 
-// Merge copies the files, directories and symbolic links below extra into a root file system. A file
+// Merge copies the files, directories and symbolic links below extra into a root filesystem. A file
 // or link takes the place of one that is there already. Extra itself may be a symbolic link to a directory.
 func Merge(rootfs, extra string) error {
 	extra, err := filepath.EvalSymlinks(extra)
 	if err != nil {
-		return fmt.Errorf("merging the extra directory into the root file system: %w", err)
+		return fmt.Errorf("merging the extra directory into the root filesystem: %w", err)
 	}
 	err = filepath.WalkDir(extra, func(from string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -29,7 +29,7 @@ func Merge(rootfs, extra string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("merging the extra directory into the root file system: %w", err)
+		return fmt.Errorf("merging the extra directory into the root filesystem: %w", err)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func TestMergeRefusesWhatDoesNotFit(t *testing.T) {
 		"no such file or directory":                                      "/nonexistent",
 	} {
 		err := Merge(plant(t, image), extra)
-		if err == nil || !strings.Contains(err.Error(), "merging the extra directory into the root file system: ") || !strings.Contains(err.Error(), want) {
+		if err == nil || !strings.Contains(err.Error(), "merging the extra directory into the root filesystem: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v; want %s", err, want)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package assembly puts the outputs of the stages together: the root file system, checked, as
+// Package assembly puts the outputs of the stages together: the root filesystem, checked, as
 // one image in one tarball. The Dagger module and the engine-free command both end here, which
 // is why they give the same bytes.
 package assembly
@@ -18,7 +18,7 @@ func skeleton(dir string, entries []recipe.Entry) error {
 	for _, e := range entries {
 		path := filepath.Join(dir, filepath.FromSlash(e.Path))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("writing the root file system: %w", err)
+			return fmt.Errorf("writing the root filesystem: %w", err)
 		}
 		var err error
 		switch {
@@ -31,13 +31,13 @@ func skeleton(dir string, entries []recipe.Entry) error {
 			err = os.MkdirAll(path, 0o755)
 		}
 		if err != nil {
-			return fmt.Errorf("writing the root file system: %w", err)
+			return fmt.Errorf("writing the root filesystem: %w", err)
 		}
 	}
 	return nil
 }
 
-// Rootfs writes the whole root file system into dir. output tells where the output of the stage
+// Rootfs writes the whole root filesystem into dir. output tells where the output of the stage
 // of an entry's path is.
 func Rootfs(dir string, entries []recipe.Entry, output func(path string) string) error {
 	if err := skeleton(dir, entries); err != nil {
@@ -48,7 +48,7 @@ func Rootfs(dir string, entries []recipe.Entry, output func(path string) string)
 			continue
 		}
 		if err := copyFile(filepath.Join(dir, filepath.FromSlash(e.Path)), output(e.Path), mode(e)); err != nil {
-			return fmt.Errorf("writing the root file system: %w", err)
+			return fmt.Errorf("writing the root filesystem: %w", err)
 		}
 	}
 	return nil

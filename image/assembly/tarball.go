@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
-	"time"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -14,58 +15,55 @@ import (
 	"dagger/mikrotik-tailscale/image/archive"
 	"dagger/mikrotik-tailscale/image/verify"
 	"dagger/mikrotik-tailscale/platform"
-	"dagger/mikrotik-tailscale/recipe"
 )
 
 // TarballName is the file name of a platform's tarball.
 func TarballName(t platform.Target) string { return "tailscale-" + t.Name + ".tar" }
 
-// Tarball tells what Write has written.
+// Tarball describes a tarball that was written.
 type Tarball struct {
-	archive.Written
+	archive.FileInfo
 	// RootfsSize is what the files take on the router, in bytes.
 	RootfsSize int64
 }
 
-// Write checks a root file system, makes the image of it and writes the image as a tarball.
-func Write(ctx context.Context, path, rootfs string, image recipe.Image, tag string, epoch time.Time) (Tarball, error) {
-	img, err := Image(rootfs, image, epoch)
+// Write checks the root filesystem, makes an image of it and writes the image as a tarball into a directory. It
+// returns the tarball's path.
+func (p Product) Write(ctx context.Context, directory string) (string, Tarball, error) {
+	img, err := p.Image()
 	if err != nil {
-		return Tarball{}, err
+		return "", Tarball{}, err
 	}
-	ref, err := name.NewTag(tag)
+	ref, err := name.NewTag(p.Config.Tag)
 	if err != nil {
-		return Tarball{}, fmt.Errorf("naming the image: %w", err)
+		return "", Tarball{}, fmt.Errorf("naming the image: %w", err)
 	}
-	size, err := Size(rootfs)
+	size, err := Size(p.Rootfs)
 	if err != nil {
-		return Tarball{}, err
+		return "", Tarball{}, err
 	}
-	written, err := archive.WriteFile(ctx, path, func(w io.Writer) error { return archive.WriteTarball(w, img, ref) })
-	return Tarball{Written: written, RootfsSize: size}, err
+	path := filepath.Join(directory, TarballName(p.Target))
+	info, err := archive.WriteFile(ctx, path, func(w io.Writer) error { return archive.WriteTarball(w, img, ref) })
+	return path, Tarball{FileInfo: info, RootfsSize: size}, err
 }
 
-// Image makes the image of a root file system once it has found every binary in it to be right
-// for the platform.
-func Image(rootfs string, image recipe.Image, epoch time.Time) (v1.Image, error) {
-	if err := verify.Tree(rootfs, image.Target, image.Volumes...); err != nil {
-		return nil, fmt.Errorf("checking the root file system for %s: %w", image.Target, err)
+// Image makes an image of the root filesystem after checking that the platform can run every binary in it.
+func (p Product) Image() (v1.Image, error) {
+	config := p.ImageConfig()
+	if err := verify.Tree(p.Rootfs, p.Target, volumes(config)...); err != nil {
+		return nil, fmt.Errorf("checking the root filesystem for %s: %w", p.Target, err)
 	}
-	layer, err := archive.Layer(rootfs, epoch)
+	layer, err := archive.Layer(p.Rootfs, p.Config.Epoch)
 	if err != nil {
 		return nil, err
 	}
-	var env []string
-	for _, v := range image.Env {
-		env = append(env, v.Name+"="+v.Value)
-	}
-	return archive.Image(layer, image.Target, archive.Config{
-		Entrypoint: image.Entrypoint, Cmd: image.Cmd, Env: env, WorkingDir: image.WorkingDir,
-		Volumes: image.Volumes, Labels: image.Labels, Healthcheck: image.Healthcheck, Created: epoch,
-	})
+	return archive.Image(layer, p.Target, config, p.Config.Epoch)
 }
 
-// Size adds up the sizes of the files in a root file system, in bytes.
+// volumes lists the directories that outlive a container.
+func volumes(c v1.Config) []string { return slices.Sorted(maps.Keys(c.Volumes)) }
+
+// Size adds up the sizes of the files in a root filesystem, in bytes.
 func Size(rootfs string) (size int64, err error) {
 	err = filepath.WalkDir(rootfs, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
@@ -78,7 +76,7 @@ func Size(rootfs string) (size int64, err error) {
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("measuring the root file system: %w", err)
+		return 0, fmt.Errorf("measuring the root filesystem: %w", err)
 	}
 	return size, nil
 }

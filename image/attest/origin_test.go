@@ -17,7 +17,7 @@ import (
 // Roots in one cache may be of different times, when the snapshot could be reached and when it could not.
 func TestProvenanceSaysWherePackagesCameFrom(t *testing.T) {
 	c := recipe.Default()
-	if err := c.Validate(); err != nil {
+	if err := c.Complete(); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -29,7 +29,7 @@ func TestProvenanceSaysWherePackagesCameFrom(t *testing.T) {
 		path := filepath.Join(dir, s.Packages.Names[0])
 		return path, os.WriteFile(path, []byte(origin+"\n"+s.Packages.Names[0]+" amd64 1.0\n"), 0o644)
 	}
-	b := Build{Builder: BuilderCommand, Products: []assembly.Product{{Target: platform.All()[0], Config: c}}}
+	b := Build{Builder: BuilderCommand, Products: []assembly.Product{{Plan: recipe.Plan{Target: platform.All()[0], Config: c}}}}
 	text, err := Provenance(t.Context(), outputs, b, []Subject{{Name: "x", SHA256: strings.Repeat("0", 64)}})
 	if err != nil {
 		t.Fatal(err)

@@ -24,8 +24,8 @@ type installation struct {
 }
 
 // installed lists what is installed where a stage runs.
-func installed(ctx context.Context, outputs assembly.Outputs, s recipe.Stage) (installation, error) {
-	path, err := outputs(ctx, recipe.Installed(s))
+func installed(ctx context.Context, run assembly.StageRunner, s recipe.Stage) (installation, error) {
+	path, err := run(ctx, recipe.Installed(s))
 	if err != nil {
 		return installation{}, err
 	}

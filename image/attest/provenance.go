@@ -44,17 +44,17 @@ type Build struct {
 
 // Provenance tells how subjects were made: what was configured, every stage with its exact steps,
 // and everything that went in, with versions and checksums. It is not signed.
-func Provenance(ctx context.Context, outputs assembly.Outputs, b Build, subjects []Subject) (string, error) {
-	text, err := statement(ctx, outputs, b, subjects)
+func Provenance(ctx context.Context, run assembly.StageRunner, b Build, subjects []Subject) (string, error) {
+	text, err := statement(ctx, run, b, subjects)
 	if err != nil {
 		return "", fmt.Errorf("telling how the images were made: %w", err)
 	}
 	return text, nil
 }
 
-func statement(ctx context.Context, outputs assembly.Outputs, b Build, subjects []Subject) (string, error) {
+func statement(ctx context.Context, run assembly.StageRunner, b Build, subjects []Subject) (string, error) {
 	stages := stagesOf(b)
-	installed, err := installedFor(ctx, outputs, stages)
+	installed, err := installedFor(ctx, run, stages)
 	if err != nil {
 		return "", err
 	}
@@ -133,7 +133,7 @@ func stagesOf(b Build) []recipe.Stage {
 	}
 	add(recipe.ResolveFeatures(b.Products[0].Config))
 	for _, p := range b.Products {
-		for _, e := range recipe.Rootfs(p.Target, p.Config, p.Resolved) {
+		for _, e := range p.Entries() {
 			if e.Stage != nil {
 				add(*e.Stage)
 			}
@@ -166,7 +166,7 @@ func described(stages []recipe.Stage) []map[string]any {
 
 // installedFor lists what is installed in the roots that stages start from. Stages with the same packages start from the
 // same root. Go's compiler is all that a Go stage's output depends on.
-func installedFor(ctx context.Context, outputs assembly.Outputs, stages []recipe.Stage) ([]installation, error) {
+func installedFor(ctx context.Context, run assembly.StageRunner, stages []recipe.Stage) ([]installation, error) {
 	var roots []recipe.Stage
 	for _, s := range stages {
 		same := func(o recipe.Stage) bool { return slices.Equal(o.Packages.Names, s.Packages.Names) }
@@ -174,7 +174,7 @@ func installedFor(ctx context.Context, outputs assembly.Outputs, stages []recipe
 			roots = append(roots, s)
 		}
 	}
-	return iter.MapErr(roots, func(s *recipe.Stage) (installation, error) { return installed(ctx, outputs, *s) })
+	return iter.MapErr(roots, func(s *recipe.Stage) (installation, error) { return installed(ctx, run, *s) })
 }
 
 // originsOf says where the packages of all roots came from.

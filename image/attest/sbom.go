@@ -32,24 +32,24 @@ func SBOMName(t platform.Target) string { return "tailscale-" + t.Name + ".cdx.j
 // SBOM lists what is in the image of a platform: Tailscale with every Go module that was linked,
 // as the program itself tells, busybox, the C libraries linked into it, the unpacking code, and the
 // CA certificates, with every file of the image and its sha256.
-func SBOM(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (string, error) {
-	text, err := sbom(ctx, outputs, p)
+func SBOM(ctx context.Context, run assembly.StageRunner, p assembly.Product) (string, error) {
+	text, err := sbom(ctx, run, p)
 	if err != nil {
 		return "", fmt.Errorf("listing what is in the image for %s: %w", p.Target, err)
 	}
 	return text, nil
 }
 
-func sbom(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (string, error) {
+func sbom(ctx context.Context, run assembly.StageRunner, p assembly.Product) (string, error) {
 	info, err := buildinfo.ReadFile(p.Programs["tailscale"])
 	if err != nil {
 		return "", err
 	}
-	tools, err := installed(ctx, outputs, recipe.Certificates())
+	tools, err := installed(ctx, run, recipe.Certificates())
 	if err != nil {
 		return "", err
 	}
-	compilers, err := installed(ctx, outputs, recipe.Busybox(p.Target, p.Config))
+	compilers, err := installed(ctx, run, recipe.Busybox(p.Target, p.Config))
 	if err != nil {
 		return "", err
 	}
@@ -201,7 +201,7 @@ func debianParts(p assembly.Product, tools, compilers []Package) ([]cdx.Componen
 	return all, nil
 }
 
-// files lists the files of a root file system.
+// files lists the files of a root filesystem.
 func files(rootfs string) ([]cdx.Component, error) {
 	var all []cdx.Component
 	err := filepath.WalkDir(rootfs, func(path string, e fs.DirEntry, err error) error {

@@ -21,12 +21,12 @@ func SymbolsName(t platform.Target) string { return "tailscale-" + t.Name + Symb
 
 // Symbols gives the file that crashes of the image's Tailscale are read with. It is empty where the program
 // itself has its symbols.
-func Symbols(ctx context.Context, outputs assembly.Outputs, p assembly.Product) (string, error) {
-	s, stripped := recipe.Symbols(p.Target, p.Config, p.Resolved)
+func Symbols(ctx context.Context, run assembly.StageRunner, p assembly.Product) (string, error) {
+	s, stripped := p.Symbols()
 	if !stripped {
 		return "", nil
 	}
-	path, err := outputs(ctx, s)
+	path, err := run(ctx, s)
 	if err != nil {
 		return "", err
 	}

@@ -10,8 +10,8 @@ import (
 
 // Of makes the release of a build. Each image has its SBOM and its symbols attached, and the index has the
 // provenance, which calls the index by the address.
-func Of(ctx context.Context, outputs assembly.Outputs, b attest.Build, address string) (*Release, error) {
-	abouts, err := attest.OfAll(ctx, outputs, b.Products)
+func Of(ctx context.Context, run assembly.StageRunner, b attest.Build, address string) (*Release, error) {
+	attestations, err := attest.ForProducts(ctx, run, b.Products)
 	if err != nil {
 		return nil, err
 	}
@@ -21,9 +21,9 @@ func Of(ctx context.Context, outputs assembly.Outputs, b attest.Build, address s
 		if err != nil {
 			return nil, err
 		}
-		images[i] = Image{Target: p.Target, Image: img, Attached: []Attachment{{Type: attest.SBOMType, Text: abouts[i].SBOM}}}
-		if abouts[i].Symbols != "" {
-			images[i].Attached = append(images[i].Attached, Attachment{Type: attest.SymbolsType, Text: abouts[i].Symbols})
+		images[i] = Image{Target: p.Target, Image: img, Attached: []Attachment{{Type: attest.SBOMType, Text: attestations[i].SBOM}}}
+		if attestations[i].Symbols != "" {
+			images[i].Attached = append(images[i].Attached, Attachment{Type: attest.SymbolsType, Text: attestations[i].Symbols})
 		}
 	}
 	release, err := NewRelease(images, recipe.Annotations(b.Products[0].Config))
@@ -34,7 +34,7 @@ func Of(ctx context.Context, outputs assembly.Outputs, b attest.Build, address s
 	if err != nil {
 		return nil, err
 	}
-	provenance, err := attest.Provenance(ctx, outputs, b, []attest.Subject{{Name: address, SHA256: digest}})
+	provenance, err := attest.Provenance(ctx, run, b, []attest.Subject{{Name: address, SHA256: digest}})
 	if err != nil {
 		return nil, err
 	}

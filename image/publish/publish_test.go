@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -39,7 +40,7 @@ func images(t *testing.T) []Image {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := archive.Image(layer, target, archive.Config{Entrypoint: []string{"/which"}})
+		img, err := archive.Image(layer, target, v1.Config{Entrypoint: []string{"/which"}}, time.Time{})
 		if err != nil {
 			t.Fatal(err)
 		}

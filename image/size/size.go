@@ -13,7 +13,6 @@ import (
 	"text/tabwriter"
 
 	"dagger/mikrotik-tailscale/image/assembly"
-	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Component is one part of an image. Those of an image are sorted, the largest program first.
@@ -43,7 +42,7 @@ type Report struct {
 // Extra is the component of the files that a user has added.
 const Extra = "extra files"
 
-// Measure weighs root file systems.
+// Measure weighs root filesystems.
 func Measure(products []assembly.Product) (Report, error) {
 	var r Report
 	for _, p := range products {
@@ -60,7 +59,7 @@ func Measure(products []assembly.Product) (Report, error) {
 func measure(p assembly.Product) (Platform, error) {
 	components := map[string]string{}
 	order := []string{}
-	for _, e := range recipe.Rootfs(p.Target, p.Config, p.Resolved) {
+	for _, e := range p.Entries() {
 		if e.Stage == nil && e.Text == "" {
 			continue
 		}

@@ -15,7 +15,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// Tree checks a root file system for the target: every file that starts as an ELF binary does must
+// Tree checks a root filesystem for the target: every file that starts as an ELF binary does must
 // pass Binary, and every symbolic link must lead to something inside the tree. Absolute links
 // start at the tree's root. Links to what is only there in a running container pass: places that the kernel or
 // the container engine fills in, and the image's volumes. A tree without any binary is refused, since it is most
@@ -30,7 +30,7 @@ func Tree(rootfs string, t platform.Target, volumes ...string) error {
 	return problems
 }
 
-// Part checks a part of a root file system like Tree. It may lack binaries.
+// Part checks a part of a root filesystem like Tree. It may lack binaries.
 func Part(rootfs string, t platform.Target, volumes ...string) error {
 	_, problems := inspect(rootfs, t, volumes)
 	return problems
@@ -167,7 +167,7 @@ func lead(root *os.Root, at string, parts []string, late []string) (string, erro
 	return at, nil
 }
 
-// Program checks that a path in a root file system leads to a file that can be executed, or to something that is only
+// Program checks that a path in a root filesystem leads to a file that can be executed, or to something that is only
 // there in a running container.
 func Program(rootfs, program string, volumes ...string) error {
 	root, err := os.OpenRoot(rootfs)

@@ -16,37 +16,37 @@ import (
 // ChecksumsName is the file of checksums beside several tarballs.
 const ChecksumsName = "SHA256SUMS"
 
-// File is what stands beside tarballs.
+// File is a file that is written next to tarballs.
 type File struct{ Name, Content string }
 
-// About is what tells of one product.
-type About struct {
+// Attestations describe one product.
+type Attestations struct {
 	SBOM string
-	// Symbols are empty where the program itself has them.
+	// Symbols is empty if the program itself has them.
 	Symbols string
 }
 
-// OfAll tells of several products, made at the same time.
-func OfAll(ctx context.Context, outputs assembly.Outputs, products []assembly.Product) ([]About, error) {
-	return iter.MapErr(products, func(p *assembly.Product) (a About, err error) {
-		if a.SBOM, err = SBOM(ctx, outputs, *p); err != nil {
+// ForProducts makes the attestations of several products at the same time.
+func ForProducts(ctx context.Context, run assembly.StageRunner, products []assembly.Product) ([]Attestations, error) {
+	return iter.MapErr(products, func(p *assembly.Product) (a Attestations, err error) {
+		if a.SBOM, err = SBOM(ctx, run, *p); err != nil {
 			return a, err
 		}
-		a.Symbols, err = Symbols(ctx, outputs, *p)
+		a.Symbols, err = Symbols(ctx, run, *p)
 		return a, err
 	})
 }
 
-// Beside gives what stands beside the tarballs of a build: the bill of materials and the
-// symbols of each, the provenance of all, and SHA256SUMS. The provenance is not summed: it holds the tarballs' sums
-// itself, and it is the one file that tells by which way they were built.
-func Beside(ctx context.Context, outputs assembly.Outputs, b Build, tarballs []Subject) ([]File, error) {
-	abouts, err := OfAll(ctx, outputs, b.Products)
+// Files returns the files that are written next to the tarballs of a build: the SBOM and the symbols of each, the
+// provenance of all, and SHA256SUMS. The sums don't cover the provenance, because it is the only file that depends on
+// whether the engine or the command built the images. It contains the sums of the tarballs itself.
+func Files(ctx context.Context, run assembly.StageRunner, b Build, tarballs []Subject) ([]File, error) {
+	all, err := ForProducts(ctx, run, b.Products)
 	if err != nil {
 		return nil, err
 	}
 	var files []File
-	for i, a := range abouts {
+	for i, a := range all {
 		files = append(files, File{SBOMName(b.Products[i].Target), a.SBOM})
 		if a.Symbols != "" {
 			files = append(files, File{SymbolsName(b.Products[i].Target), a.Symbols})
@@ -57,7 +57,7 @@ func Beside(ctx context.Context, outputs assembly.Outputs, b Build, tarballs []S
 		sum := sha256.Sum256([]byte(f.Content))
 		summed = append(summed, Subject{f.Name, hex.EncodeToString(sum[:])})
 	}
-	provenance, err := Provenance(ctx, outputs, b, tarballs)
+	provenance, err := Provenance(ctx, run, b, tarballs)
 	return append(files, File{ProvenanceName, provenance}, File{ChecksumsName, checksums(summed)}), err
 }
 
