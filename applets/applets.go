@@ -29,6 +29,22 @@ type List struct{ groups []Group }
 // MarshalJSON gives the names of the applets.
 func (l List) MarshalJSON() ([]byte, error) { return json.Marshal(l.Names()) }
 
+// UnmarshalJSON reads what MarshalJSON gives. The groups of the list are lost.
+func (l *List) UnmarshalJSON(text []byte) error {
+	var names []string
+	if err := json.Unmarshal(text, &names); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, known := catalogue[name]; !known {
+			return fmt.Errorf("unknown applet %q", name)
+		}
+	}
+	list, err := Parse("applets", strings.NewReader(strings.Join(names, "\n")))
+	*l = list
+	return err
+}
+
 // Group is a part of a list under one heading.
 type Group struct {
 	Name    string

@@ -1,6 +1,7 @@
 package applets
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -148,6 +149,29 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAListIsReadBackFromJSON(t *testing.T) {
+	want := must(t, "default")
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got List
+	if err := json.Unmarshal(text, &got); err != nil || got.Config() != want.Config() || !slices.Equal(got.Names(), want.Names()) {
+		t.Errorf("read back are %v (%v); want %v", got.Names(), err, want.Names())
+	}
+	for text, want := range map[string]string{
+		`["ash","sh","nope"]`:      `unknown applet "nope"`,
+		`["ash","sh","ls # cat"]`:  `unknown applet "ls # cat"`,
+		`["ash","sh","[network]"]`: `unknown applet "[network]"`,
+		`["ash"]`:                  "the applets ash and sh are wanted",
+		`"ash"`:                    "cannot unmarshal",
+	} {
+		if err := json.Unmarshal([]byte(text), &got); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error = %v; want it to say %q", text, err, want)
+		}
+	}
 }
 
 func must(t *testing.T, set string) List {

@@ -162,6 +162,16 @@ func (o *options) open(ctx context.Context, p *progress) (*local.Builder, error)
 	return local.Open(ctx, o.driverOptions(p))
 }
 
+// resolvedFeatures opens the builder just to resolve the features.
+func (o *options) resolvedFeatures(ctx context.Context, p *progress) (_ recipe.Resolved, err error) {
+	d, err := o.open(ctx, p)
+	if err != nil {
+		return recipe.Resolved{}, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return resolveFeatures(ctx, d, o.config, p)
+}
+
 func resolveFeatures(ctx context.Context, d *local.Builder, c recipe.Config, p *progress) (recipe.Resolved, error) {
 	path, err := d.Output(ctx, recipe.ResolveFeatures(c))
 	if err != nil {

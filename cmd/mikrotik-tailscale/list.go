@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,18 +20,13 @@ func featuresCommand(asJSON *bool) *cobra.Command {
 		Long: "Lists the features of a Tailscale release, as Tailscale's own source names them. Those of\n" +
 			"the default image are marked with *, those that they depend on with +, and the reason\n" +
 			"for each of them stands in place of Tailscale's description.",
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.resolve(); err != nil {
 				return err
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.close()
-			d, err := o.open(cmd.Context(), p)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, d.Close()) }()
-			r, err := resolveFeatures(cmd.Context(), d, o.config, p)
+			r, err := o.resolvedFeatures(cmd.Context(), p)
 			if err != nil {
 				return err
 			}

@@ -36,6 +36,10 @@ func (o *options) tailscaleFlags(flags *pflag.FlagSet) {
 	c := &o.config
 	flags.StringVar(&c.TailscaleVersion, "tailscale-version", c.TailscaleVersion, "Tailscale release; even minor versions are stable releases")
 	flags.StringVar(&c.GoVersion, "go-version", c.GoVersion, "Go release that compiles Tailscale, downloaded if this machine has another one (default the one that the Tailscale release asks for)")
+	o.goProxyFlags(flags)
+}
+
+func (o *options) goProxyFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.addresses.GoProxy, "go-proxy", "", "GOPROXY setting for downloading Tailscale (default the one of \"go env\")")
 	flags.StringVar(&o.addresses.GoSumDB, "go-sumdb", "", "GOSUMDB setting that verifies downloads; off if you trust your own proxy (default the one of \"go env\")")
 	o.mirrorFlags(flags)
@@ -59,7 +63,7 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&c.BusyboxVersion, "busybox-version", c.BusyboxVersion, "busybox release")
 	flags.StringVar(&c.BusyboxChecksum, "busybox-checksum", "",
 		"sha256 of the release's .tar.bz2 (known for "+strings.Join(recipe.BusyboxVersions(), ", ")+")")
-	flags.StringVar(&o.addresses.BusyboxURL, "busybox-url", "", "URL to download busybox's .tar.bz2 from (default busybox.net, with the Debian archive as a fallback)")
+	o.busyboxURLFlag(flags)
 	o.appletFlags(flags)
 	o.compressionFlags(flags)
 	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "keep function names, file names and line numbers in the Tailscale binary, a fifth of its size")
@@ -69,6 +73,10 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that the container starts, with its arguments (default the image's own)")
 	flags.StringArrayVar(&o.labels, "labels", nil, "label of the image, as name=value; repeat it for more labels")
 	flags.IntVar(&c.Revision, "revision", c.Revision, "revision of the image: the N in the image version "+c.TailscaleVersion+"-mt.N")
+}
+
+func (o *options) busyboxURLFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&o.addresses.BusyboxURL, "busybox-url", "", "URL to download busybox's .tar.bz2 from (default busybox.net, with the Debian archive as a fallback)")
 }
 
 func (o *options) compressionFlags(flags *pflag.FlagSet) {

@@ -23,6 +23,13 @@ import (
 // signingKey is a private key as cosign writes it, in a file.
 func signingKey(t *testing.T, password string) (path string) {
 	t.Helper()
+	_, path = newSigningKey(t, password)
+	return path
+}
+
+// newSigningKey is signingKey for tests that need the key itself, too.
+func newSigningKey(t *testing.T, password string) (key *ecdsa.PrivateKey, path string) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +46,7 @@ func signingKey(t *testing.T, password string) (path string) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return key, path
 }
 
 func TestSignedByTheCommand(t *testing.T) {

@@ -23,6 +23,8 @@ type Product struct {
 	Rootfs string
 	// Programs are the files of the linked programs, before they are packed, by component.
 	Programs map[string]string
+	// Extra are the user's own files in it, and Fingerprint describes each.
+	Extra map[string]string
 }
 
 // MakeAll makes the products of several platforms at the same time, each below directory. Stages that don't depend on
@@ -82,6 +84,9 @@ func Make(ctx context.Context, run StageRunner, plan recipe.Plan, extra, dir str
 	}
 	if extra != "" {
 		if err := Merge(dir, extra); err != nil {
+			return p, err
+		}
+		if p.Extra, err = Fingerprint(extra); err != nil {
 			return p, err
 		}
 	}

@@ -30,6 +30,18 @@ const (
 	BuilderCommand = "urn:" + recipe.Title + ":command"
 )
 
+// PredicateProvenance is what a provenance statement says about its subjects.
+const PredicateProvenance = "https://slsa.dev/provenance/v1"
+
+// buildType names the form of the parameters. Another form needs another name.
+const buildType = "urn:" + recipe.Title + ":build:v1"
+
+// imageURI begins the name of a container image.
+const imageURI = "docker://"
+
+// extraField is the external parameter that describes the user's own files. The others are those of recipe.Config.
+const extraField = "extra"
+
 // Subject is something that a provenance statement is about.
 type Subject struct{ Name, SHA256 string }
 
@@ -67,6 +79,13 @@ func statement(ctx context.Context, run assembly.StageRunner, b Build, subjects 
 	if err != nil {
 		return "", err
 	}
+	if extra := b.Products[0].Extra; len(extra) > 0 {
+		files, err := toStruct(extra)
+		if err != nil {
+			return "", err
+		}
+		external.Fields[extraField] = structpb.NewStructValue(files)
+	}
 	internal, err := toStruct(map[string]any{
 		"tags": strings.Split(resolved.Tags, ","), "stages": described(stages), "packagesFrom": originsOf(installed),
 	})
@@ -75,7 +94,7 @@ func statement(ctx context.Context, run assembly.StageRunner, b Build, subjects 
 	}
 	p := &provenance.Provenance{
 		BuildDefinition: &provenance.BuildDefinition{
-			BuildType: "urn:" + recipe.Title + ":build:v1", ExternalParameters: external, InternalParameters: internal,
+			BuildType: buildType, ExternalParameters: external, InternalParameters: internal,
 			ResolvedDependencies: dependencies,
 		},
 		RunDetails: &provenance.RunDetails{Builder: &provenance.Builder{Id: b.Builder}},
@@ -87,7 +106,7 @@ func statement(ctx context.Context, run assembly.StageRunner, b Build, subjects 
 	if err != nil {
 		return "", err
 	}
-	s := &intoto.Statement{Type: intoto.StatementTypeUri, PredicateType: "https://slsa.dev/provenance/v1", Predicate: &structpb.Struct{}}
+	s := &intoto.Statement{Type: intoto.StatementTypeUri, PredicateType: PredicateProvenance, Predicate: &structpb.Struct{}}
 	if err := protojson.Unmarshal(predicate, s.Predicate); err != nil {
 		return "", err
 	}
@@ -203,7 +222,7 @@ func dependenciesOf(b Build, installed []installation) ([]*intoto.ResourceDescri
 		if !found {
 			return nil, fmt.Errorf("the base image %s has no digest", image)
 		}
-		all = append(all, &intoto.ResourceDescriptor{Uri: "docker://" + name, Digest: map[string]string{"sha256": digest}})
+		all = append(all, &intoto.ResourceDescriptor{Uri: imageURI + name, Digest: map[string]string{"sha256": digest}})
 	}
 	var purls []string
 	for _, root := range installed {

@@ -12,37 +12,74 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// WithKeychain returns the destination with the credentials that the keychain has for its registry. A
-// destination with a user name keeps its own.
-func (d Destination) WithKeychain(ctx context.Context, keychain authn.Keychain) (Destination, error) {
-	if d.auth != authn.Anonymous {
-		return d, nil
+// access is as whom a registry is used.
+type access struct {
+	auth    authn.Authenticator
+	secrets []string
+}
+
+// newAccess checks a user name and a password, which come together or not at all.
+func newAccess(username, password string) (access, error) {
+	anonymous := access{auth: authn.Anonymous}
+	switch {
+	case username != "" && password != "":
+		return as(authn.AuthConfig{Username: username, Password: password}), nil
+	case username != "":
+		return anonymous, fmt.Errorf("the user %q has no password: give both or neither", username)
+	case password != "":
+		return anonymous, errors.New("the password has no user name: give both or neither")
 	}
-	auth, err := authn.Resolve(ctx, keychain, d.reference.Context())
+	return anonymous, nil
+}
+
+// as returns the access with credentials, and notes what must not be printed.
+func as(config authn.AuthConfig) access {
+	a := access{auth: authn.FromConfig(config)}
+	for _, s := range []string{config.Password, config.IdentityToken, config.RegistryToken, config.Auth} {
+		a.secrets = append(a.secrets, spellings(config.Username, s)...)
+	}
+	return a
+}
+
+// with returns the access with the credentials that the keychain has for a repository's registry, unless it has its
+// own.
+func (a access) with(ctx context.Context, keychain authn.Keychain, repository name.Repository) (access, error) {
+	if a.auth != authn.Anonymous {
+		return a, nil
+	}
+	auth, err := authn.Resolve(ctx, keychain, repository)
 	if err != nil {
-		return d, fmt.Errorf("looking for the password of %s: %w", d.reference.RegistryStr(), err)
+		return a, fmt.Errorf("looking for the password of %s: %w", repository.RegistryStr(), err)
 	}
 	config, err := authn.Authorization(ctx, auth)
 	if err != nil {
-		return d, fmt.Errorf("looking for the password of %s: %w", d.reference.RegistryStr(), err)
+		return a, fmt.Errorf("looking for the password of %s: %w", repository.RegistryStr(), err)
 	}
 	if *config == (authn.AuthConfig{}) {
-		return d, nil
+		return a, nil
 	}
-	return d.as(*config), nil
+	return as(*config), nil
 }
 
-// as returns the destination with credentials, and notes what must not be printed.
-func (d Destination) as(config authn.AuthConfig) Destination {
-	d.auth = authn.FromConfig(config)
-	d.secrets = nil
-	for _, s := range []string{config.Password, config.IdentityToken, config.RegistryToken, config.Auth} {
-		d.secrets = append(d.secrets, spellings(config.Username, s)...)
+// WithKeychain returns the destination with the credentials that the keychain has for its registry. A
+// destination with a user name keeps its own.
+func (d Destination) WithKeychain(ctx context.Context, keychain authn.Keychain) (_ Destination, err error) {
+	d.access, err = d.with(ctx, keychain, d.reference.Context())
+	return d, err
+}
+
+// options are how a registry is spoken to. A transport of nil is the usual one.
+func (a access) options(ctx context.Context, rt http.RoundTripper) []remote.Option {
+	all := []remote.Option{remote.WithContext(ctx), remote.WithAuth(a.auth)}
+	if rt != nil {
+		all = append(all, remote.WithTransport(rt))
 	}
-	return d
+	return all
 }
 
 // spellings are the forms in which a password may turn up in an error: a registry or a proxy may repeat a
@@ -68,22 +105,22 @@ func spellings(user, secret string) []string {
 
 // explained says what a registry's refusal means, and takes the password out of an error. No registry is known
 // to send a password back, and none shall get it printed.
-func (d Destination) explained(err error) error {
+func (a access) explained(err error) error {
 	if err == nil {
 		return nil
 	}
 	if refusal, ok := errors.AsType[*transport.Error](err); ok && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden}, refusal.StatusCode) {
 		why := "the registry refused the user name or password"
-		if d.auth == authn.Anonymous {
+		if a.auth == authn.Anonymous {
 			why = "the registry wants a user name and a password"
 		}
 		err = fmt.Errorf("%s: %w", why, err)
 	}
-	if len(d.secrets) == 0 {
+	if len(a.secrets) == 0 {
 		return err
 	}
 	text := err.Error()
-	for _, s := range d.secrets {
+	for _, s := range a.secrets {
 		text = strings.ReplaceAll(text, s, "***")
 	}
 	return errors.New(text)

@@ -8,6 +8,19 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
+// Assembled makes the release of products of one configuration, with nothing attached.
+func Assembled(products []assembly.Product) (*Release, error) {
+	images := make([]Image, len(products))
+	for i, p := range products {
+		img, err := p.Image()
+		if err != nil {
+			return nil, err
+		}
+		images[i] = Image{Target: p.Target, Image: img}
+	}
+	return NewRelease(images, recipe.Annotations(products[0].Config))
+}
+
 // Of makes the release of a build. Each image has its SBOM and its symbols attached, and the index has the
 // provenance, which calls the index by the address.
 func Of(ctx context.Context, run assembly.StageRunner, b attest.Build, address string) (*Release, error) {
@@ -15,20 +28,16 @@ func Of(ctx context.Context, run assembly.StageRunner, b attest.Build, address s
 	if err != nil {
 		return nil, err
 	}
-	images := make([]Image, len(b.Products))
-	for i, p := range b.Products {
-		img, err := p.Image()
-		if err != nil {
-			return nil, err
-		}
-		images[i] = Image{Target: p.Target, Image: img, Attached: []Attachment{{Type: attest.SBOMType, Text: attestations[i].SBOM}}}
-		if attestations[i].Symbols != "" {
-			images[i].Attached = append(images[i].Attached, Attachment{Type: attest.SymbolsType, Text: attestations[i].Symbols})
-		}
-	}
-	release, err := NewRelease(images, recipe.Annotations(b.Products[0].Config))
+	release, err := Assembled(b.Products)
 	if err != nil {
 		return nil, err
+	}
+	for i, a := range attestations {
+		attached := []Attachment{{Type: attest.SBOMType, Text: a.SBOM}}
+		if a.Symbols != "" {
+			attached = append(attached, Attachment{Type: attest.SymbolsType, Text: a.Symbols})
+		}
+		release.images[i].Attached = attached
 	}
 	digest, err := release.Digest()
 	if err != nil {

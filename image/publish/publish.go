@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -25,10 +24,9 @@ import (
 
 // Destination is where images go, and as whom.
 type Destination struct {
+	access
 	reference name.Tag
 	tags      []name.Tag
-	auth      authn.Authenticator
-	secrets   []string
 }
 
 // NewDestination checks an address and further tags of the same repository. An address that
@@ -44,7 +42,7 @@ func NewDestination(to, version string, tags []string, username, password string
 	if err != nil {
 		problems = append(problems, fmt.Errorf("malformed address %q: registry/repository or registry/repository:tag is wanted: %s", address.Redact(to), address.Hide(err.Error(), to)))
 	}
-	d := Destination{reference: reference, auth: authn.Anonymous}
+	d := Destination{reference: reference}
 	repository := reference.Context().Name()
 	if err != nil {
 		repository = "registry.example/any" // the tags are not to be blamed for the address
@@ -56,13 +54,8 @@ func NewDestination(to, version string, tags []string, username, password string
 		}
 		d.tags = append(d.tags, further)
 	}
-	switch {
-	case username != "" && password != "":
-		d = d.as(authn.AuthConfig{Username: username, Password: password})
-	case username != "":
-		problems = append(problems, fmt.Errorf("the user %q has no password: give both or neither", username))
-	case password != "":
-		problems = append(problems, errors.New("the password has no user name: give both or neither"))
+	if d.access, err = newAccess(username, password); err != nil {
+		problems = append(problems, err)
 	}
 	return d, errors.Join(problems...)
 }
@@ -111,6 +104,9 @@ func NewRelease(images []Image, annotations map[string]string) (*Release, error)
 	}
 	return r, nil
 }
+
+// Images are the images of the platforms.
+func (r *Release) Images() []Image { return r.images }
 
 // Digest is the sha256 of the index, in hexadecimal.
 func (r *Release) Digest() (string, error) {
@@ -164,10 +160,7 @@ func Push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) 
 
 // push names the release last: a tag that is there stands for a release with all that is attached to it.
 func push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) error {
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(d.auth)}
-	if rt != nil {
-		options = append(options, remote.WithTransport(rt))
-	}
+	options := d.options(ctx, rt)
 	pusher, err := remote.NewPusher(options...)
 	if err != nil {
 		return fmt.Errorf("pushing %s: %w", d.reference, err)
