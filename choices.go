@@ -32,6 +32,26 @@ const (
 	File Certificates = "file"
 )
 
+// Root is where a router keeps the image.
+type Root string
+
+const (
+	// On the disk that the option disk names.
+	Disk Root = "disk"
+	// In memory. Only the state is on the disk.
+	Memory Root = "memory"
+)
+
+// Script is a kind of files for a router.
+type Script string
+
+const (
+	// Scripts that install, update, remove and diagnose the container.
+	Scripts Script = "scripts"
+	// An app for RouterOS's /app.
+	App Script = "app"
+)
+
 // Registry is a kind of registry, which decides how a router asks it for an image's digest.
 type Registry string
 

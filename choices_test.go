@@ -15,7 +15,8 @@ import (
 
 // The engine reads the choices from constants, so they are written out. They are those of the packages that know them.
 func TestTheChoicesAreThoseOfThePackages(t *testing.T) {
-	want := map[string][]string{"AppletSet": applets.Sets(), "Registry": routeros.Registries()}
+	want := map[string][]string{"AppletSet": applets.Sets(), "Registry": routeros.Registries(), "Root": routeros.Roots(),
+		"Script": {"scripts", routeros.AppKinds[0]}}
 	for _, c := range recipe.Compressions() {
 		want["Compression"] = append(want["Compression"], string(c))
 	}

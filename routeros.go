@@ -34,11 +34,11 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	disk string,
-	// Where the image is: disk, or memory for boards with too little flash. In memory, only the state is on the disk, and each boot fetches the image.
+	// Where the image is. MEMORY is for boards with too little flash: only the state is on the disk, and each boot fetches the image.
 	//
 	// +optional
 	// +default="disk"
-	root string,
+	root Root,
 	// Platform of the image: amd64, arm64, arm or armv5. By default, the router's architecture decides.
 	//
 	// +optional
@@ -158,11 +158,12 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	inPlace bool,
-	// Write an app for RouterOS's /app and its scripts instead: app.
+	// What to write. APP is an app for RouterOS's /app, with the scripts for what an app can't do.
 	//
 	// +optional
-	script string,
-	// With script app: sites of a store and their networks, for example home=192.168.88.0/24.
+	// +default="scripts"
+	script Script,
+	// With script APP: sites of a store and their networks, for example home=192.168.88.0/24.
 	//
 	// +optional
 	site []string,
@@ -172,7 +173,7 @@ func (m *MikrotikTailscale) Routeros(
 	updateAt string,
 ) (*dagger.Directory, error) {
 	o := routeros.Options{
-		Name: name, Image: image, Tarball: tarball, Checksum: checksum, Disk: disk, Root: root, Arch: arch, RouterOS: routerosVersion,
+		Name: name, Image: image, Tarball: tarball, Checksum: checksum, Disk: disk, Root: string(root), Arch: arch, RouterOS: routerosVersion,
 		Addresses: address, Gateways: gateway, Bridge: bridge,
 		Subnets: subnet, RemoteSubnets: remoteSubnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
 		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: env, Memory: memory, Tmpfs: tmpfs,
@@ -193,14 +194,12 @@ func (m *MikrotikTailscale) Routeros(
 }
 
 // routerosScripts writes the scripts, or the files of an app.
-func routerosScripts(o routeros.Options, script string, siteTexts []string) ([]routeros.Script, error) {
-	switch {
-	case script == "" && len(siteTexts) > 0:
-		return nil, fmt.Errorf("sites are for apps: want the script app with the site %s", siteTexts[0])
-	case script == "":
+func routerosScripts(o routeros.Options, script Script, siteTexts []string) ([]routeros.Script, error) {
+	if script != App {
+		if len(siteTexts) > 0 {
+			return nil, fmt.Errorf("sites are for apps: want the script %s with the site %s", App, siteTexts[0])
+		}
 		return routeros.New(o)
-	case script != routeros.AppKinds[0]:
-		return nil, fmt.Errorf("unknown script %q: want %s, or none for the scripts", script, routeros.AppKinds[0])
 	}
 	sites, err := routeros.ParseSites(siteTexts)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Checks the mikrotik-tailscale module from outside, with other programs, as those who use it meet it.
+// Check the mikrotik-tailscale module from outside, with independent programs.
 //
-// dagger check -m tests runs all of them.
+// Run all checks with: dagger check -m tests
 package main
 
 import (
@@ -17,10 +17,10 @@ import (
 // Tests are the checks of the mikrotik-tailscale module.
 type Tests struct{}
 
-// kind is what a platform's image and programs have to be.
+// kind describes a platform's image and programs.
 type kind struct {
 	name, platform, machine string
-	// native is what uname -m says where the programs run as they are, and emulator what runs them elsewhere.
+	// native is the output of uname -m on machines that run the programs. Elsewhere, emulator runs them.
 	native   string
 	emulator []string
 }
@@ -41,12 +41,12 @@ func tools(packages ...string) *dagger.Container {
 		WithExec(install)
 }
 
-// run gives what a script prints, with arguments.
+// run returns the output of a script.
 func run(ctx context.Context, c *dagger.Container, script string, args ...string) (string, error) {
 	return c.WithExec(append([]string{"sh", "-euc", script, "sh"}, args...)).Stdout(ctx)
 }
 
-// forEach does work for all platforms at the same time.
+// forEach calls work for all platforms at the same time.
 func forEach(work func(kind) error) error {
 	p := pool.New().WithErrors()
 	for _, k := range kinds {
@@ -60,8 +60,7 @@ func forEach(work func(kind) error) error {
 	return p.Wait()
 }
 
-// Checks that every platform gives a tarball of one layer, for the platform that it says, and that
-// the checksums are right.
+// Check that each tarball has one layer, the right platform and checksum.
 //
 // +check
 func (m *Tests) Tarballs(ctx context.Context) error {
@@ -83,7 +82,7 @@ func (m *Tests) Tarballs(ctx context.Context) error {
 	})
 }
 
-// Checks that every program in every image is a static one for the platform's machine.
+// Check that all programs are static and for the platform's processor.
 //
 // +check
 func (m *Tests) Programs(ctx context.Context) error {
@@ -98,13 +97,13 @@ func (m *Tests) Programs(ctx context.Context) error {
 			return err
 		}
 		if want := k.machine + "\n" + k.machine + "\n"; got != want {
-			return fmt.Errorf("the programs are for\n%swanted is\n%s", got, want)
+			return fmt.Errorf("the programs are for\n%swant\n%s", got, want)
 		}
 		return nil
 	})
 }
 
-// Checks that the root filesystem has the permissions and times that the image has, not those of the build.
+// Check that rootfs has the permissions and times of the image.
 //
 // +check
 func (m *Tests) Permissions(ctx context.Context) error {
@@ -117,15 +116,15 @@ func (m *Tests) Permissions(ctx context.Context) error {
 			return err
 		}
 		if want := "1777 0 tmp\n700 0 root\n755 0 etc\n644 0 etc/passwd\n755 0 bin/busybox\n"; got != want {
-			return fmt.Errorf("permissions and times are\n%swanted is\n%s", got, want)
+			return fmt.Errorf("permissions and times are\n%swant\n%s", got, want)
 		}
 		return nil
 	})
 }
 
-// Checks that Tailscale and every applet of the shell start: as they are where the machine is of the
-// platform, and not packed on an emulated processor where it is not. What a launcher unpacks is started by
-// the machine's kernel, which knows of no emulator.
+// Check that Tailscale and every command of the shell start.
+//
+// Programs for another processor run on an emulator, and are not packed, because the kernel starts an unpacked program without the emulator.
 //
 // +check
 func (m *Tests) Starts(ctx context.Context) error {
@@ -149,14 +148,15 @@ func (m *Tests) Starts(ctx context.Context) error {
 			return err
 		}
 		if got != "" {
-			return fmt.Errorf("what does not start:\n%s", got)
+			return fmt.Errorf("these programs don't start:\n%s", got)
 		}
 		return nil
 	})
 }
 
-// Checks that a build that shares nothing with another one gives the same bytes: tarball, bill of
-// materials, provenance, and the digest that it would be published under.
+// Check that a second build from nothing gives the same bytes.
+//
+// It compares the tarball, the SBOM and the digest of the published image.
 //
 // +check
 func (m *Tests) Reproducible(ctx context.Context) error {
@@ -176,13 +176,12 @@ func (m *Tests) Reproducible(ctx context.Context) error {
 		made[i] = sums + reference
 	}
 	if made[0] != made[1] {
-		return fmt.Errorf("two builds give\n%s\nand\n%s", made[0], made[1])
+		return fmt.Errorf("two builds produce\n%s\nand\n%s", made[0], made[1])
 	}
 	return nil
 }
 
-// Checks that what is published to a registry is read back from it by another program, by tag and
-// by platform.
+// Check that another program can read published images, by tag and platform.
 //
 // +check
 func (m *Tests) Publishing(ctx context.Context) error {
@@ -193,8 +192,7 @@ func (m *Tests) Publishing(ctx context.Context) error {
 		return err
 	}
 	_, digest, _ := strings.Cut(reference, "@")
-	// The engine does not see that the registry holds something else each time, and would take what
-	// was read from an earlier one.
+	// The engine doesn't know that the registry's content changes, and would return what an earlier run has read.
 	c := tools("skopeo").WithServiceBinding("registry", registry).WithEnvVariable("READ_AT", time.Now().String())
 	return forEach(func(k kind) error {
 		parts := append(strings.Split(k.platform, "/"), "")
@@ -208,13 +206,13 @@ func (m *Tests) Publishing(ctx context.Context) error {
 			return err
 		}
 		if want := fmt.Sprintf("%s\n%[2]s/%[3]s\n%[2]s/%[3]s\n", digest, parts[1], parts[2]); got != want {
-			return fmt.Errorf("read back is\n%swanted is\n%s", got, want)
+			return fmt.Errorf("read back is\n%swant\n%s", got, want)
 		}
 		return nil
 	})
 }
 
-// Checks that wrong arguments are refused with an error that names them.
+// Check that wrong arguments are rejected with an error that names them.
 //
 // +check
 func (m *Tests) WrongArguments(ctx context.Context) error {

@@ -1,5 +1,6 @@
-// An image for the routers of one household, made with the mikrotik-tailscale module: a shell of a
-// few commands, Tailscale SSH, and a note that greets whoever logs in.
+// Build the image for the routers of one household with the mikrotik-tailscale module.
+//
+// It has a small shell, Tailscale SSH, and a greeting.
 package main
 
 import (
@@ -11,14 +12,14 @@ import (
 // HomeRouter builds the images of the household's routers.
 type HomeRouter struct{}
 
-// commands are what the household types on a router.
+// commands are the commands that the household uses on a router.
 var commands = []string{
 	// The image's own scripts need these.
 	"ash", "cat", "cp", "date", "flock", "ip", "mkdir", "mknod", "mv", "nc", "rm", "sed", "sh", "sleep", "sync",
 	"df", "free", "ls", "nslookup", "ping", "ps", "top", "uname", "wget",
 }
 
-// module is mikrotik-tailscale with this household's choices.
+// module is mikrotik-tailscale with the household's options.
 func (m *HomeRouter) module() *dagger.MikrotikTailscale {
 	return dag.MikrotikTailscale(dagger.MikrotikTailscaleOpts{
 		Features:    []string{"+ssh"},
@@ -28,7 +29,7 @@ func (m *HomeRouter) module() *dagger.MikrotikTailscale {
 	})
 }
 
-// Gives the tarball for /container/add file=...
+// Build the image and return a tarball for /container/add file=.
 func (m *HomeRouter) Tarball(
 	// Platform of the router: amd64, arm64, arm or armv5.
 	arch string,
@@ -36,11 +37,12 @@ func (m *HomeRouter) Tarball(
 	return m.module().Tarball(arch)
 }
 
-// Publishes the images of all routers to a registry of the household's own, and gives their
-// reference with the digest.
+// Push the images of all routers to the household's registry.
+//
+// It returns the reference with the digest.
 func (m *HomeRouter) Publish(
 	ctx context.Context,
-	// Registry to publish to. A new one, which lives as long as the call, when left out.
+	// Registry to push to. Defaults to a new one that ends with the call.
 	//
 	// +optional
 	registry *dagger.Service,
@@ -54,7 +56,7 @@ func (m *HomeRouter) Publish(
 	})
 }
 
-// Tells what the household's images weigh.
+// Return the sizes of the images as a table.
 func (m *HomeRouter) Sizes(ctx context.Context) (string, error) {
 	return m.module().Sizes().Table(ctx)
 }
