@@ -1,8 +1,7 @@
-// Package applets holds the lists of commands that an image's busybox offers, and what they mean
-// for busybox's configuration and for the links in the image.
+// Package applets reads the lists of applets in an image's busybox, and turns them into busybox's configuration.
 //
-// A list is a text file with one applet a line, in groups that a heading in square brackets
-// begins. Everything from a # on is a comment:
+// A list is a text file with one applet per line, in groups that start with a heading in square brackets. Everything
+// after a # is a comment:
 //
 //	[network]
 //	ip    # all of it: addresses, links, routes, rules, neighbours, tunnels
@@ -26,7 +25,7 @@ import (
 // List is a checked list of applets. The zero List is empty.
 type List struct{ groups []Group }
 
-// MarshalJSON gives the names of the applets.
+// MarshalJSON returns the names of the applets.
 func (l List) MarshalJSON() ([]byte, error) { return json.Marshal(l.Names()) }
 
 // UnmarshalJSON reads what MarshalJSON gives. The groups of the list are lost.
@@ -54,17 +53,17 @@ type Group struct {
 //go:embed sets/*.txt
 var sets embed.FS
 
-// Sets lists the names of the curated lists.
+// Sets returns the names of the curated lists.
 func Sets() []string {
 	var names []string
-	entries, _ := sets.ReadDir("sets") // an embedded directory can be read
+	entries, _ := sets.ReadDir("sets") // reading an embedded directory never fails
 	for _, e := range entries {
 		names = append(names, strings.TrimSuffix(e.Name(), ".txt"))
 	}
 	return names
 }
 
-// Named gives the curated list of a name.
+// Named returns the curated list with the given name.
 func Named(name string) (List, error) {
 	if !slices.Contains(Sets(), name) {
 		return List{}, fmt.Errorf("unknown applet set %q: choose one of %s", name, strings.Join(Sets(), ", "))
@@ -77,11 +76,11 @@ func Named(name string) (List, error) {
 	return Parse(file, bytes.NewReader(text))
 }
 
-// longestLine is well above what a list needs and keeps a wrong file from filling the memory.
+// longestLine is far more than a list needs. It stops a wrong file from filling the memory.
 const longestLine = 4096
 
-// Parse reads and checks a list. The file's name is for messages, which name every problem with
-// its line. A list has to have a shell, since images start with a script.
+// Parse reads and checks a list. file is the name for error messages, which list every problem with its line. A list
+// must contain a shell, because images start with a script.
 func Parse(file string, r io.Reader) (List, error) {
 	var list List
 	var problems []error
@@ -99,7 +98,7 @@ func Parse(file string, r io.Reader) (List, error) {
 		if heading, ok := strings.CutPrefix(line, "["); ok && line != "[" && line != "[[" {
 			heading, ok = strings.CutSuffix(heading, "]")
 			if heading = strings.TrimSpace(heading); !ok || heading == "" || strings.ContainsAny(heading, "[]") {
-				problem("malformed heading %q: [name] is wanted", line)
+				problem("malformed heading %q: want [name]", line)
 				continue
 			}
 			list.groups = append(list.groups, Group{Name: heading})
@@ -109,10 +108,10 @@ func Parse(file string, r io.Reader) (List, error) {
 		case line == "":
 			continue
 		case len(strings.Fields(line)) > 1:
-			problem("%q: one applet a line is wanted", line)
+			problem("%q: want one applet per line", line)
 			continue
 		case again:
-			problem("applet %q stands already on line %d", line, first)
+			problem("duplicate applet %q (first on line %d)", line, first)
 			continue
 		}
 		at[line] = number
@@ -129,7 +128,7 @@ func Parse(file string, r io.Reader) (List, error) {
 		problems = append(problems, fmt.Errorf("reading %s: %w", file, err))
 	}
 	if len(problems) == 0 && (at["sh"] == 0 || at["ash"] == 0) {
-		problems = append(problems, fmt.Errorf("%s: the applets ash and sh are wanted, since the image starts with a shell", file))
+		problems = append(problems, fmt.Errorf("%s: missing applets ash and sh: the image starts with a shell script", file))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return List{}, err
@@ -146,10 +145,10 @@ func (l *List) add(applet string) {
 	last.Applets = append(last.Applets, applet)
 }
 
-// Groups lists the groups that have applets, in the order of the list.
+// Groups returns the groups that have applets, in the order of the list.
 func (l List) Groups() []Group { return l.groups }
 
-// Names lists the applets by name.
+// Names returns the names of the applets, sorted.
 func (l List) Names() []string {
 	var names []string
 	for _, g := range l.groups {
@@ -159,8 +158,8 @@ func (l List) Names() []string {
 	return names
 }
 
-// Config is the configuration of a busybox with these applets: the lines that have to stand in
-// its .config, sorted. All that they do not name has to be off.
+// Config returns the lines that busybox's .config must contain for these applets, sorted. All other options must be
+// off.
 func (l List) Config() string {
 	lines := map[string]bool{}
 	for _, o := range base {

@@ -30,7 +30,7 @@ func TestCuratedSets(t *testing.T) {
 		t.Logf("the set %s has %d applets", set, len(names))
 	}
 	if n := len(must(t, "default").Names()); n < 80 || n > 120 {
-		t.Errorf("the default set has %d applets; about 100 are wanted", n)
+		t.Errorf("the default set has %d applets; want about 100", n)
 	}
 }
 
@@ -61,13 +61,13 @@ func TestParseKeepsGroups(t *testing.T) {
 func TestParseNamesEveryProblemWithItsLine(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown":         {"ash\nsh\nfoo\n", `my.txt:3: unknown applet "foo"`},
-		"doubled":         {"ash\nsh\n\nash\n", `my.txt:4: applet "ash" stands already on line 1`},
-		"doubled unknown": {"foo\nfoo\n", "my.txt:1: unknown applet \"foo\"\nmy.txt:2: applet \"foo\" stands already on line 1"},
-		"two on a line":   {"ash sh\n", `my.txt:1: "ash sh": one applet a line is wanted`},
-		"open heading":    {"[shell\nash\nsh\n", `my.txt:1: malformed heading "[shell": [name] is wanted`},
-		"empty heading":   {"[]\nash\nsh\n", `my.txt:1: malformed heading "[]": [name] is wanted`},
-		"empty":           {"# nothing\n", `my.txt: the applets ash and sh are wanted, since the image starts with a shell`},
-		"no shell":        {"ip\n", `my.txt: the applets ash and sh are wanted, since the image starts with a shell`},
+		"doubled":         {"ash\nsh\n\nash\n", `my.txt:4: duplicate applet "ash" (first on line 1)`},
+		"doubled unknown": {"foo\nfoo\n", "my.txt:1: unknown applet \"foo\"\nmy.txt:2: duplicate applet \"foo\" (first on line 1)"},
+		"two on a line":   {"ash sh\n", `my.txt:1: "ash sh": want one applet per line`},
+		"open heading":    {"[shell\nash\nsh\n", `my.txt:1: malformed heading "[shell": want [name]`},
+		"empty heading":   {"[]\nash\nsh\n", `my.txt:1: malformed heading "[]": want [name]`},
+		"empty":           {"# nothing\n", `my.txt: missing applets ash and sh: the image starts with a shell script`},
+		"no shell":        {"ip\n", `my.txt: missing applets ash and sh: the image starts with a shell script`},
 		"long line":       {"ash\n" + strings.Repeat("x", 5000), `my.txt:2: the line is longer than 4096 bytes`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestParseNamesEveryProblemWithItsLine(t *testing.T) {
 				t.Errorf("error = %v\nwant    %s", err, c.want)
 			}
 			if len(list.Names()) > 0 {
-				t.Errorf("a list came with the error: %v", list.Names())
+				t.Errorf("Parse returned an error and the list %v", list.Names())
 			}
 		})
 	}
@@ -97,7 +97,7 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	if !slices.IsSorted(lines) || len(slices.Compact(slices.Clone(lines))) != len(lines) {
-		t.Error("the configuration is not sorted, or says a thing twice")
+		t.Error("the configuration is not sorted, or has a line twice")
 	}
 }
 
@@ -145,7 +145,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, name := range list.Names() {
 			if _, ok := catalogue[name]; !ok {
-				t.Fatalf("unknown applet %q came through", name)
+				t.Fatalf("Parse accepts the unknown applet %q", name)
 			}
 		}
 	})

@@ -19,12 +19,12 @@ type option struct{ symbol, value string }
 func (o option) line() string { return "CONFIG_" + o.symbol + "=" + o.value }
 
 var (
-	// catalogue has, for each applet, its own symbol and the options that go with it.
+	// catalogue has each applet's own symbol and the options that go with it.
 	catalogue = parseCatalogue(catalogueText)
 	base      = parseOptions(fields(baseText))
 )
 
-// Catalogue lists the names of all applets that a list may have.
+// Catalogue returns the names of all applets that a list may contain.
 func Catalogue() []string { return slices.Sorted(maps.Keys(catalogue)) }
 
 func parseCatalogue(text string) map[string][]option {
@@ -56,7 +56,7 @@ func parseOptions(words []string) []option {
 	return options
 }
 
-// fields gives the words of a text without its comments.
+// fields returns the words of a text without its comments.
 func fields(text string) []string {
 	var words []string
 	for line := range strings.Lines(text) {

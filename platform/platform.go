@@ -1,5 +1,5 @@
-// Package platform is the table of the routers that an image can be built for, with every
-// name that a build stage knows each of them by.
+// Package platform is the table of platforms that an image can be built for, with the names that each build stage
+// uses for them.
 package platform
 
 import (
@@ -10,39 +10,40 @@ import (
 	"strings"
 )
 
-// Target is one kind of router: what RouterOS, containers, Go, C compilers and Debian call it.
+// Target is one platform: a row of the table. It has the names that RouterOS, containers, Go, C compilers and Debian
+// use for it.
 type Target struct {
-	// Name is this project's name for the target, used in options and in file names.
+	// Name is this project's name for the platform, used in options and file names.
 	Name string
-	// Aliases are further names that users know the target by.
+	// Aliases are other names that users may use for the platform.
 	Aliases []string
-	// RouterOS is what "/system/resource" prints as architecture-name.
+	// RouterOS is the architecture-name that /system/resource prints.
 	RouterOS string
-	// Boards says in a few words which routers the target is for.
+	// Boards describes the routers of this platform in a few words.
 	Boards string
-	// Models are how such routers call their board or its model, for a target that shares its RouterOS
-	// architecture with another one. One that ends with a hyphen is only the beginning of a model's name.
+	// Models are the board and model names of the routers, for a platform that shares its RouterOS architecture with
+	// another one. A name that ends with a hyphen matches every model that begins with it.
 	Models []string
 	// OS, Architecture and Variant make up the container platform.
 	OS, Architecture, Variant string
-	// GOARM is the Go compiler's ARM version, empty elsewhere. GOARCH is Architecture.
+	// GOARM is the Go compiler's ARM version. It is empty for other processors. GOARCH is Architecture.
 	GOARM string
-	// Triple prefixes the names of Debian's cross compiler and names its directory in /usr.
+	// Triple is the prefix of Debian's cross compiler and the name of its directory in /usr.
 	Triple string
-	// Debian is the target's name among Debian's packages.
+	// Debian is Debian's name for the architecture.
 	Debian string
-	// CFlags choose the CPU for the C compiler.
+	// CFlags select the CPU for the C compiler.
 	CFlags []string
-	// Machine is what the ELF header of every binary in the image must say.
+	// Machine is the machine in the ELF header of every binary in the image.
 	Machine elf.Machine
-	// Class is the word size that the ELF header must say.
+	// Class is the word size in the ELF header.
 	Class elf.Class
-	// HardFloat says whether 32-bit ARM code may pass floats in VFP registers.
+	// HardFloat is whether 32-bit ARM code may pass floats in VFP registers.
 	HardFloat bool
 }
 
-// The C compiler's flags are Debian's baseline for the architecture, spelled out, so that a
-// change of Debian's defaults does not change the image.
+// The C compiler's flags repeat Debian's baseline for each architecture, so that a change of Debian's defaults
+// doesn't change the image.
 var targets = []Target{
 	{
 		Name: "amd64", Aliases: []string{"x86", "x86_64", "chr"}, RouterOS: "x86", Boards: "x86 and CHR",
@@ -68,11 +69,11 @@ var targets = []Target{
 	},
 }
 
-// All returns every target, in the order in which they are listed to users.
+// All returns every platform, in the order in which users see them.
 func All() []Target { return slices.Clone(targets) }
 
-// Parse finds the target that a user means: one of its names, or a container platform such as
-// linux/arm/v7. A 32-bit ARM platform with no variant means ARMv7, as it does to container tools.
+// Parse returns the platform with the given name: one of its names, or a container platform such as linux/arm/v7. A
+// 32-bit ARM platform without a variant means ARMv7, as in other container tools.
 func Parse(name string) (Target, error) {
 	wanted := strings.ToLower(strings.TrimSpace(name))
 	for _, t := range targets {
@@ -83,12 +84,12 @@ func Parse(name string) (Target, error) {
 	return Target{}, fmt.Errorf("unknown platform %q: choose one of %s", name, listing())
 }
 
-// OfRouter finds the target of a router by what RouterOS prints as architecture-name, and by the names of its
-// board and model.
+// OfRouter returns the platform of a router. architecture is the architecture-name that RouterOS prints, and names
+// are the names of its board and model.
 func OfRouter(architecture string, names ...string) (Target, error) {
 	var common *Target
 	for _, t := range targets {
-		// The bitness of x86 may stand behind it.
+		// RouterOS may append the word size to x86.
 		if t.RouterOS != architecture && (t.RouterOS != "x86" || !strings.HasPrefix(architecture, "x86")) {
 			continue
 		}
@@ -108,7 +109,7 @@ func OfRouter(architecture string, names ...string) (Target, error) {
 	return *common, nil
 }
 
-// architectures are the targets' names in RouterOS.
+// architectures returns the platforms' names in RouterOS.
 func architectures() []string {
 	var all []string
 	for _, t := range targets {
@@ -119,14 +120,14 @@ func architectures() []string {
 	return all
 }
 
-// Every is the name that stands for all targets.
+// Every is the name for all platforms.
 const Every = "all"
 
-// orAll ends the error about a name where "all" would be accepted.
+// orAll is added to the error about an unknown name where "all" would be accepted.
 const orAll = "; or " + Every
 
-// ParseAll finds the targets that a user means, each once and in the given order. Besides the names that Parse
-// takes, "all" stands for every target.
+// ParseAll returns the platforms with the given names, each once and in the given order. It accepts the names that
+// Parse accepts, and "all".
 func ParseAll(names []string) ([]Target, error) {
 	var found []Target
 	var problems []error
@@ -135,8 +136,8 @@ func ParseAll(names []string) ([]Target, error) {
 		if strings.ToLower(strings.TrimSpace(name)) != Every {
 			t, err := Parse(name)
 			if err != nil {
-				told := slices.ContainsFunc(problems, func(p error) bool { return p.Error() == err.Error()+orAll })
-				if !told {
+				known := slices.ContainsFunc(problems, func(p error) bool { return p.Error() == err.Error()+orAll })
+				if !known {
 					problems = append(problems, fmt.Errorf("%w"+orAll, err))
 				}
 			}
@@ -154,7 +155,7 @@ func ParseAll(names []string) ([]Target, error) {
 	return found, nil
 }
 
-// Names returns everything that Parse takes for the target, its own name first.
+// Names returns every name that Parse accepts for the platform, starting with its own.
 func (t Target) Names() []string {
 	names := append([]string{t.Name}, t.Aliases...)
 	names = append(names, t.Platform())
@@ -167,7 +168,7 @@ func (t Target) Names() []string {
 	return names
 }
 
-// Platform is the container platform, with the variant where there is one.
+// Platform returns the container platform, with its variant if it has one.
 func (t Target) Platform() string {
 	p := t.OS + "/" + t.Architecture
 	if t.Variant != "" {

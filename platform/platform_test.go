@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestEveryNameGivesItsTarget(t *testing.T) {
+func TestParseKnowsEveryName(t *testing.T) {
 	for want, names := range map[string][]string{
 		"amd64": {"amd64", "x86", "AMD64", " x86_64 ", "chr", "linux/amd64"},
 		"arm64": {"arm64", "aarch64", "linux/arm64", "linux/arm64/v8"},
@@ -21,11 +21,11 @@ func TestEveryNameGivesItsTarget(t *testing.T) {
 	}
 }
 
-func TestAnythingElseIsAnErrorThatListsThem(t *testing.T) {
+func TestAnUnknownNameIsAnErrorThatListsAllNames(t *testing.T) {
 	for _, name := range []string{"", "mips", "armv6", "linux/arm/v6", "linux/arm64/v9", "windows/amd64", "all"} {
 		_, err := Parse(name)
 		if err == nil {
-			t.Errorf("Parse(%q) gives no error", name)
+			t.Errorf("Parse(%q) returns no error", name)
 			continue
 		}
 		for _, target := range All() {
@@ -51,7 +51,7 @@ func TestNoNameMeansTwoTargets(t *testing.T) {
 	}
 }
 
-func TestSeveralNamesGiveEachTargetOnce(t *testing.T) {
+func TestParseAllReturnsEachPlatformOnce(t *testing.T) {
 	for want, names := range map[string][]string{
 		"":                      nil,
 		"arm":                   {"arm", "linux/arm/v7", "ARM"},
@@ -73,22 +73,22 @@ func TestSeveralNamesGiveEachTargetOnce(t *testing.T) {
 	}
 }
 
-func TestEachUnknownNameIsTold(t *testing.T) {
+func TestTheErrorNamesEachUnknownNameOnce(t *testing.T) {
 	found, err := ParseAll([]string{"arm", "mips", "every", "mips"})
 	if err == nil || found != nil {
-		t.Fatalf("ParseAll gives %v, %v", found, err)
+		t.Fatalf("ParseAll = %v, %v", found, err)
 	}
 	for _, want := range []string{`unknown platform "mips"`, `unknown platform "every"`, "; or all"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("error = %v; want it to say %s", err, want)
+			t.Errorf("error = %v; want it to contain %s", err, want)
 		}
 	}
 	if n := strings.Count(err.Error(), `"mips"`); n != 1 {
-		t.Errorf("the name that is wrong twice is told %d times: %v", n, err)
+		t.Errorf("the name that is wrong twice is in the error %d times: %v", n, err)
 	}
 }
 
-func TestARouterTellsItsTarget(t *testing.T) {
+func TestOfRouterFindsThePlatform(t *testing.T) {
 	for _, c := range []struct{ architecture, board, model, want string }{
 		{"arm64", "CRS418-8P-8G-2S+", "CRS418-8P-8G-2S+", "arm64"},
 		{"x86", "CHR", "", "amd64"},
@@ -105,7 +105,7 @@ func TestARouterTellsItsTarget(t *testing.T) {
 			t.Errorf("%+v is %s (%v)", c, got, err)
 		}
 	}
-	// The hEX before the refresh.
+	// The hEX before the hEX refresh.
 	if _, err := OfRouter("mmips", "hEX", "RB750Gr3"); err == nil || err.Error() != `RouterOS has no containers on the architecture "mmips": want x86, arm64, arm` {
 		t.Errorf("error = %v", err)
 	}

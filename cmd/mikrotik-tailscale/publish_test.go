@@ -138,7 +138,7 @@ func TestPublishingBeginsWithTheRegistry(t *testing.T) {
 		"an absent file":        {append(login("file:///absent/password"), "--address", closed+"/x"), "", exitUsage, "/absent/password: no such file"},
 		"a wrong password":      {append(login("env://WRONG"), "--address", closed+"/x"), "", exitFailure, "the registry refused the user name or password"},
 		"Docker's is wrong":     {[]string{"--address", closed + "/x"}, wrong, exitFailure, "the registry refused the user name or password"},
-		"no password anywhere":  {[]string{"--address", closed + "/x"}, "", exitFailure, "the registry wants a user name and a password"},
+		"no password anywhere":  {[]string{"--address", closed + "/x"}, "", exitFailure, "the registry requires a user name and a password"},
 		"a user who only reads": {append(login("env://RIGHT"), "--address", strings.TrimPrefix(reader.URL, "http://")+"/x"), "", exitFailure, "the registry refused the user name or password"},
 		"no pushes":             {[]string{"--address", frozen + "/x"}, "", exitFailure, "405 Method Not Allowed"},
 		"unreachable":           {append(login("env://RIGHT"), "--address", "127.0.0.1:1/x"), "", exitFailure, "connection refused"},

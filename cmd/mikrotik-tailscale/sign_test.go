@@ -91,8 +91,8 @@ func TestAKeyThatDoesNotSignIsToldFirst(t *testing.T) {
 		"the key itself":    {[]string{"--signing-key", read(t, key)}, "--signing-key says where the signing-key is"},
 		"an absent key":     {[]string{"--signing-key", "file:///absent/key"}, "reading --signing-key: open /absent/key"},
 		"no password":       {[]string{"--signing-key", "file://" + key}, "the signing key is encrypted"},
-		"a wrong password":  {[]string{"--signing-key", "file://" + key, "--signing-password", "env://KEY_PASSWORD"}, "the password does not open the signing key"},
-		"only a password":   {[]string{"--signing-password", "env://KEY_PASSWORD"}, "the password of the signing key has no key"},
+		"a wrong password":  {[]string{"--signing-key", "file://" + key, "--signing-password", "env://KEY_PASSWORD"}, "wrong password for the signing key"},
+		"only a password":   {[]string{"--signing-password", "env://KEY_PASSWORD"}, "the signing key is missing"},
 		"two absent places": {[]string{"--signing-key", "file:///absent/key", "--password", "env://ABSENT_HERE"}, "no password in env://ABSENT_HERE"},
 	} {
 		t.Run(name, func(t *testing.T) {

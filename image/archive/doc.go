@@ -1,6 +1,8 @@
-// Package archive turns a directory that holds a root filesystem into a container image, and the
-// image into the tarball that RouterOS imports. The same tree always gives the same bytes: on any
-// machine, at any time, under any umask, and whichever file systems the tree has travelled through.
+// Package archive turns a directory with a root filesystem into a container image, and the image into a tarball that
+// RouterOS imports.
 //
-// The steps are Layer, Image and WriteTarball, in this order; WriteFile puts the result on disk.
+// The same tree always results in the same bytes: on any machine, at any time, under any umask, and regardless of the
+// file systems that the tree was copied through.
+//
+// The steps are Layer, Image and WriteTarball, in this order. WriteFile writes the result to disk.
 package archive

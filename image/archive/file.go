@@ -14,27 +14,27 @@ import (
 	"path/filepath"
 )
 
-// FileInfo is the size and the checksum of a file that WriteFile has written.
+// FileInfo has the size and the checksum of a file that WriteFile has written.
 type FileInfo struct {
 	// Size is the number of bytes.
 	Size int64
-	// SHA256 is their checksum, in hexadecimal.
+	// SHA256 is the checksum, in hexadecimal.
 	SHA256 string
 }
 
-// File is one of several files that WriteFiles makes.
+// File is a file for WriteFiles to write.
 type File struct {
 	Path string
 	// Write writes the content.
 	Write func(io.Writer) error
 }
 
-// WriteFile makes a file of what the function write gives it, and replaces a file of that name.
-// The file appears whole or not at all: the bytes go to a hidden file in the same directory, which is
-// flushed to disk and then renamed, or removed where anything fails or ctx is cancelled before that.
+// WriteFile writes a file with the content that the function write produces, and replaces an existing file. The file
+// appears complete or not at all: the content goes to a hidden file in the same directory, which is flushed to disk
+// and then renamed. If anything fails or ctx is cancelled before that, the hidden file is removed.
 //
-// Errors name path and wrap their cause, such as syscall.ENOSPC. A path that is there and is not a
-// regular file, such as a directory or /dev/null, is refused rather than replaced.
+// Errors name path and wrap the reason, for example syscall.ENOSPC. WriteFile returns an error if path exists and
+// isn't a regular file, for example a directory or /dev/null.
 func WriteFile(ctx context.Context, path string, write func(io.Writer) error) (FileInfo, error) {
 	written, err := WriteFiles(ctx, []File{{path, write}})
 	if err != nil {
@@ -43,13 +43,13 @@ func WriteFile(ctx context.Context, path string, write func(io.Writer) error) (F
 	return written[0], nil
 }
 
-// WriteFiles makes several files like WriteFile, all of them or none: it renames none before the content of all is on
-// disk. From the first rename on, it no longer looks whether ctx is cancelled.
+// WriteFiles writes several files like WriteFile, all or none of them: it renames no file before the content of all
+// files is on disk. After the first rename it no longer checks whether ctx is cancelled.
 func WriteFiles(ctx context.Context, files []File) (all []FileInfo, err error) {
 	var temporary []string
 	defer func() {
 		for _, path := range temporary {
-			_ = os.Remove(path) // nothing is there once it is renamed
+			_ = os.Remove(path) // fails after the rename, because the file is gone
 		}
 	}()
 	for _, f := range files {
@@ -64,7 +64,7 @@ func WriteFiles(ctx context.Context, files []File) (all []FileInfo, err error) {
 		}
 		all = append(all, written)
 	}
-	// Renaming fails only for reasons like those that are looked for here.
+	// After these checks, a rename fails only for unusual reasons.
 	for _, f := range files {
 		err := replaceable(f.Path)
 		if err == nil {
@@ -76,20 +76,20 @@ func WriteFiles(ctx context.Context, files []File) (all []FileInfo, err error) {
 	}
 	for i, f := range files {
 		if err := os.Rename(temporary[i], f.Path); err != nil {
-			return nil, fmt.Errorf("writing %s, after %d of %d files: %w", f.Path, i, len(files), cause(err))
+			return nil, fmt.Errorf("writing %s, after %d of %d files: %w", f.Path, i, len(files), withoutPath(err))
 		}
 	}
 	return all, nil
 }
 
-// writeTemporary writes a file whose name nobody sees.
+// writeTemporary creates a file and writes its content.
 func writeTemporary(ctx context.Context, path string, write func(io.Writer) error) (FileInfo, error) {
 	// Unlike os.CreateTemp, this leaves the permissions to the umask.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return FileInfo{}, fmt.Errorf("making a file in %s: %w", filepath.Dir(path), cause(err))
+		return FileInfo{}, fmt.Errorf("creating a file in %s: %w", filepath.Dir(path), withoutPath(err))
 	}
-	defer file.Close() // once the file is closed, this does nothing
+	defer file.Close() // does nothing if the file is closed already
 
 	s := &sink{ctx: ctx, file: file, hash: sha256.New()}
 	if err := write(s); err != nil {
@@ -99,22 +99,22 @@ func writeTemporary(ctx context.Context, path string, write func(io.Writer) erro
 		return FileInfo{}, s.err
 	}
 	if err := file.Sync(); err != nil {
-		return FileInfo{}, cause(err)
+		return FileInfo{}, withoutPath(err)
 	}
 	if err := file.Close(); err != nil {
-		return FileInfo{}, cause(err)
+		return FileInfo{}, withoutPath(err)
 	}
 	return FileInfo{Size: s.size, SHA256: hex.EncodeToString(s.hash.Sum(nil))}, nil
 }
 
-// replaceable finds what a rename would fail on, or should not replace, before anything is written.
+// replaceable returns an error if a rename to path would fail, or would replace something other than a regular file.
 func replaceable(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return cause(err)
+		return withoutPath(err)
 	case info.IsDir():
 		return errors.New("it is a directory, not a file")
 	case !info.Mode().IsRegular():
@@ -123,8 +123,8 @@ func replaceable(path string) error {
 	return nil
 }
 
-// cause takes the temporary file's name, which means nothing to users, out of an error.
-func cause(err error) error {
+// withoutPath removes the temporary file's name from an error, because it means nothing to users.
+func withoutPath(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
@@ -134,7 +134,8 @@ func cause(err error) error {
 	return err
 }
 
-// sink measures what goes to the file. It keeps its first error, for writers that drop errors.
+// sink writes to a file and computes its size and checksum. It keeps the first error, because some writers drop
+// errors.
 type sink struct {
 	ctx  context.Context
 	file *os.File
@@ -154,7 +155,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	s.hash.Write(p[:n])
 	s.size += int64(n)
 	if err != nil {
-		s.err = cause(err)
+		s.err = withoutPath(err)
 	}
 	return n, s.err
 }

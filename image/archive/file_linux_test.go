@@ -32,7 +32,7 @@ func TestWriteFileToFullDisk(t *testing.T) {
 			}
 			wantError(t, err, "writing "+path+": no space left on device")
 			if got, err := os.ReadFile(path); err != nil || string(got) != "it fits" {
-				t.Errorf("the file holds %q (%v); want what was there before", got, err)
+				t.Errorf("the file contains %q (%v); want the previous content", got, err)
 			}
 			only(t, path)
 		})
@@ -45,10 +45,10 @@ func TestWriteFileToReadOnlyDirectory(t *testing.T) {
 	if !errors.Is(err, syscall.EROFS) {
 		t.Errorf("the error is %v; want EROFS", err)
 	}
-	wantError(t, err, "making a file in "+directory+": read-only file system")
+	wantError(t, err, "creating a file in "+directory+": read-only file system")
 }
 
-// tmpfs mounts a file system of its own for a test.
+// tmpfs mounts an empty file system for a test.
 func tmpfs(t *testing.T, flags uintptr, options string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {

@@ -63,11 +63,11 @@ func TestWriteFilePermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Mode() != want.Mode() {
-		t.Errorf("the mode is %s; want %s, as the umask has it", got.Mode(), want.Mode())
+		t.Errorf("the mode is %s; want %s, according to the umask", got.Mode(), want.Mode())
 	}
 }
 
-// TestWriteFileKeepsTheOldFile checks each way to fail after the first byte.
+// TestWriteFileKeepsTheOldFile checks every way to fail after the first byte.
 func TestWriteFileKeepsTheOldFile(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
@@ -110,14 +110,14 @@ func TestWriteFileKeepsTheOldFile(t *testing.T) {
 				t.Errorf("the error is %v; want %v and the path in it", err, c.want)
 			}
 			if got, err := os.ReadFile(path); err != nil || string(got) != "old" {
-				t.Errorf("the file holds %q (%v); want what was there before", got, err)
+				t.Errorf("the file contains %q (%v); want the previous content", got, err)
 			}
 			only(t, path)
 		})
 	}
 }
 
-// Several files are the result of one build: none of them is of another one than the rest.
+// Several files are the result of one build, so they must never come from two builds.
 func TestWriteFilesWritesAllOrNone(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
@@ -136,7 +136,7 @@ func TestWriteFilesWritesAllOrNone(t *testing.T) {
 		}, "it is a directory"},
 		"its directory is missing": {func(directory string, _ func()) File {
 			return File{filepath.Join(directory, "missing", "c"), writeString("new")}
-		}, "making a file in"},
+		}, "creating a file in"},
 		"cancelled at the end": {func(directory string, cancel func()) File {
 			return File{filepath.Join(directory, "c"), func(w io.Writer) error { defer cancel(); return writeString("new")(w) }}
 		}, "context canceled"},
@@ -156,14 +156,14 @@ func TestWriteFilesWritesAllOrNone(t *testing.T) {
 				t.Errorf("WriteFiles = %v; want nothing", all)
 			}
 			if got, err := os.ReadFile(old); err != nil || string(got) != "old" {
-				t.Errorf("the first file holds %q (%v); want what was there before", got, err)
+				t.Errorf("the first file contains %q (%v); want the previous content", got, err)
 			}
 			only(t, old)
 		})
 	}
 }
 
-func TestWriteFilesTellsOfEach(t *testing.T) {
+func TestWriteFilesReturnsSizeAndChecksumOfEach(t *testing.T) {
 	directory := t.TempDir()
 	one, two := filepath.Join(directory, "one"), filepath.Join(directory, "two")
 	all, err := WriteFiles(t.Context(), []File{{one, writeString("1")}, {two, writeString("22")}})
@@ -172,7 +172,7 @@ func TestWriteFilesTellsOfEach(t *testing.T) {
 	}
 	for path, want := range map[string]string{one: "1", two: "22"} {
 		if got, err := os.ReadFile(path); err != nil || string(got) != want {
-			t.Errorf("%s holds %q (%v); want %q", path, got, err, want)
+			t.Errorf("%s contains %q (%v); want %q", path, got, err, want)
 		}
 	}
 }
@@ -198,12 +198,12 @@ func TestWriteFileRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ path, want string }{
-		"a directory":           {directory, "it is a directory"},
-		"a device":              {device, "it is not a regular file"},
-		"a path below a file":   {filepath.Join(file, "image.tar"), "not a directory"},
-		"a directory not there": {filepath.Join(directory, "missing", "image.tar"), "making a file in " + filepath.Join(directory, "missing")},
-		"a name that is empty":  {"", "no such file"},
-		"a name that ends in /": {filepath.Join(directory, "missing") + "/", "no such file"},
+		"a directory":         {directory, "it is a directory"},
+		"a device":            {device, "it is not a regular file"},
+		"a path below a file": {filepath.Join(file, "image.tar"), "not a directory"},
+		"a missing directory": {filepath.Join(directory, "missing", "image.tar"), "creating a file in " + filepath.Join(directory, "missing")},
+		"an empty name":       {"", "no such file"},
+		"a name ending in /":  {filepath.Join(directory, "missing") + "/", "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := WriteFile(t.Context(), c.path, writeString("new"))
@@ -220,7 +220,7 @@ func TestWriteFileRefuses(t *testing.T) {
 	only(t, file)
 }
 
-// only fails when there is anything beside path in its directory.
+// only fails if the directory of path contains anything else.
 func only(t *testing.T, path string) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Dir(path), func(p string, d fs.DirEntry, err error) error {

@@ -16,11 +16,12 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// createdBy is what the image's history says. It names no version and no machine, so that the
-// same content gives the same image.
+// createdBy is the text in the image's history. It names no version and no machine, so that the same content results
+// in the same image.
 const createdBy = "mikrotik-tailscale"
 
-// Image makes an image for one platform from a layer that has its whole root filesystem. The zero time means 1970.
+// Image returns an image for one platform, with one layer that contains the whole root filesystem. The zero time
+// means 1970.
 func Image(layer v1.Layer, t platform.Target, c v1.Config, created time.Time) (v1.Image, error) {
 	img, err := image(layer, t, c, created)
 	if err != nil {
@@ -55,7 +56,7 @@ func image(layer v1.Layer, t platform.Target, c v1.Config, created time.Time) (v
 	return mutate.ConfigFile(img, file)
 }
 
-// check finds mistakes that would otherwise only fail on the router.
+// check returns an error for mistakes that would otherwise only show on the router.
 func check(c v1.Config) error {
 	var problems []error
 	if len(c.Entrypoint)+len(c.Cmd) == 0 {

@@ -114,8 +114,8 @@ func TestImageCreatedByDefault(t *testing.T) {
 	}
 }
 
-// TestImageForRegistry takes the way to a registry: a compressed layer, through an OCI layout. The
-// library's check reads every layer through gzip, so it takes no image with a plain one.
+// TestImageForRegistry pushes the image the way a registry gets it: with a compressed layer, through an OCI layout.
+// The library's validation reads every layer through gzip, so it can't read an image with an uncompressed layer.
 func TestImageForRegistry(t *testing.T) {
 	plain, err := Layer(plant(t, sample...), epoch)
 	if err != nil {

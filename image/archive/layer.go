@@ -18,17 +18,17 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// directoryModes are the directories that need other permissions than 0755.
+// directoryModes has the directories with other permissions than 0755.
 var directoryModes = map[string]int64{
 	"root":    0o700,
 	"tmp":     0o1777,
 	"var/tmp": 0o1777,
 }
 
-// Layer packs the tree below rootfs as one image layer, a tar archive that is not compressed.
+// Layer packs the tree below rootfs as one image layer, an uncompressed tar archive.
 //
-// Nothing of the tree counts but its names, its contents, its symbolic links and the files' execute
-// bits, since the rest depends on the umask and on the file systems that the tree went through:
+// Only names, contents, symbolic links and execute bits count. Everything else depends on the umask and on the file
+// systems that the tree was copied through:
 //   - Directories get mode 0755, but /tmp and /var/tmp 1777 and /root 0700. A file gets 0755 if anyone
 //     may execute it, else 0644. A symbolic link gets 0777 and keeps its target as it is written.
 //   - Everything belongs to user 0 and group 0 and carries the time epoch; the zero time means 1970.
@@ -37,11 +37,11 @@ var directoryModes = map[string]int64{
 //   - A directory comes before its contents, and entries of one directory are sorted by name. The root
 //     directory has no entry. Headers are USTAR, but for a name that only PAX can hold.
 //
-// Layer refuses a tree that is empty, devices, sockets and named pipes, names that are not UTF-8,
-// and names with the prefix ".wh.", which in a layer mean that a file is deleted.
+// Layer returns an error if the tree is empty or contains devices, sockets, named pipes, names that are not UTF-8, or
+// names with the prefix ".wh.", which marks deleted files in a layer.
 //
-// The layer is held in memory. Its digest is that of the plain archive, so it does not change with
-// the compressor of a Go release; compress it before pushing it to a registry.
+// The layer is kept in memory. Its digest is the digest of the uncompressed archive, so it doesn't depend on the
+// compressor of a Go release. Compress the layer before you push it to a registry.
 func Layer(rootfs string, epoch time.Time) (v1.Layer, error) {
 	var content bytes.Buffer
 	if err := pack(&content, rootfs, epoch); err != nil {
@@ -50,7 +50,7 @@ func Layer(rootfs string, epoch time.Time) (v1.Layer, error) {
 	return static.NewLayer(content.Bytes(), types.DockerUncompressedLayer), nil
 }
 
-// Check returns the error that Layer would return for a tree, without holding its content in memory.
+// Check returns the error that Layer would return for a tree, without keeping its content in memory.
 func Check(rootfs string) error { return pack(io.Discard, rootfs, time.Time{}) }
 
 func pack(to io.Writer, rootfs string, epoch time.Time) error {
@@ -85,7 +85,7 @@ func pack(to io.Writer, rootfs string, epoch time.Time) error {
 	return w.Close()
 }
 
-// add writes one entry. It leaves the format to the tar package, which takes USTAR where that fits.
+// add writes one entry. The tar package chooses the format: USTAR if the entry fits.
 func add(w *tar.Writer, root *os.Root, name string, d fs.DirEntry, epoch time.Time) error {
 	if !utf8.ValidString(name) {
 		return errors.New("the name is not UTF-8")
@@ -112,7 +112,7 @@ func add(w *tar.Writer, root *os.Root, name string, d fs.DirEntry, epoch time.Ti
 		}
 		header.Typeflag, header.Linkname, header.Mode = tar.TypeSymlink, target, 0o777
 	default:
-		return fmt.Errorf("it is %s: an image holds only files, directories and symbolic links", kind(d.Type()))
+		return fmt.Errorf("it is %s: an image can only contain files, directories and symbolic links", kind(d.Type()))
 	}
 	return w.WriteHeader(header)
 }
@@ -137,7 +137,7 @@ func addFile(w *tar.Writer, root *os.Root, header *tar.Header) error {
 	if _, err := io.Copy(w, file); err != nil {
 		return err
 	}
-	// Flush fails where the file has shrunk since its size was taken.
+	// Flush fails if the file has shrunk since its size was read.
 	return w.Flush()
 }
 

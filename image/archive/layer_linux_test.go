@@ -22,17 +22,17 @@ func TestLayerRefusesDevices(t *testing.T) {
 	}
 	root := t.TempDir()
 	if err := syscall.Mknod(filepath.Join(root, "null"), syscall.S_IFCHR|0o666, 1<<8|3); err != nil {
-		t.Skipf("a device cannot be made here: %v", err)
+		t.Skipf("a device can't be created here: %v", err)
 	}
 	_, err := Layer(root, epoch)
 	wantError(t, err, `"null": it is a device`)
 }
 
-// TestLayerRefusesFilesThatShrink reads a directory whose files are shorter than they say.
+// TestLayerRefusesFilesThatShrink reads a directory with files that are shorter than their reported size.
 func TestLayerRefusesFilesThatShrink(t *testing.T) {
 	const directory = "/sys/class/net/lo/statistics"
 	if info, err := os.Stat(filepath.Join(directory, "collisions")); err != nil || info.Size() == 0 {
-		t.Skipf("%s is not as the test needs it", directory)
+		t.Skipf("%s has no such files", directory)
 	}
 	_, err := Layer(directory, epoch)
 	wantError(t, err, `"collisions"`)

@@ -47,7 +47,7 @@ func TestLayerListing(t *testing.T) {
 	}
 }
 
-// TestLayerDependsOnContentOnly makes one tree in two ways that must not matter.
+// TestLayerDependsOnContentOnly writes the same tree twice, with differences that must not matter.
 func TestLayerDependsOnContentOnly(t *testing.T) {
 	one, err := Layer(plant(t, sample...), epoch)
 	if err != nil {
@@ -66,7 +66,7 @@ func TestLayerDependsOnContentOnly(t *testing.T) {
 		}
 	}
 	root := plant(t, other...)
-	// A hard link from outside is what a tree copied with "cp -l" has.
+	// A tree copied with "cp -l" has hard links from outside.
 	if err := os.Link(filepath.Join(root, "bin/busybox"), filepath.Join(t.TempDir(), "busybox")); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestLayerNotices(t *testing.T) {
 	}
 }
 
-// TestLayerNames checks that names beyond USTAR survive, with PAX records for the name alone.
+// TestLayerNames checks that names too long for USTAR survive, and that only the name is in PAX records.
 func TestLayerNames(t *testing.T) {
 	names := []string{
 		strings.Repeat("a", 99),
@@ -208,7 +208,7 @@ func TestLayerRefuses(t *testing.T) {
 	})
 	t.Run("a socket", func(t *testing.T) {
 		root := t.TempDir()
-		// A socket's full path may not be long, so it is made by its name in the working directory.
+		// The full path of a socket must be short, so the socket is created by its name in the working directory.
 		t.Chdir(root)
 		l, err := net.Listen("unix", "control")
 		if err != nil {
@@ -220,7 +220,7 @@ func TestLayerRefuses(t *testing.T) {
 	})
 }
 
-// listing reads a layer's headers, without what is the same in all of them.
+// listing reads a layer's headers, without the fields that are the same in all of them.
 func listing(t *testing.T, layer v1.Layer) []tar.Header {
 	t.Helper()
 	content, err := layer.Uncompressed()
@@ -262,9 +262,9 @@ func digest(t *testing.T, layer v1.Layer) string {
 func wantError(t *testing.T, err error, part string) {
 	t.Helper()
 	if err == nil {
-		t.Fatalf("there is no error; want one with %q", part)
+		t.Fatalf("no error; want one that contains %q", part)
 	}
 	if !strings.Contains(err.Error(), part) {
-		t.Errorf("the error is %q; want %q in it", err, part)
+		t.Errorf("error = %q; want it to contain %q", err, part)
 	}
 }

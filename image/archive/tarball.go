@@ -11,22 +11,22 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// WriteTarball writes the image as "docker save" did before it took to the OCI layout: manifest.json,
-// repositories, the configuration as ID.json, and the layer, not compressed, as ID/layer.tar, all
-// with the time 1970. RouterOS imports this layout from a file, and not the OCI layout.
+// WriteTarball writes the image in the layout that "docker save" used before it changed to the OCI layout:
+// manifest.json, repositories, the configuration as ID.json and the uncompressed layer as ID/layer.tar, all with the
+// time 1970. RouterOS imports this layout from a file, but not the OCI layout.
 //
-// A tag that leaves its version out gets the version "latest".
+// A tag without a version gets the version "latest".
 func WriteTarball(w io.Writer, img v1.Image, tag name.Tag) error {
 	full := tag.String()
 	if !strings.HasSuffix(full, ":"+tag.TagStr()) {
-		// The writer would otherwise name the image without a version, which no loader takes.
+		// Otherwise the writer names the image without a version, and no loader accepts that.
 		full += ":" + tag.TagStr()
 	}
 	tag, err := name.NewTag(full)
 	if err != nil {
 		return fmt.Errorf("naming the image in its tarball: %w", err)
 	}
-	// The library drops an error in writing the archive's last bytes; the buffer keeps it for Flush.
+	// The library ignores errors when it writes the last bytes. The buffer keeps such an error for Flush.
 	buffer := bufio.NewWriter(w)
 	if err := tarball.Write(tag, img, buffer); err != nil {
 		return fmt.Errorf("writing the tarball of %s: %w", tag, err)

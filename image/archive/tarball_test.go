@@ -23,8 +23,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// These change when the bytes of an image change. Update them only when that is meant, and say
-// so in the release notes: users' images then differ though their content is the same.
+// These values change if the bytes of an image change. Update them only after an intended change, and mention it in
+// the release notes: users' images then differ although their content is the same.
 const (
 	goldenID       = "7f00e9d10256726072614c35e5fbb70acd23016bca1cf7d423b5916be6c44220"
 	goldenLayer    = "50f76c58828ba9a5df50839a463d2216813af6a084aa781b4b0faea234d94ddc"
@@ -123,8 +123,8 @@ func TestTarballRefusesNoTag(t *testing.T) {
 	wantError(t, err, "naming the image")
 }
 
-// TestTarballReportsEveryWriteError fails the writer early, in the middle, and in the very last
-// block, which the library writes without looking at the result.
+// TestTarballReportsEveryWriteError lets the writer fail early, in the middle and in the very last block, which the
+// library writes without checking the result.
 func TestTarballReportsEveryWriteError(t *testing.T) {
 	img := sampleImage(t, target(t, "arm"))
 	size := len(save(t, img, "a:b"))
@@ -138,7 +138,7 @@ func TestTarballReportsEveryWriteError(t *testing.T) {
 	}
 }
 
-// small is a disk that gets full.
+// small is a disk with little room.
 type small struct{ room int }
 
 func (s *small) Write(p []byte) (int, error) {

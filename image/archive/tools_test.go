@@ -16,8 +16,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// TestOtherTools lets tools that share no code with this package read the tarball: skopeo, which
-// people also use to mend images for RouterOS, and umoci.
+// TestOtherTools reads the tarball with tools that share no code with this package: umoci, and skopeo, which people
+// also use to convert images for RouterOS.
 func TestOtherTools(t *testing.T) {
 	testtools.Require(t, local.Tool{Command: "skopeo", Package: "skopeo"}, local.Tool{Command: "umoci", Package: "umoci"})
 	for _, tg := range platform.All() {
@@ -88,7 +88,7 @@ func run(t *testing.T, name string, args ...string) []byte {
 	return out
 }
 
-// describe says what is at each path of a tree.
+// describe returns what is at each path of a tree.
 func describe(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// node is one thing in a test's tree: a directory, a symbolic link, or else a file.
+// node is a directory, a symbolic link or a file in a test's tree.
 type node struct {
 	name    string
 	mode    fs.FileMode
@@ -16,7 +16,7 @@ type node struct {
 	content string
 }
 
-// sample is a small image: programs, links of either kind, and every directory with a mode of its own.
+// sample is a small image with programs, absolute and relative links, and every directory that has a mode of its own.
 var sample = []node{
 	{name: "bin", mode: fs.ModeDir | 0o755},
 	{name: "bin/busybox", mode: 0o755, content: "the shell"},
@@ -32,7 +32,7 @@ var sample = []node{
 	{name: "var/tmp", mode: fs.ModeDir | fs.ModeSticky | 0o777},
 }
 
-// plant makes the nodes below a new directory, in their order.
+// plant creates the nodes in a new directory, in the given order.
 func plant(t *testing.T, nodes ...node) string {
 	t.Helper()
 	root := t.TempDir()
@@ -62,7 +62,7 @@ func plant(t *testing.T, nodes ...node) string {
 	return root
 }
 
-// age gives everything below root a time of its own, as a slow copy would.
+// age sets a different time on everything below root, as a slow copy would.
 func age(t *testing.T, root string) {
 	t.Helper()
 	when := time.Date(2001, 2, 3, 4, 5, 6, 789, time.UTC)

@@ -73,11 +73,11 @@ func TestATarballIsMadeOfARootfs(t *testing.T) {
 		}
 		info, err := os.Stat(path)
 		if err != nil || info.Size() != tarball.Size {
-			t.Errorf("the file has %v, %d bytes were told (%v)", info.Size(), tarball.Size, err)
+			t.Errorf("the file has %v; Write returned %d bytes (%v)", info.Size(), tarball.Size, err)
 		}
 		program, err := os.Stat(filepath.Join(dir, "bin/program"))
 		if err != nil || tarball.RootfsSize != program.Size()+int64(len("text\n")) {
-			t.Errorf("the size of the files is told as %d (%v)", tarball.RootfsSize, err)
+			t.Errorf("RootfsSize = %d (%v)", tarball.RootfsSize, err)
 		}
 		sums = append(sums, tarball.SHA256)
 	}

@@ -13,9 +13,9 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// CheckFiles finds, before anything is compiled, why images with the files of the directory extra, and with the configured
-// entrypoint, could not be made or not start. In a new directory below work, it merges extra into a root filesystem whose
-// programs are empty files. The error has every problem.
+// CheckFiles returns an error if an image with the files of the directory extra and the configured entrypoint could
+// not be built or could not start. It runs before anything is compiled: in a new directory below work, it merges
+// extra into a root filesystem whose programs are empty files. The error lists every problem.
 func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work string) (err error) {
 	if extra == "" && len(c.Entrypoint) == 0 {
 		return nil
@@ -32,7 +32,7 @@ func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work s
 	if err := os.WriteFile(empty, nil, 0o644); err != nil {
 		return fmt.Errorf("checking the image's files: %w", err)
 	}
-	// The paths are the same for all targets and features.
+	// The paths are the same for all platforms and features.
 	plan := recipe.Plan{Target: targets[0], Config: c}
 	config := plan.ImageConfig()
 	if err := Rootfs(rootfs, plan.Entries(), func(string) string { return empty }); err != nil {
@@ -45,11 +45,11 @@ func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work s
 		}
 		for _, t := range targets {
 			if err := verify.Part(rootfs, t, volumes(config)...); err != nil {
-				problems = append(problems, fmt.Errorf("the extra directory %s doesn't fit into the image for %s: %w", extra, t, err))
+				problems = append(problems, fmt.Errorf("the extra directory %s does not fit into the image for %s: %w", extra, t, err))
 			}
 		}
 		if err := archive.Check(rootfs); err != nil {
-			problems = append(problems, fmt.Errorf("the extra directory %s doesn't fit into an image: %w", extra, err))
+			problems = append(problems, fmt.Errorf("the extra directory %s does not fit into an image: %w", extra, err))
 		}
 	}
 	if err := verify.Program(rootfs, config.Entrypoint[0], volumes(config)...); err != nil {

@@ -12,7 +12,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// check checks an extra directory for all platforms and wants nothing to be left behind.
+// check checks an extra directory for all platforms, and fails if anything is left behind.
 func check(t *testing.T, extra string, entrypoint ...string) error {
 	t.Helper()
 	c := recipe.Default()
@@ -82,10 +82,10 @@ func TestAnEntrypointThatIsNotThereIsRefused(t *testing.T) {
 	for _, c := range []struct{ extra, entrypoint, want string }{
 		{"", "/bin/sh", ""},
 		{"", "/usr/local/bin/tailscaled", ""},
-		{"", "/var/lib/tailscale/own", ""}, // it may be there in time
+		{"", "/var/lib/tailscale/own", ""}, // a volume may contain it later
 		{extra, "/bin/own", ""},
 		{"", "/bin/own", `the entrypoint ["/bin/own"] can't be started: the program is /bin/own, but the tree has no bin/own`},
-		{extra, "/etc/text", "not a file that can be executed"},
+		{extra, "/etc/text", "not an executable file"},
 	} {
 		err := check(t, c.extra, c.entrypoint)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
@@ -94,7 +94,7 @@ func TestAnEntrypointThatIsNotThereIsRefused(t *testing.T) {
 	}
 }
 
-// A program for one platform is refused for the others alone.
+// A program for one platform is refused only for the others.
 func TestAnExtraProgramIsCheckedForEachPlatform(t *testing.T) {
 	extra := t.TempDir()
 	if err := os.Rename(program(t, target(t, "armv5")), filepath.Join(extra, "tool")); err != nil {

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// Merge copies the files, directories and symbolic links below extra into a root filesystem. A file
-// or link takes the place of one that is there already. Extra itself may be a symbolic link to a directory.
+// Merge copies the files, directories and symbolic links below extra into a root filesystem. A file or link replaces
+// an existing one. Extra itself may be a symbolic link to a directory.
 func Merge(rootfs, extra string) error {
 	extra, err := filepath.EvalSymlinks(extra)
 	if err != nil {

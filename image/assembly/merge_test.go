@@ -42,7 +42,7 @@ func TestMergePutsExtraFilesOverTheImages(t *testing.T) {
 		"bin/sh": "#!/bin/busybox ash\n", "bin/busybox": "the shell", "etc/motd": "new", "etc/more/deep": "there", "bin/link": "#!/bin/busybox ash\n",
 	} {
 		if got, err := os.ReadFile(filepath.Join(rootfs, name)); err != nil || string(got) != want {
-			t.Errorf("%s holds %q (%v); want %q", name, got, err, want)
+			t.Errorf("%s contains %q (%v); want %q", name, got, err, want)
 		}
 	}
 	if info, err := os.Lstat(filepath.Join(rootfs, "bin/sh")); err != nil || info.Mode() != 0o755 {
@@ -59,7 +59,7 @@ func TestMergeFollowsALinkToTheDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(filepath.Join(rootfs, "etc/motd")); err != nil || string(got) != "new" {
-		t.Errorf("the file holds %q (%v)", got, err)
+		t.Errorf("the file contains %q (%v)", got, err)
 	}
 }
 

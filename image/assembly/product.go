@@ -13,22 +13,24 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// StageRunner runs a stage and returns the path of its output. Package local has one, and the Dagger module another.
+// StageRunner runs a stage and returns the path of its output. Package local implements one, and the Dagger module
+// another.
 type StageRunner func(context.Context, recipe.Stage) (string, error)
 
-// Product is what a plan was built into: the root filesystem of one platform. Its programs have been checked.
+// Product is the result of building a plan: the root filesystem of one platform, with programs that have been
+// checked.
 type Product struct {
 	recipe.Plan
 	// Rootfs is the directory with the root filesystem.
 	Rootfs string
-	// Programs are the files of the linked programs, before they are packed, by component.
+	// Programs has the files of the linked programs before they are packed, by component.
 	Programs map[string]string
 	// Extra are the user's own files in it, and Fingerprint describes each.
 	Extra map[string]string
 }
 
-// MakeAll makes the products of several platforms at the same time, each below directory. Stages that don't depend on
-// Tailscale's features start before resolve has returned them. The errors of all platforms are returned.
+// MakeAll builds several platforms at the same time, each in a directory below directory. Stages that don't depend on
+// Tailscale's features start while resolve is still running. MakeAll returns the errors of all platforms.
 func MakeAll(ctx context.Context, run StageRunner, targets []platform.Target, c recipe.Config, resolve func(context.Context) (recipe.Resolved, error), extra, directory string) ([]Product, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var early, group conc.WaitGroup
@@ -36,7 +38,7 @@ func MakeAll(ctx context.Context, run StageRunner, targets []platform.Target, c 
 	defer cancel()
 	for _, t := range targets {
 		shell := recipe.PackedBusybox(t, c)
-		// Make finds the same error, and returns it.
+		// Make runs into the same error, and returns it.
 		early.Go(func() { _, _ = run(ctx, shell) })
 	}
 	r, err := resolve(ctx)
@@ -57,7 +59,7 @@ func MakeAll(ctx context.Context, run StageRunner, targets []platform.Target, c 
 }
 
 // Make runs the stages of a plan at the same time, checks their programs, and writes the root filesystem into the
-// directory dir, which must not exist. If extra is not empty, the files of that directory are merged into it.
+// directory dir, which must not exist. If extra is not empty, Make also merges the files of that directory.
 func Make(ctx context.Context, run StageRunner, plan recipe.Plan, extra, dir string) (Product, error) {
 	p := Product{Plan: plan, Rootfs: dir, Programs: map[string]string{}}
 	entries := plan.Entries()
@@ -93,7 +95,7 @@ func Make(ctx context.Context, run StageRunner, plan recipe.Plan, extra, dir str
 	return p, nil
 }
 
-// runEach runs one stage for each entry that has one. It returns the outputs by the path of the entry.
+// runEach runs one stage for each entry that has one. It returns the outputs by the entry's path.
 func runEach(ctx context.Context, run StageRunner, entries []recipe.Entry, stage func(recipe.Entry) *recipe.Stage) (map[string]string, error) {
 	files, errs := make([]string, len(entries)), make([]error, len(entries))
 	var group conc.WaitGroup

@@ -1,6 +1,5 @@
-// Package assembly puts the outputs of the stages together: the root filesystem, checked, as
-// one image in one tarball. The Dagger module and the engine-free command both end here, which
-// is why they give the same bytes.
+// Package assembly combines the outputs of the stages: into a checked root filesystem, and that into an image in a
+// tarball. The Dagger module and the command both use it, so they produce the same bytes.
 package assembly
 
 import (
@@ -13,7 +12,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// skeleton writes what no stage makes into dir: directories, texts and links.
+// skeleton writes everything into dir that isn't the output of a stage: directories, texts and links.
 func skeleton(dir string, entries []recipe.Entry) error {
 	for _, e := range entries {
 		path := filepath.Join(dir, filepath.FromSlash(e.Path))
@@ -37,8 +36,8 @@ func skeleton(dir string, entries []recipe.Entry) error {
 	return nil
 }
 
-// Rootfs writes the whole root filesystem into dir. output tells where the output of the stage
-// of an entry's path is.
+// Rootfs writes the whole root filesystem into dir. output returns the path of a stage's output, by the path of its
+// entry.
 func Rootfs(dir string, entries []recipe.Entry, output func(path string) string) error {
 	if err := skeleton(dir, entries); err != nil {
 		return err

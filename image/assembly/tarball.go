@@ -17,17 +17,17 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// TarballName is the file name of a platform's tarball.
+// TarballName returns the file name of a platform's tarball.
 func TarballName(t platform.Target) string { return "tailscale-" + t.Name + ".tar" }
 
 // Tarball describes a tarball that was written.
 type Tarball struct {
 	archive.FileInfo
-	// RootfsSize is what the files take on the router, in bytes.
+	// RootfsSize is the space that the files take on the router, in bytes.
 	RootfsSize int64
 }
 
-// Write checks the root filesystem, makes an image of it and writes the image as a tarball into a directory. It
+// Write checks the root filesystem, turns it into an image and writes the image as a tarball into a directory. It
 // returns the tarball's path.
 func (p Product) Write(ctx context.Context, directory string) (string, Tarball, error) {
 	img, err := p.Image()
@@ -47,7 +47,7 @@ func (p Product) Write(ctx context.Context, directory string) (string, Tarball, 
 	return path, Tarball{FileInfo: info, RootfsSize: size}, err
 }
 
-// Image makes an image of the root filesystem after checking that the platform can run every binary in it.
+// Image returns an image of the root filesystem, after checking that the platform can run every binary in it.
 func (p Product) Image() (v1.Image, error) {
 	config := p.ImageConfig()
 	if err := verify.Tree(p.Rootfs, p.Target, volumes(config)...); err != nil {
@@ -60,10 +60,10 @@ func (p Product) Image() (v1.Image, error) {
 	return archive.Image(layer, p.Target, config, p.Config.Epoch)
 }
 
-// volumes lists the directories that outlive a container.
+// volumes returns the directories that outlive a container.
 func volumes(c v1.Config) []string { return slices.Sorted(maps.Keys(c.Volumes)) }
 
-// Size adds up the sizes of the files in a root filesystem, in bytes.
+// Size returns the sum of the file sizes in a root filesystem, in bytes.
 func Size(rootfs string) (size int64, err error) {
 	err = filepath.WalkDir(rootfs, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {

@@ -13,20 +13,20 @@ import (
 	"dagger/mikrotik-tailscale/image/assembly"
 )
 
-// ChecksumsName is the file of checksums beside several tarballs.
+// ChecksumsName is the name of the file with the checksums of several tarballs.
 const ChecksumsName = "SHA256SUMS"
 
 // File is a file that is written next to tarballs.
 type File struct{ Name, Content string }
 
-// Attestations describe one product.
+// Attestations has the texts that describe one product.
 type Attestations struct {
 	SBOM string
 	// Symbols is empty if the program itself has them.
 	Symbols string
 }
 
-// ForProducts makes the attestations of several products at the same time.
+// ForProducts returns the attestations of several products, which it makes at the same time.
 func ForProducts(ctx context.Context, run assembly.StageRunner, products []assembly.Product) ([]Attestations, error) {
 	return iter.MapErr(products, func(p *assembly.Product) (a Attestations, err error) {
 		if a.SBOM, err = SBOM(ctx, run, *p); err != nil {
@@ -37,9 +37,9 @@ func ForProducts(ctx context.Context, run assembly.StageRunner, products []assem
 	})
 }
 
-// Files returns the files that are written next to the tarballs of a build: the SBOM and the symbols of each, the
-// provenance of all, and SHA256SUMS. The sums don't cover the provenance, because it is the only file that depends on
-// whether the engine or the command built the images. It contains the sums of the tarballs itself.
+// Files returns the files that belong next to the tarballs of a build: the SBOM and the symbols of each image, the
+// provenance of all images, and SHA256SUMS. The sums don't cover the provenance, because it is the only file that
+// differs between the engine and the command. The provenance itself contains the sums of the tarballs.
 func Files(ctx context.Context, run assembly.StageRunner, b Build, tarballs []Subject) ([]File, error) {
 	all, err := ForProducts(ctx, run, b.Products)
 	if err != nil {
@@ -61,7 +61,7 @@ func Files(ctx context.Context, run assembly.StageRunner, b Build, tarballs []Su
 	return append(files, File{ProvenanceName, provenance}, File{ChecksumsName, checksums(summed)}), err
 }
 
-// checksums is a file as sha256sum writes it.
+// checksums returns a file in the format of sha256sum.
 func checksums(subjects []Subject) string {
 	var b strings.Builder
 	for _, s := range subjects {

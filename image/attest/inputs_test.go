@@ -7,7 +7,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// A stage may take a file of the user's, which no stage makes.
+// An input may be the user's own file, which no stage builds.
 func TestAStageWithAFileOfTheUsersIsDescribed(t *testing.T) {
 	busybox := recipe.Busybox(platform.All()[0], recipe.Default())
 	for want, s := range map[string]recipe.Stage{

@@ -14,7 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Roots in one cache may be of different times, when the snapshot could be reached and when it could not.
+// One cache may contain roots from the snapshot service and roots from Debian's archive.
 func TestProvenanceSaysWherePackagesCameFrom(t *testing.T) {
 	c := recipe.Default()
 	if err := c.Complete(); err != nil {
@@ -56,14 +56,14 @@ func TestProvenanceSaysWherePackagesCameFrom(t *testing.T) {
 	}
 }
 
-func TestAListOfPackagesThatIsNotUnderstoodIsAnError(t *testing.T) {
+func TestAMalformedListOfPackagesIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "packages")
 	if err := os.WriteFile(path, []byte(recipe.OriginArchive+"\nlibc6 amd64\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	outputs := func(context.Context, recipe.Stage) (string, error) { return path, nil }
 	_, err := installed(t.Context(), outputs, recipe.Certificates())
-	if err == nil || !strings.Contains(err.Error(), `the line "libc6 amd64\n" is not understood`) {
+	if err == nil || !strings.Contains(err.Error(), `malformed line "libc6 amd64\n"`) {
 		t.Errorf("error = %v", err)
 	}
 }

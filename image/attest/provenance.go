@@ -24,42 +24,42 @@ const ProvenanceType = "application/vnd.in-toto+json"
 // ProvenanceName is the file name of a build's provenance statement.
 const ProvenanceName = "provenance.json"
 
-// The two ways of running, as provenance names its builder.
+// The two builders, as named in the provenance.
 const (
 	BuilderEngine  = "urn:" + recipe.Title + ":dagger"
 	BuilderCommand = "urn:" + recipe.Title + ":command"
 )
 
-// PredicateProvenance is what a provenance statement says about its subjects.
+// PredicateProvenance is the predicate type of a provenance statement.
 const PredicateProvenance = "https://slsa.dev/provenance/v1"
 
-// buildType names the form of the parameters. Another form needs another name.
+// buildType names the format of the parameters. Change it when the format changes.
 const buildType = "urn:" + recipe.Title + ":build:v1"
 
-// imageURI begins the name of a container image.
+// imageURI is the prefix of a container image's URI.
 const imageURI = "docker://"
 
-// extraField is the external parameter that describes the user's own files. The others are those of recipe.Config.
+// extraField is the external parameter for the user's own files. All others are fields of recipe.Config.
 const extraField = "extra"
 
-// Subject is something that a provenance statement is about.
+// Subject is a file or image that a provenance statement describes.
 type Subject struct{ Name, SHA256 string }
 
-// Build is what a provenance statement tells of.
+// Build is the build that a provenance statement describes.
 type Build struct {
 	Builder string
-	// Products are of one configuration.
+	// Products all have the same configuration.
 	Products []assembly.Product
-	// Images are the base images that stages started from, each with its digest.
+	// Images are the base images of the stages, each with its digest.
 	Images []string
 }
 
-// Provenance tells how subjects were made: what was configured, every stage with its exact steps,
-// and everything that went in, with versions and checksums. It is not signed.
+// Provenance returns a statement on how the subjects were built: the configuration, every stage with its exact steps,
+// and all dependencies with versions and checksums. It is not signed.
 func Provenance(ctx context.Context, run assembly.StageRunner, b Build, subjects []Subject) (string, error) {
 	text, err := statement(ctx, run, b, subjects)
 	if err != nil {
-		return "", fmt.Errorf("telling how the images were made: %w", err)
+		return "", fmt.Errorf("writing the provenance: %w", err)
 	}
 	return text, nil
 }
@@ -120,7 +120,7 @@ func statement(ctx context.Context, run assembly.StageRunner, b Build, subjects 
 	if err != nil {
 		return "", err
 	}
-	// protojson varies its spaces on purpose.
+	// protojson varies its whitespace on purpose.
 	var out bytes.Buffer
 	err = json.Indent(&out, text, "", "  ")
 	return out.String() + "\n", err
@@ -135,7 +135,7 @@ func toStruct(v any) (*structpb.Struct, error) {
 	return s, protojson.Unmarshal(text, s)
 }
 
-// stagesOf lists every stage of a build once, each after those that it takes its inputs from.
+// stagesOf returns every stage of a build once, each after the stages of its inputs.
 func stagesOf(b Build) []recipe.Stage {
 	var all []recipe.Stage
 	var add func(recipe.Stage)
@@ -161,10 +161,10 @@ func stagesOf(b Build) []recipe.Stage {
 	return all
 }
 
-// ownFile stands in place of the stage that makes an input, for a file of the user's.
+// ownFile stands in the provenance for an input that is the user's own file, which no stage builds.
 const ownFile = "(a file of the user's)"
 
-// described gives stages with the names of their inputs in place of the inputs themselves.
+// described returns the stages for the provenance, with the names of their inputs instead of the inputs themselves.
 func described(stages []recipe.Stage) []map[string]any {
 	var all []map[string]any
 	for _, s := range stages {
@@ -183,8 +183,8 @@ func described(stages []recipe.Stage) []map[string]any {
 	return all
 }
 
-// installedFor lists what is installed in the roots that stages start from. Stages with the same packages start from the
-// same root. Go's compiler is all that a Go stage's output depends on.
+// installedFor returns the packages in the Debian roots that stages start from. Stages with the same packages start
+// from the same root. Go stages are left out, because their output only depends on the Go compiler.
 func installedFor(ctx context.Context, run assembly.StageRunner, stages []recipe.Stage) ([]installation, error) {
 	var roots []recipe.Stage
 	for _, s := range stages {
@@ -196,7 +196,7 @@ func installedFor(ctx context.Context, run assembly.StageRunner, stages []recipe
 	return iter.MapErr(roots, func(s *recipe.Stage) (installation, error) { return installed(ctx, run, *s) })
 }
 
-// originsOf says where the packages of all roots came from.
+// originsOf returns where the packages of all roots came from.
 func originsOf(roots []installation) []string {
 	var all []string
 	for _, r := range roots {

@@ -23,19 +23,19 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// SBOMType is the media type of a bill of materials.
+// SBOMType is the media type of an SBOM.
 const SBOMType = "application/vnd.cyclonedx+json"
 
-// SBOMName is the file name of a platform's bill of materials.
+// SBOMName returns the file name of a platform's SBOM.
 func SBOMName(t platform.Target) string { return "tailscale-" + t.Name + ".cdx.json" }
 
-// SBOM lists what is in the image of a platform: Tailscale with every Go module that was linked,
-// as the program itself tells, busybox, the C libraries linked into it, the unpacking code, and the
-// CA certificates, with every file of the image and its sha256.
+// SBOM returns the SBOM of one platform's image. It lists Tailscale with every Go module linked into the program,
+// busybox and the C libraries linked into it, the unpacking code, the CA certificates, and every file of the image
+// with its sha256.
 func SBOM(ctx context.Context, run assembly.StageRunner, p assembly.Product) (string, error) {
 	text, err := sbom(ctx, run, p)
 	if err != nil {
-		return "", fmt.Errorf("listing what is in the image for %s: %w", p.Target, err)
+		return "", fmt.Errorf("writing the SBOM of the image for %s: %w", p.Target, err)
 	}
 	return text, nil
 }
@@ -79,7 +79,7 @@ func sbom(ctx context.Context, run assembly.StageRunner, p assembly.Product) (st
 		{Ref: image.BOMRef, Dependencies: refs(top)},
 		{Ref: top[0].BOMRef, Dependencies: refs(modules)},
 	}
-	// The number is made of the content, since a random one would make every build another.
+	// The serial number is computed from the content, because a random one would make every build different.
 	plain, err := encode(bom)
 	if err != nil {
 		return "", err
@@ -88,7 +88,7 @@ func sbom(ctx context.Context, run assembly.StageRunner, p assembly.Product) (st
 	return encode(bom)
 }
 
-// specVersion is the newest version of CycloneDX that scanners read throughout.
+// specVersion is the newest CycloneDX version that all common scanners read.
 const specVersion = cdx.SpecVersion1_6
 
 func encode(bom *cdx.BOM) (string, error) {
@@ -113,7 +113,7 @@ func tailscale(c recipe.Config) cdx.Component {
 	return golang(cdx.ComponentTypeApplication, "tailscale.com", "v"+c.TailscaleVersion, licensed("BSD-3-Clause"), "")
 }
 
-// goModules are the modules that the Go linker says it has linked, and Go's own library.
+// goModules returns the modules in the program's build information, and Go's standard library.
 func goModules(info *debug.BuildInfo) []cdx.Component {
 	all := []cdx.Component{golang(cdx.ComponentTypeLibrary, "std", strings.TrimPrefix(info.GoVersion, "go"), licensed("BSD-3-Clause"), "")}
 	for _, m := range info.Deps {
@@ -144,7 +144,7 @@ func busybox(c recipe.Config) cdx.Component {
 	}
 }
 
-// musl is the C library in busybox and the launcher.
+// musl returns the C library that is linked into busybox and the launcher.
 func musl() cdx.Component {
 	purl := muslPURL + "?checksum=sha256:" + recipe.MuslChecksum
 	return cdx.Component{
@@ -156,7 +156,7 @@ func musl() cdx.Component {
 
 const muslPURL = "pkg:generic/musl@" + recipe.MuslVersion
 
-// sevenZip is the code that unpacks programs.
+// sevenZip returns the code that unpacks programs.
 func sevenZip() cdx.Component {
 	purl := sevenZipPURL + "?checksum=sha256:" + recipe.SevenZipChecksum
 	return cdx.Component{
@@ -167,14 +167,14 @@ func sevenZip() cdx.Component {
 
 const sevenZipPURL = "pkg:generic/7zip@" + recipe.SevenZipVersion
 
-// debianParts are the parts that come from Debian's packages.
+// debianParts returns the components that come from Debian's packages.
 func debianParts(p assembly.Product, tools, compilers []Package) ([]cdx.Component, error) {
 	type part struct {
-		what    string
+		name    string
 		kind    cdx.ComponentType
 		license string
 		from    []Package
-		is      func(Package) bool
+		matches func(Package) bool
 	}
 	debian := p.Target.Debian
 	parts := []part{
@@ -189,19 +189,19 @@ func debianParts(p assembly.Product, tools, compilers []Package) ([]cdx.Componen
 	}
 	var all []cdx.Component
 	for _, p := range parts {
-		found, err := find(p.from, p.what, p.is)
+		found, err := find(p.from, p.name, p.matches)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, cdx.Component{
 			BOMRef: found.PURL(), Type: p.kind, Name: found.Name, Version: found.Version, PackageURL: found.PURL(),
-			Description: p.what, Licenses: &cdx.Licenses{{Expression: p.license}},
+			Description: p.name, Licenses: &cdx.Licenses{{Expression: p.license}},
 		})
 	}
 	return all, nil
 }
 
-// files lists the files of a root filesystem.
+// files returns the files of a root filesystem, each with its checksum.
 func files(rootfs string) ([]cdx.Component, error) {
 	var all []cdx.Component
 	err := filepath.WalkDir(rootfs, func(path string, e fs.DirEntry, err error) error {

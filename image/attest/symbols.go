@@ -10,17 +10,17 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// SymbolsType is the media type of a file of symbols.
+// SymbolsType is the media type of a symbols file.
 const SymbolsType = "application/vnd." + recipe.Title + ".symbols+gzip"
 
-// SymbolsSuffix is what the name of a file of symbols ends with.
+// SymbolsSuffix is the suffix of a symbols file's name.
 const SymbolsSuffix = ".symbols"
 
-// SymbolsName is the file name of a platform's symbols.
+// SymbolsName returns the name of a platform's symbols file.
 func SymbolsName(t platform.Target) string { return "tailscale-" + t.Name + SymbolsSuffix }
 
-// Symbols gives the file that crashes of the image's Tailscale are read with. It is empty where the program
-// itself has its symbols.
+// Symbols returns the symbols file for crashes of the image's Tailscale. It is empty if the program itself has its
+// symbols.
 func Symbols(ctx context.Context, run assembly.StageRunner, p assembly.Product) (string, error) {
 	s, stripped := p.Symbols()
 	if !stripped {

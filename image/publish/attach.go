@@ -12,21 +12,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Attachment is a text that is attached to something published, as an OCI referrer: a manifest of
-// its own, which names its subject. The subject stays as it is, and nobody who pulls it sees the
-// attachment without asking for it.
+// Attachment is a text that is attached to a published image or index as an OCI referrer: a separate manifest that
+// names its subject. The subject doesn't change, and a client that pulls it doesn't get the attachment.
 type Attachment struct {
 	// Type is the media type of the text.
 	Type string
 	Text string
-	// Annotations say what is in it, for those who look for it.
+	// Annotations describe the content, for clients that search the attachments.
 	Annotations map[string]string
 }
 
-// emptyConfig is the configuration that OCI asks for where there is none.
+// emptyConfig is the configuration that OCI requires for manifests without one.
 var emptyConfig = static.NewLayer([]byte("{}"), "application/vnd.oci.empty.v1+json")
 
-// attach pushes an attachment for a subject that is there.
+// attach pushes an attachment for a subject that the registry already has.
 func attach(repository name.Repository, subject v1.Descriptor, a Attachment, options []remote.Option) error {
 	m, err := a.referrer(subject)
 	if err != nil {
@@ -55,7 +54,7 @@ func (a Attachment) content() v1.Layer {
 	return static.NewLayer([]byte(a.Text), types.MediaType(a.Type))
 }
 
-// referrer makes the manifest that attaches it to a subject.
+// referrer returns the manifest that attaches a to a subject.
 func (a Attachment) referrer(subject v1.Descriptor) (referrer, error) {
 	config, err := partial.Descriptor(emptyConfig)
 	if err != nil {
@@ -72,11 +71,11 @@ func (a Attachment) referrer(subject v1.Descriptor) (referrer, error) {
 	}}, nil
 }
 
-// referrer is a manifest as it is pushed.
+// referrer is a manifest that can be pushed.
 type referrer struct{ manifest v1.Manifest }
 
 // RawManifest implements remote.Taggable.
 func (r referrer) RawManifest() ([]byte, error) { return json.Marshal(r.manifest) }
 
-// MediaType is what a manifest is pushed as.
+// MediaType implements remote.Taggable.
 func (r referrer) MediaType() (types.MediaType, error) { return r.manifest.MediaType, nil }

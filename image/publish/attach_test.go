@@ -59,14 +59,14 @@ func attachedTo(t *testing.T, subject name.Digest) map[string]string {
 	return found
 }
 
-// A registry of today has an interface for referrers, and one of yesterday keeps them in a tag.
-func TestAttachmentsAreFoundFromWhatTheyTellOf(t *testing.T) {
+// Newer registries have an API for referrers. Older ones keep them in a tag.
+func TestAttachmentsAreFoundFromTheirSubject(t *testing.T) {
 	oras := testregistry.Program(t, "oras.land/oras/cmd/oras@v1.3.6")
 	modern := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	defer modern.Close()
 	for kind, address := range map[string]string{
-		"with the interface":    strings.TrimPrefix(modern.URL, "http://"),
-		"without the interface": testregistry.Start(t, "", "", false),
+		"with the API":    strings.TrimPrefix(modern.URL, "http://"),
+		"without the API": testregistry.Start(t, "", "", false),
 	} {
 		t.Run(kind, func(t *testing.T) {
 			r := release(t)
@@ -110,7 +110,7 @@ func TestAttachmentsAreFoundFromWhatTheyTellOf(t *testing.T) {
 	}
 }
 
-// counting counts what is uploaded.
+// counting records uploads.
 type counting struct {
 	mu      sync.Mutex
 	uploads []string
@@ -135,6 +135,6 @@ func TestPublishingAgainPushesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(first.uploads) == 0 || len(second.uploads) > 0 {
-		t.Errorf("the first time there were %d uploads, the second time %v", len(first.uploads), second.uploads)
+		t.Errorf("the first push uploaded %d times, the second one %v", len(first.uploads), second.uploads)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Check asks the registry whether it takes a push, so that a wrong address or password is known before
-// anything is built. It begins an upload and cancels it. A transport of nil is the usual one.
+// Check asks the registry whether it accepts a push, so that a wrong address or password shows before anything is
+// built. It starts an upload and cancels it. If rt is nil, Check uses the default transport.
 func Check(ctx context.Context, d Destination, rt http.RoundTripper) error {
 	if rt == nil {
 		rt = remote.DefaultTransport
@@ -26,13 +26,13 @@ func Check(ctx context.Context, d Destination, rt http.RoundTripper) error {
 	return d.explained(err)
 }
 
-// known is a keychain of credentials that are known already.
+// known is a keychain that returns the same credentials for every registry.
 type known struct{ auth authn.Authenticator }
 
 // Resolve implements authn.Keychain.
 func (k known) Resolve(authn.Resource) (authn.Authenticator, error) { return k.auth, nil }
 
-// bound ends requests with a context that is not theirs.
+// bound runs requests with a context, which the library's own requests lack.
 type bound struct {
 	ctx context.Context
 	rt  http.RoundTripper

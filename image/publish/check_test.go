@@ -24,7 +24,7 @@ func TestTheRegistryIsAskedBeforeAnythingIsBuilt(t *testing.T) {
 		"anybody may push":      {open, "", "", ""},
 		"the right password":    {closed, user, secret, ""},
 		"a wrong password":      {closed, user, "wr0ng&word", "the registry refused the user name or password: "},
-		"no password":           {closed, "", "", "the registry wants a user name and a password: "},
+		"no password":           {closed, "", "", "the registry requires a user name and a password: "},
 		"no pushes":             {frozen, "", "", "405 Method Not Allowed"},
 		"unreachable":           {"127.0.0.1:1", user, secret, "connection refused"},
 		"no registry of a name": {"registry.invalid", user, secret, "registry.invalid"},

@@ -9,10 +9,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 )
 
-// Contents is everything that a release puts into a repository.
+// Contents lists everything that a release puts into a repository.
 type Contents struct {
 	Repository string `json:"repository"`
-	// Reference is the address of the index with its digest.
+	// Reference is the address of the index, with its digest.
 	Reference string         `json:"reference"`
 	Digest    string         `json:"digest"`
 	Tags      []string       `json:"tags"`
@@ -34,13 +34,13 @@ type ImageContent struct {
 // Part is an attachment in a repository.
 type Part struct {
 	Type string `json:"type"`
-	// Predicate says what a signed statement is about.
+	// Predicate is the predicate type of a signed statement.
 	Predicate string `json:"predicate,omitempty"`
 	Digest    string `json:"digest"`
 	Size      int64  `json:"size"`
 }
 
-// ContentsOf says what Push puts where.
+// ContentsOf returns what Push puts where.
 func ContentsOf(d Destination, r *Release) (c Contents, err error) {
 	defer func() {
 		if err != nil {
@@ -143,10 +143,10 @@ func (c Contents) Table() string {
 	return text.String()
 }
 
-// all are the tags of the index.
+// all returns the tags of the index.
 func (d Destination) all() []name.Tag { return append([]name.Tag{d.reference}, d.tags...) }
 
-// own is the tag that an image has beside a tag of the index.
+// own returns the tag of a platform's image that belongs to a tag of the index.
 func own(tag name.Tag, i Image) name.Tag {
 	return tag.Context().Tag(tag.TagStr() + "-" + i.Target.Name)
 }

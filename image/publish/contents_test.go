@@ -20,7 +20,7 @@ func TestContentsAreWhatIsPushed(t *testing.T) {
 	}
 	reference, err := Push(t.Context(), d, r, nil)
 	if err != nil || contents.Reference != reference {
-		t.Errorf("told %s, pushed %s (%v)", contents.Reference, reference, err)
+		t.Errorf("listed %s, pushed %s (%v)", contents.Reference, reference, err)
 	}
 	repository, err := name.NewRepository(contents.Repository, name.Insecure)
 	if err != nil {
@@ -32,7 +32,7 @@ func TestContentsAreWhatIsPushed(t *testing.T) {
 		tags = append(tags, own...)
 		for _, tag := range own {
 			if found, err := remote.Head(repository.Tag(tag)); err != nil || found.Digest.String() != digest {
-				t.Errorf("%s is %v (%v); %s was told", tag, found, err, digest)
+				t.Errorf("%s is %v (%v); listed was %s", tag, found, err, digest)
 			}
 		}
 		referrers, err := remote.Referrers(repository.Digest(digest))
@@ -43,20 +43,20 @@ func TestContentsAreWhatIsPushed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var there, told []string
+		var there, listed []string
 		for _, m := range index.Manifests {
 			there = append(there, m.Digest.String())
 		}
 		for _, p := range attached {
-			told = append(told, p.Digest)
+			listed = append(listed, p.Digest)
 			var manifest v1.Manifest
 			get(t, repository.Digest(p.Digest), &manifest)
 			if manifest.ArtifactType != p.Type || manifest.Layers[0].Size != p.Size {
-				t.Errorf("%+v was told; the registry has %+v", p, manifest)
+				t.Errorf("listed %+v; the registry has %+v", p, manifest)
 			}
 		}
-		if slices.Sort(there); len(there) == 0 || !slices.Equal(there, told) {
-			t.Errorf("attached to %s: %v; told: %v", digest, there, told)
+		if slices.Sort(there); len(there) == 0 || !slices.Equal(there, listed) {
+			t.Errorf("attached to %s: %v; listed: %v", digest, there, listed)
 		}
 		if size == 0 {
 			return
@@ -68,19 +68,19 @@ func TestContentsAreWhatIsPushed(t *testing.T) {
 		}
 		get(t, repository.Digest(digest), &manifest)
 		if there := found.Size + manifest.Config.Size + manifest.Layers[0].Size; there != size {
-			t.Errorf("%s has %d bytes; %d were told", digest, there, size)
+			t.Errorf("%s has %d bytes; listed were %d", digest, there, size)
 		}
 	}
 	check(contents.Digest, contents.Tags, contents.Attached, 0)
 	for i, image := range contents.Images {
 		if target := r.images[i].Target; image.Platform != target.Name || image.ContainerPlatform != target.Platform() || image.Size == 0 {
-			t.Errorf("told %+v for %s", image, target)
+			t.Errorf("listed %+v for %s", image, target)
 		}
 		check(image.Digest, image.Tags, image.Attached, image.Size)
 	}
 	all, err := remote.List(repository)
 	if slices.Sort(tags); err != nil || !slices.Equal(all, tags) {
-		t.Errorf("the repository has the tags %v (%v); told: %v", all, err, tags)
+		t.Errorf("the repository has the tags %v (%v); listed: %v", all, err, tags)
 	}
 	for _, want := range append(tags, contents.Digest, contents.Images[0].Attached[0].Type) {
 		if !strings.Contains(contents.Table(), want) {

@@ -73,7 +73,7 @@ func (d Destination) WithKeychain(ctx context.Context, keychain authn.Keychain) 
 	return d, err
 }
 
-// options are how a registry is spoken to. A transport of nil is the usual one.
+// options returns the options for requests to a registry. If rt is nil, requests use the default transport.
 func (a access) options(ctx context.Context, rt http.RoundTripper) []remote.Option {
 	all := []remote.Option{remote.WithContext(ctx), remote.WithAuth(a.auth)}
 	if rt != nil {
@@ -82,8 +82,8 @@ func (a access) options(ctx context.Context, rt http.RoundTripper) []remote.Opti
 	return all
 }
 
-// spellings are the forms in which a password may turn up in an error: a registry or a proxy may repeat a
-// request, or put it into JSON.
+// spellings returns the forms in which a secret may appear in an error, because a registry or proxy may repeat a
+// request or encode it as JSON.
 func spellings(user, secret string) []string {
 	if secret == "" {
 		return nil
@@ -98,13 +98,13 @@ func spellings(user, secret string) []string {
 			all = append(all, text.String()[1:text.Len()-2])
 		}
 	}
-	// A form may be a part of another one.
+	// One form may contain another one.
 	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
 	return all
 }
 
-// explained says what a registry's refusal means, and takes the password out of an error. No registry is known
-// to send a password back, and none shall get it printed.
+// explained adds the reason for a registry's refusal, and removes secrets from the error in case the registry repeats
+// them.
 func (a access) explained(err error) error {
 	if err == nil {
 		return nil
@@ -112,7 +112,7 @@ func (a access) explained(err error) error {
 	if refusal, ok := errors.AsType[*transport.Error](err); ok && slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden}, refusal.StatusCode) {
 		why := "the registry refused the user name or password"
 		if a.auth == authn.Anonymous {
-			why = "the registry wants a user name and a password"
+			why = "the registry requires a user name and a password"
 		}
 		err = fmt.Errorf("%s: %w", why, err)
 	}

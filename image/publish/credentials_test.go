@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// keys is a keychain that has credentials for one registry.
+// keys is a keychain with credentials for one registry.
 type keys struct {
 	registry string
 	config   authn.AuthConfig
@@ -46,15 +46,15 @@ func TestAKeychainGivesTheCredentialsThatAreMissing(t *testing.T) {
 	}
 }
 
-func TestABrokenKeychainIsTold(t *testing.T) {
-	broken := errors.New("config.json is no JSON")
+func TestABrokenKeychainIsAnError(t *testing.T) {
+	broken := errors.New("config.json is not JSON")
 	_, err := destination(t, "registry.example/x", nil, "", "").WithKeychain(t.Context(), keys{err: broken})
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "registry.example") {
 		t.Errorf("error = %v", err)
 	}
 }
 
-// A registry may repeat what it was sent, in the form in which it was sent.
+// A registry may repeat a secret in the form in which it was sent.
 func TestNoFormOfASecretIsPrinted(t *testing.T) {
 	const password, token = `p<a>ss&wörd/+1"`, "t0ken-of-%docker"
 	plain := destination(t, "registry.example/x", nil, user, password)

@@ -8,7 +8,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Assembled makes the release of products of one configuration, with nothing attached.
+// Assembled returns the release of products of one configuration, without attachments.
 func Assembled(products []assembly.Product) (*Release, error) {
 	images := make([]Image, len(products))
 	for i, p := range products {
@@ -21,8 +21,8 @@ func Assembled(products []assembly.Product) (*Release, error) {
 	return NewRelease(images, recipe.Annotations(products[0].Config))
 }
 
-// Of makes the release of a build. Each image has its SBOM and its symbols attached, and the index has the
-// provenance, which calls the index by the address.
+// Of returns the release of a build. Each image has its SBOM and its symbols attached, and the index has the
+// provenance. In the provenance, the index is named by the address.
 func Of(ctx context.Context, run assembly.StageRunner, b attest.Build, address string) (*Release, error) {
 	attestations, err := attest.ForProducts(ctx, run, b.Products)
 	if err != nil {

@@ -22,16 +22,16 @@ import (
 	"dagger/mikrotik-tailscale/recipe/address"
 )
 
-// Destination is where images go, and as whom.
+// Destination is where images are pushed to, and with which credentials.
 type Destination struct {
 	access
 	reference name.Tag
 	tags      []name.Tag
 }
 
-// NewDestination checks an address and further tags of the same repository. An address that
-// names no tag gets the version. Username and password come together or not at all. Plain HTTP is
-// used when insecure is set, and for registries on this machine.
+// NewDestination checks an address and additional tags of the same repository. The version is the tag if the address
+// has none. Username and password must both be set, or neither. Plain HTTP is only used if insecure is set, and for
+// registries on this machine.
 func NewDestination(to, version string, tags []string, username, password string, insecure bool) (Destination, error) {
 	options := []name.Option{name.StrictValidation}
 	if insecure {
@@ -40,12 +40,12 @@ func NewDestination(to, version string, tags []string, username, password string
 	var problems []error
 	reference, err := name.NewTag(withTag(to, version), options...)
 	if err != nil {
-		problems = append(problems, fmt.Errorf("malformed address %q: registry/repository or registry/repository:tag is wanted: %s", address.Redact(to), address.Hide(err.Error(), to)))
+		problems = append(problems, fmt.Errorf("malformed address %q: want registry/repository or registry/repository:tag: %s", address.Redact(to), address.Hide(err.Error(), to)))
 	}
 	d := Destination{reference: reference}
 	repository := reference.Context().Name()
 	if err != nil {
-		repository = "registry.example/any" // the tags are not to be blamed for the address
+		repository = "registry.example/any" // so that a wrong address doesn't add errors about the tags
 	}
 	for _, tag := range tags {
 		further, err := name.NewTag(repository+":"+tag, options...)
@@ -68,23 +68,23 @@ func withTag(address, tag string) string {
 	return address + ":" + tag
 }
 
-// Image is the image of one platform, and what is attached to it.
+// Image is the image of one platform with its attachments.
 type Image struct {
 	Target   platform.Target
 	Image    v1.Image
 	Attached []Attachment
 }
 
-// Release is what is published under one tag: one multi-platform index of images.
+// Release is everything that is published under one tag: a multi-platform index with its images.
 type Release struct {
 	index    v1.ImageIndex
 	images   []Image
 	attached []Attachment
 }
 
-// NewRelease makes one multi-platform index of the images. Everything is of the OCI types, which
-// RouterOS pulls since 7.10, and layers are compressed with gzip, the one form that all of its
-// versions take. The same images give the same index.
+// NewRelease returns a multi-platform index of the images. All media types are OCI types, which RouterOS pulls since
+// 7.10. Layers are compressed with gzip, the only format that all RouterOS versions accept. The same images result in
+// the same index.
 func NewRelease(images []Image, annotations map[string]string) (*Release, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	r := &Release{index: mutate.Annotations(index, annotations).(v1.ImageIndex)}
@@ -105,22 +105,22 @@ func NewRelease(images []Image, annotations map[string]string) (*Release, error)
 	return r, nil
 }
 
-// Images are the images of the platforms.
+// Images returns the images of all platforms.
 func (r *Release) Images() []Image { return r.images }
 
-// Digest is the sha256 of the index, in hexadecimal.
+// Digest returns the sha256 of the index, in hexadecimal.
 func (r *Release) Digest() (string, error) {
 	digest, err := r.index.Digest()
 	if err != nil {
-		return "", fmt.Errorf("naming what was published: %w", err)
+		return "", fmt.Errorf("computing the digest of the index: %w", err)
 	}
 	return digest.Hex, nil
 }
 
-// Attach adds something that is attached to the index.
+// Attach attaches a to the index.
 func (r *Release) Attach(a Attachment) { r.attached = append(r.attached, a) }
 
-// compressed gives the image with layers in gzip. Its configuration, and so its ID, stays.
+// compressed returns the image with gzip layers. Its configuration, and so its ID, doesn't change.
 func compressed(img v1.Image) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -145,12 +145,12 @@ func compressed(img v1.Image) (v1.Image, error) {
 	return mutate.ConfigFile(packed, config)
 }
 
-// Push pushes a release under the destination's tags, and each platform's image under the same
-// tags with the platform's name behind them, since some boards choose wrongly from an index: those
-// with ARMv5 call themselves arm, too. It gives the reference of the index with its digest. Tags are set once
-// everything is attached, so that a push that fails leaves the tags as they were.
+// Push pushes a release under the destination's tags. It also pushes each platform's image under the same tags with
+// the platform's name appended, because some boards choose the wrong image from an index: boards with ARMv5 also call
+// themselves arm. Push returns the reference of the index with its digest. The tags are set after everything is
+// attached, so a push that fails doesn't change them.
 //
-// What the registry has already is not pushed again. A transport of nil is the usual one.
+// Content that the registry already has is not pushed again. If rt is nil, Push uses the default transport.
 func Push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) (string, error) {
 	if err := push(ctx, d, r, rt); err != nil {
 		return "", d.explained(err)
@@ -158,7 +158,7 @@ func Push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) 
 	return Reference(d, r)
 }
 
-// push names the release last: a tag that is there stands for a release with all that is attached to it.
+// push sets the tags last, so that a tag always names a release with all its attachments.
 func push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) error {
 	options := d.options(ctx, rt)
 	pusher, err := remote.NewPusher(options...)
@@ -167,7 +167,7 @@ func push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) 
 	}
 	digest, err := r.index.Digest()
 	if err != nil {
-		return fmt.Errorf("naming what is published: %w", err)
+		return fmt.Errorf("computing the digest of the index: %w", err)
 	}
 	// The images of the platforms are pushed with the index.
 	if err := pusher.Push(ctx, d.reference.Context().Digest(digest.String()), r.index); err != nil {
@@ -197,7 +197,7 @@ func push(ctx context.Context, d Destination, r *Release, rt http.RoundTripper) 
 func attachAll(d Destination, to partial.Describable, attached []Attachment, options []remote.Option) error {
 	subject, err := partial.Descriptor(to)
 	if err != nil {
-		return fmt.Errorf("naming what was published: %w", err)
+		return fmt.Errorf("computing the digest: %w", err)
 	}
 	for _, a := range attached {
 		if err := attach(d.reference.Context(), *subject, a, options); err != nil {
@@ -207,7 +207,7 @@ func attachAll(d Destination, to partial.Describable, attached []Attachment, opt
 	return nil
 }
 
-// Reference is what a release is known by once it is pushed: the address with the digest.
+// Reference returns the address of a pushed release with its digest.
 func Reference(d Destination, r *Release) (string, error) {
 	digest, err := r.Digest()
 	if err != nil {

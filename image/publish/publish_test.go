@@ -29,7 +29,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// images makes one small image for each platform.
+// images returns one small image for each platform.
 func images(t *testing.T) []Image {
 	t.Helper()
 	var all []Image
@@ -49,7 +49,7 @@ func images(t *testing.T) []Image {
 	return all
 }
 
-// release makes a release of such images, with something attached to each of them and to the whole.
+// release returns a release of these images, with an attachment on each image and on the index.
 func release(t *testing.T) *Release {
 	t.Helper()
 	all := images(t)
@@ -148,7 +148,7 @@ func TestPublishedImagesAreReadBackByAnotherClient(t *testing.T) {
 		}
 	}
 	if got := skopeo("inspect", "--config", "--override-arch=arm", "--override-variant=v5", repository+":stable"); !strings.Contains(got, `"variant": "v5"`) {
-		t.Errorf("asked for ARMv5, the registry gives %s", got)
+		t.Errorf("for ARMv5, the registry returns %s", got)
 	}
 }
 
@@ -157,10 +157,10 @@ func TestFailuresNeverPrintThePassword(t *testing.T) {
 	closed := testregistry.Start(t, "robot", "another", false)
 	frozen := testregistry.Start(t, "", "", true)
 	for name, c := range map[string]struct{ address, want string }{
-		"wrong password":        {closed, "refused the user name or password"},
-		"refused push":          {frozen, "405 Method Not Allowed"},
-		"unreachable":           {"127.0.0.1:1", "connection refused"},
-		"no registry of a name": {"registry.invalid", "registry.invalid"},
+		"wrong password": {closed, "refused the user name or password"},
+		"refused push":   {frozen, "405 Method Not Allowed"},
+		"unreachable":    {"127.0.0.1:1", "connection refused"},
+		"unknown host":   {"registry.invalid", "registry.invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Push(t.Context(), destination(t, c.address+"/x", nil, "robot", password), release(t), nil)
@@ -204,7 +204,7 @@ func TestDestinationsAreCheckedFirst(t *testing.T) {
 	}
 }
 
-func TestEachMistakeInADestinationIsTold(t *testing.T) {
+func TestADestinationsErrorListsEveryMistake(t *testing.T) {
 	_, err := NewDestination("tailscale", "1.0.0-mt.1", []string{"stable", "a b"}, "robot", "", false)
 	if err == nil || strings.Count(err.Error(), "\n") != 2 || !strings.Contains(err.Error(), `malformed tag "a b"`) {
 		t.Errorf("error = %v; want three lines, one of them about the tag", err)

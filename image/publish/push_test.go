@@ -28,8 +28,8 @@ const (
 	secret = "s3cret&word"
 )
 
-// quickRegistry is a registry in this process. With answer, it asks for a user name and a password,
-// and then answers each request through answer.
+// quickRegistry starts a registry in this process. If answer is set, the registry asks for a user name and a
+// password, and then passes each request to answer.
 func quickRegistry(t *testing.T, answer http.HandlerFunc) (address string) {
 	t.Helper()
 	handler := registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0)))
@@ -48,7 +48,8 @@ func quickRegistry(t *testing.T, answer http.HandlerFunc) (address string) {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// refuse has nothing, and answers each upload with a status and the password that came with the request.
+// refuse returns a handler that has no content, and answers each upload with a status and the password from the
+// request.
 func refuse(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
@@ -69,7 +70,7 @@ func refuse(status int) http.HandlerFunc {
 	}
 }
 
-func TestErrorsTellWhyARegistryRefusedAndHideThePassword(t *testing.T) {
+func TestErrorsExplainARefusalAndHideThePassword(t *testing.T) {
 	const blamed = "refused the user name or password"
 	for status, blame := range map[int]bool{
 		http.StatusUnauthorized: true, http.StatusForbidden: true,
@@ -79,7 +80,7 @@ func TestErrorsTellWhyARegistryRefusedAndHideThePassword(t *testing.T) {
 			address := quickRegistry(t, refuse(status))
 			reference, err := Push(t.Context(), destination(t, address+"/x", nil, user, secret), release(t), nil)
 			if err == nil || reference != "" {
-				t.Fatalf("pushing gives %q and no error", reference)
+				t.Fatalf("Push = %q and no error", reference)
 			}
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the error contains the password: %v", err)
@@ -88,13 +89,13 @@ func TestErrorsTellWhyARegistryRefusedAndHideThePassword(t *testing.T) {
 				t.Errorf("error = %v; want the registry's own words in it", err)
 			}
 			if strings.Contains(err.Error(), blamed) != blame {
-				t.Errorf("error = %v; it says %q: want %v", err, blamed, blame)
+				t.Errorf("error = %v; contains %q: want %v", err, blamed, blame)
 			}
 		})
 	}
 }
 
-// Without a password there is nothing to hide, and the error is the registry's.
+// Without a password there is nothing to hide, so the error is the registry's.
 func TestAnErrorWithoutAPasswordStaysWhole(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -104,7 +105,7 @@ func TestAnErrorWithoutAPasswordStaysWhole(t *testing.T) {
 	}
 }
 
-// The user name and the password reach the registry, and nobody else's.
+// The user name and the password reach this registry, and no other server.
 func TestTheRegistryGetsTheCredentials(t *testing.T) {
 	seen := map[string]bool{}
 	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
@@ -128,7 +129,7 @@ func TestTheRegistryGetsTheCredentials(t *testing.T) {
 	}
 }
 
-// get reads a manifest as the registry has it.
+// get reads a manifest from the registry.
 func get(t *testing.T, reference name.Reference, into any) v1.Hash {
 	t.Helper()
 	found, err := remote.Get(reference)
@@ -213,7 +214,7 @@ func TestNothingIsTaggedBeforeEverythingIsAttached(t *testing.T) {
 	}
 }
 
-// gzip notes in its header that it took the time to pack as well as it can.
+// The gzip header records the best compression level.
 func packedAsSmallAsPossible(t *testing.T, img v1.Image) {
 	t.Helper()
 	layers, err := img.Layers()
@@ -238,7 +239,7 @@ func packedAsSmallAsPossible(t *testing.T, img v1.Image) {
 	}
 }
 
-// An image keeps its configuration, and so its ID, whatever it is packed with.
+// An image keeps its configuration, and so its ID, however its layers are compressed.
 func TestPublishingKeepsTheConfiguration(t *testing.T) {
 	given := images(t)
 	r, err := NewRelease(given, annotations)
@@ -254,7 +255,7 @@ func TestPublishingKeepsTheConfiguration(t *testing.T) {
 	}
 }
 
-// Only a registry on this machine is spoken to in plain HTTP, unless that is asked for.
+// Plain HTTP is only used for a registry on this machine, or if asked for.
 func TestOnlyAskedForIsPlainHTTP(t *testing.T) {
 	for address, schemes := range map[string][2]string{
 		"registry.example/x": {"https", "http"},

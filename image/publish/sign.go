@@ -10,8 +10,8 @@ import (
 	"dagger/mikrotik-tailscale/image/signing"
 )
 
-// Sign attaches signatures to a release: one to the index and one to each image, and its attestations once more as
-// signed ones. The digests stay as they are.
+// Sign attaches signatures to a release: one to the index, one to each image, and a signed copy of each attestation.
+// The digests of the index and the images don't change.
 func (r *Release) Sign(k signing.Key) error {
 	for i := range r.images {
 		signed, err := signatures(k, r.images[i].Image, r.images[i].Attached)
@@ -28,7 +28,7 @@ func (r *Release) Sign(k signing.Key) error {
 	return nil
 }
 
-// signatures signs a subject and those of its attachments that are attestations.
+// signatures returns signatures of a subject and of its attestations.
 func signatures(k signing.Key, subject partial.Describable, attached []Attachment) ([]Attachment, error) {
 	digest, err := subject.Digest()
 	if err != nil {
@@ -61,17 +61,17 @@ func signatures(k signing.Key, subject partial.Describable, attached []Attachmen
 	return all, nil
 }
 
-// predicateAnnotation says what a signed statement is about, for those who look for one kind.
+// predicateAnnotation has the predicate type of a signed statement, for clients that search for one type.
 const predicateAnnotation = "dev.sigstore.bundle.predicateType"
 
-// bundleOf makes an attachment of a statement, signed, as cosign looks for it.
+// bundleOf returns a signed statement as an attachment that cosign finds.
 func bundleOf(k signing.Key, statement string) (Attachment, error) {
-	var what struct{ PredicateType string }
-	if err := json.Unmarshal([]byte(statement), &what); err != nil {
+	var content struct{ PredicateType string }
+	if err := json.Unmarshal([]byte(statement), &content); err != nil {
 		return Attachment{}, err
 	}
 	text, err := k.Bundle(statement)
 	return Attachment{Type: signing.BundleType, Text: text, Annotations: map[string]string{
-		"dev.sigstore.bundle.content": "dsse-envelope", predicateAnnotation: what.PredicateType,
+		"dev.sigstore.bundle.content": "dsse-envelope", predicateAnnotation: content.PredicateType,
 	}}, err
 }

@@ -44,7 +44,7 @@ func newSigningKey(t *testing.T) signing.Key {
 
 const provenanceType = "https://slsa.dev/provenance/v1"
 
-// attested makes a release with attestations as a build has them.
+// attested returns a release with the same kinds of attestations as a build's.
 func attested(t *testing.T) *Release {
 	t.Helper()
 	all := images(t)
@@ -78,7 +78,7 @@ func sign(t *testing.T, r *Release, k signing.Key) *Release {
 	return r
 }
 
-// Signatures are attached to what they sign, and change neither it nor what else is attached.
+// Signatures are attached to their subject. They change neither the subject nor other attachments.
 func TestASignedReleaseHasTheSameDigests(t *testing.T) {
 	d := destination(t, "registry.example/x", nil, "", "")
 	key := newSigningKey(t)
@@ -135,7 +135,7 @@ func TestAnSBOMThatIsNoJSONIsNotSigned(t *testing.T) {
 
 const cosignProgram = "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3"
 
-// The verdict of the program that people check signatures with.
+// The test uses the program with which users check signatures.
 func TestCosignAcceptsWhatIsSignedAndNothingElse(t *testing.T) {
 	testmode.Long(t)
 	program := testregistry.Program(t, cosignProgram)
@@ -174,7 +174,7 @@ func TestCosignAcceptsWhatIsSignedAndNothingElse(t *testing.T) {
 		t.Helper()
 		args = append(args, "--key", pair+".pub", "--insecure-ignore-tlog=true", reference)
 		if out, err := cosign(args...); (err == nil) != want {
-			t.Errorf("cosign %s: %v; accepted is wanted: %v\n%s", strings.Join(args, " "), err, want, out)
+			t.Errorf("cosign %s: %v; want accepted: %v\n%s", strings.Join(args, " "), err, want, out)
 		}
 	}
 	subjects := []string{reference, repository.Tag("stable").String()}
@@ -193,7 +193,8 @@ func TestCosignAcceptsWhatIsSignedAndNothingElse(t *testing.T) {
 		verdict(!isIndex, "mine", subject, "verify-attestation", "--type", "cyclonedx")
 	}
 
-	// An image with a changed byte has no signature, also when somebody attaches the ones of the good image to it.
+	// An image with a changed byte has no valid signature, even if the signatures of the original image are attached
+	// to it.
 	changed := mutate.Annotations(r.images[0].Image, map[string]string{"changed": "yes"}).(v1.Image)
 	subject, err := partial.Descriptor(changed)
 	if err != nil {
@@ -211,7 +212,7 @@ func TestCosignAcceptsWhatIsSignedAndNothingElse(t *testing.T) {
 	}
 	verdict(false, "mine", bad.String(), "verify")
 
-	// A signature does not cover another statement.
+	// A signature does not cover a different statement.
 	statement, err := signing.Statement(subject.Digest.Hex, signing.PredicateSignature, "")
 	if err != nil {
 		t.Fatal(err)

@@ -15,22 +15,22 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// BundleType is the media type of a Sigstore bundle: a signed statement, with the name of the key.
+// BundleType is the media type of a Sigstore bundle: a signed statement with the name of the key.
 const BundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
-// The predicates that cosign knows: what a signed statement says about an image.
+// The predicate types that cosign knows.
 const (
-	// PredicateSignature says nothing but that the image is the signer's.
+	// PredicateSignature only says that the signer vouches for the image.
 	PredicateSignature = "https://sigstore.dev/cosign/sign/v1"
 	// PredicateSBOM is a CycloneDX document.
 	PredicateSBOM = "https://cyclonedx.org/bom"
 )
 
-// payloadType is the media type of what is signed.
+// payloadType is the media type of the signed statement.
 const payloadType = "application/vnd.in-toto+json"
 
-// Statement returns an in-toto statement that says something about an image. A predicate of "" is an empty one;
-// otherwise it is a JSON object. digest is the sha256 of the image's manifest, in hexadecimal.
+// Statement returns an in-toto statement about an image. predicate is a JSON object, or "" for an empty one. digest
+// is the sha256 of the image's manifest, in hexadecimal.
 func Statement(digest, predicateType, predicate string) (string, error) {
 	s := &intoto.Statement{
 		Type: intoto.StatementTypeUri, PredicateType: predicateType, Predicate: &structpb.Struct{},
@@ -62,7 +62,7 @@ func (k Key) Bundle(statement string) (string, error) {
 	})
 }
 
-// compact is a message as JSON, always in the same form: protojson varies its spaces on purpose.
+// compact returns a message as JSON, always in the same form, because protojson varies its whitespace on purpose.
 func compact(m proto.Message) (string, error) {
 	text, err := protojson.Marshal(m)
 	if err != nil {

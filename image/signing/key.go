@@ -15,7 +15,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 )
 
-// The kinds of PEM that hold a private key.
+// The PEM types of private keys.
 const (
 	pemSigstore = "ENCRYPTED SIGSTORE PRIVATE KEY"
 	pemCosign   = "ENCRYPTED COSIGN PRIVATE KEY"
@@ -23,30 +23,30 @@ const (
 	pemEC       = "EC PRIVATE KEY"
 )
 
-// wanted says what ParseKey takes.
+// wanted describes the keys that ParseKey accepts.
 const wanted = "want an ECDSA key on P-256 in PEM, as cosign generate-key-pair and openssl write it"
 
 // Key is a private key that signs.
 type Key struct {
 	private *ecdsa.PrivateKey
-	// hint is the name that a signature has for the key: the sha256 of the public one.
+	// hint names the key in signatures. It is the sha256 of the public key.
 	hint string
 }
 
-// Load is ParseKey for a key that may be left out: it returns nil without one.
+// Load is like ParseKey, but returns nil if there is no key.
 func Load(text, password string) (*Key, error) {
 	switch {
 	case text == "" && password == "":
 		return nil, nil
 	case text == "":
-		return nil, errors.New("the password of the signing key has no key: give both")
+		return nil, errors.New("the signing key is missing, only its password is set: want both")
 	}
 	k, err := ParseKey(text, password)
 	return &k, err
 }
 
-// ParseKey reads a private key: an encrypted one from "cosign generate-key-pair" with its password, or a plain one.
-// No error repeats a part of the key or the password.
+// ParseKey parses a private key: an encrypted one from "cosign generate-key-pair" with its password, or an
+// unencrypted one. No error repeats any part of the key or the password.
 func ParseKey(text, password string) (Key, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -73,15 +73,15 @@ func parse(block *pem.Block, password string) (*ecdsa.PrivateKey, error) {
 	case pemSigstore, pemCosign:
 		plain, err := encrypted.Decrypt(content, []byte(password))
 		if err != nil && password == "" {
-			return nil, errors.New("the signing key is encrypted: give its password, too")
+			return nil, errors.New("the signing key is encrypted: its password is missing")
 		}
 		if err != nil {
-			return nil, errors.New("the password does not open the signing key")
+			return nil, errors.New("wrong password for the signing key")
 		}
 		content = plain
 	case pemPKCS8, pemEC:
 		if password != "" {
-			return nil, errors.New("the signing key is not encrypted: give no password for it")
+			return nil, errors.New("the signing key is not encrypted, but has a password: want none")
 		}
 	default:
 		return nil, fmt.Errorf("the signing key is PEM of the type %q: %s", block.Type, wanted)
@@ -104,8 +104,8 @@ func parse(block *pem.Block, password string) (*ecdsa.PrivateKey, error) {
 	return private, nil
 }
 
-// sign signs data. Without randomness, the same data always has the same signature (RFC 6979), so that publishing
-// again pushes nothing new.
+// sign signs data. Without randomness, the same data always has the same signature (RFC 6979). Publishing again then
+// pushes nothing new.
 func (k Key) sign(data []byte) ([]byte, error) {
 	sum := sha256.Sum256(data)
 	return k.private.Sign(nil, sum[:], crypto.SHA256)

@@ -29,7 +29,7 @@ func newKey(t *testing.T, curve elliptic.Curve) *ecdsa.PrivateKey {
 	return key
 }
 
-// pkcs8 is a key in the form that openssl writes, and seal in the form that cosign writes.
+// pkcs8 encodes a key like openssl, and seal like cosign.
 func pkcs8(t *testing.T, key any) []byte {
 	t.Helper()
 	content, err := x509.MarshalPKCS8PrivateKey(key)
@@ -71,7 +71,7 @@ func TestEachFormOfAKeyIsRead(t *testing.T) {
 		}
 	}
 	if got, err := Load("", ""); got != nil || err != nil {
-		t.Errorf("no key gives %v (%v)", got, err)
+		t.Errorf("without a key, Load = %v (%v)", got, err)
 	}
 }
 
@@ -93,10 +93,10 @@ func TestKeysThatDoNotSignAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ text, password, want string }{
 		"no PEM":                  {"cosign.key", "", "the signing key is not PEM: want an ECDSA key on P-256"},
 		"a public key":            {inPEM("PUBLIC KEY", public), "", `the signing key is PEM of the type "PUBLIC KEY"`},
-		"no password":             {sealed, "", "the signing key is encrypted: give its password, too"},
-		"a wrong password":        {sealed, "wr0ng&word", "the password does not open the signing key"},
+		"no password":             {sealed, "", "the signing key is encrypted: its password is missing"},
+		"a wrong password":        {sealed, "wr0ng&word", "wrong password for the signing key"},
 		"a password for nothing":  {plain, password, "the signing key is not encrypted"},
-		"a password and no key":   {"", password, "the password of the signing key has no key"},
+		"a password and no key":   {"", password, "the signing key is missing"},
 		"another curve":           {inPEM(pemPKCS8, pkcs8(t, newKey(t, elliptic.P384()))), "", "the signing key is on the curve P-384"},
 		"RSA":                     {inPEM(pemPKCS8, pkcs8(t, rsaKey)), "", "the signing key is of the type *rsa.PrivateKey"},
 		"Ed25519":                 {inPEM(pemPKCS8, pkcs8(t, edwards)), "", "the signing key is of the type ed25519.PrivateKey"},
@@ -116,7 +116,7 @@ func TestKeysThatDoNotSignAreRefused(t *testing.T) {
 	}
 }
 
-// opened is what a verifier reads of a bundle.
+// opened is the part of a bundle that a verifier reads.
 type opened struct {
 	MediaType            string
 	VerificationMaterial struct{ PublicKey struct{ Hint string } }
@@ -135,7 +135,7 @@ func open(t *testing.T, bundle string) (o opened) {
 	return o
 }
 
-// verifies checks a bundle by the specifications of DSSE and Sigstore, without the code that signs.
+// verifies checks a bundle according to the DSSE and Sigstore specifications, without the code that signs.
 func verifies(o opened, key *ecdsa.PublicKey) bool {
 	e := o.DSSEEnvelope
 	signed := sha256.Sum256(fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(e.PayloadType), e.PayloadType, len(e.Payload), e.Payload))

@@ -8,15 +8,14 @@ import (
 //go:embed budget.json
 var budget string
 
-// Budget is the report of the images that were accepted last.
+// Budget returns the report of the images that were accepted last.
 func Budget() (Report, error) { return Parse(budget) }
 
-// slack is how much an image may grow over the budget before Check complains: compilers and
-// certificates change a little from month to month. It is a part of a thousand.
+// slack is how much an image may grow over the budget before Check returns an error, in thousandths. Compilers and
+// certificates change a little from month to month.
 const slack = 5
 
-// Check compares a report with a budget. Where an image has grown, the error has a table of what
-// became of each of its components.
+// Check compares a report with a budget. If an image has grown, the error contains a table of its components.
 func Check(r, budget Report) error {
 	accepted := map[string]Platform{}
 	for _, p := range budget.Platforms {

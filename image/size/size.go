@@ -1,4 +1,4 @@
-// Package size tells what the parts of the images weigh, and keeps them within a budget.
+// Package size measures the components of the images and compares them with a budget.
 package size
 
 import (
@@ -15,7 +15,7 @@ import (
 	"dagger/mikrotik-tailscale/image/assembly"
 )
 
-// Component is one part of an image. Those of an image are sorted, the largest program first.
+// Component is one part of an image.
 type Component struct {
 	Name string `json:"name"`
 	// Linked is the size before packing, in bytes.
@@ -39,10 +39,10 @@ type Report struct {
 	Platforms []Platform `json:"platforms"`
 }
 
-// Extra is the component of the files that a user has added.
+// Extra is the name of the component for files that the user has added.
 const Extra = "extra files"
 
-// Measure weighs root filesystems.
+// Measure returns the sizes of the components of products, the largest first.
 func Measure(products []assembly.Product) (Report, error) {
 	var r Report
 	for _, p := range products {
@@ -112,7 +112,7 @@ func measure(p assembly.Product) (Platform, error) {
 	return measured, nil
 }
 
-// JSON is the report for machines.
+// JSON returns the report as JSON.
 func (r Report) JSON() (string, error) {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -121,7 +121,7 @@ func (r Report) JSON() (string, error) {
 	return string(text) + "\n", nil
 }
 
-// Parse reads what JSON gave.
+// Parse parses the output of JSON.
 func Parse(text string) (Report, error) {
 	var r Report
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
@@ -130,7 +130,7 @@ func Parse(text string) (Report, error) {
 	return r, nil
 }
 
-// Table is the report for people, in bytes.
+// Table returns the report as a table, in bytes.
 func (r Report) Table() string {
 	return table("platform\tcomponent\tas linked\tin the image", func(row func(...any)) {
 		for _, p := range r.Platforms {
@@ -152,6 +152,6 @@ func table(head string, fill func(row func(...any))) string {
 		}
 		fmt.Fprintln(w)
 	})
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush() // writing to a strings.Builder never fails
 	return text.String()
 }

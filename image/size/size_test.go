@@ -15,7 +15,7 @@ var accepted = Report{Version: "1.0.0-mt.1", Platforms: []Platform{
 	{Name: "arm64", Linked: 9000, Stored: 4000, Components: []Component{{"tailscale", 9000, 4000}}},
 }}
 
-func TestGrowthIsToldByComponent(t *testing.T) {
+func TestTheErrorListsGrowthByComponent(t *testing.T) {
 	now := Report{Platforms: []Platform{
 		{Name: "arm", Linked: 3000, Stored: 1550, Components: []Component{{"tailscale", 2000, 1300}, {"busybox", 700, 150}, {"extra files", 100, 100}}},
 		{Name: "arm64", Linked: 9000, Stored: 4000, Components: []Component{{"tailscale", 9000, 4000}}},
@@ -46,7 +46,7 @@ func TestSmallChangesAreWithinTheBudget(t *testing.T) {
 	}
 }
 
-func TestAPlatformWithoutABudgetIsTold(t *testing.T) {
+func TestAPlatformWithoutABudgetIsAnError(t *testing.T) {
 	err := Check(Report{Platforms: []Platform{{Name: "mips", Stored: 1}}}, accepted)
 	if err == nil || !strings.Contains(err.Error(), `no platform "mips"`) {
 		t.Errorf("error = %v", err)
@@ -86,7 +86,7 @@ func TestThePictureHasABarForEachComponent(t *testing.T) {
 			bars++
 		}
 	}
-	if bars != 4+3 { // and one for each component's name
+	if bars != 4+3 { // one more for each name in the key
 		t.Errorf("%d bars:\n%s", bars, text)
 	}
 	for _, want := range []string{"tailscale: 1000 bytes", ">arm64<", "1.0.0-mt.1"} {

@@ -10,7 +10,7 @@ import (
 //go:embed sizes.svg.tmpl
 var svgTemplate string
 
-// Measures of the picture, in its own units.
+// Dimensions of the picture, in its own units.
 const (
 	pictureWidth = 760
 	labelWidth   = 70
@@ -19,7 +19,7 @@ const (
 	headHeight   = 70
 )
 
-// Colours that stay apart for the colour-blind, and on light and dark pages (those of Okabe and Ito).
+// Colours that colour-blind people can tell apart, on light and dark pages (by Okabe and Ito).
 var colours = []string{"#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9"}
 
 type drawnBar struct {
@@ -42,7 +42,7 @@ type drawnKey struct {
 	Name   string
 }
 
-// SVG draws the sizes in the images as a picture.
+// SVG returns a picture of the sizes in the images.
 func (r Report) SVG() (string, error) {
 	t, err := template.New("sizes").Parse(svgTemplate)
 	if err != nil {

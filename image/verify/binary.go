@@ -1,5 +1,5 @@
-// Package verify checks what goes into an image, before it is made: that each binary is one that
-// the router's CPU can run and that needs nothing but the kernel, and that links lead somewhere.
+// Package verify checks the content of an image before the image is written: the router's CPU must be able to run
+// each binary, binaries must need nothing but the kernel, and links must lead to a file.
 package verify
 
 import (
@@ -14,19 +14,18 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// Binary checks that a file is a static Linux executable that the target can run. The error names the
-// file, what was found and what the target needs. A program for an older ARM version passes, because a newer
-// processor runs it: many projects publish their programs for ARMv6 alone.
+// Binary checks that a file is a static Linux executable that the platform can run. The error names the file, and
+// what was found and expected. A program for an older ARM version passes, because a newer processor runs it: many
+// projects only publish programs for ARMv6.
 //
-// Packing and stripping take information away. What is missing passes, what contradicts the target
-// does not: the ARM float ABI only counts where a C compiler has noted it, and GOARM where Go's build
-// information is still there. Of a packed binary, only the unpacking code and what a launcher notes of
-// the program can be checked, and that code is static even where the program inside is not: check
-// programs before, too.
+// Packing and stripping remove information. A binary that lacks information passes; one that contradicts the platform
+// doesn't. The ARM float ABI is only checked if the C compiler recorded it, and GOARM only if Go's build information
+// is still there. In a packed binary, only the unpacking code and the launcher's header can be checked. That code is
+// static even if the program inside isn't, so check programs before packing, too.
 func Binary(path string, t platform.Target) error { return checkPath(path, t, check) }
 
-// Built checks what this project has compiled itself: a file that passes Binary and was made for exactly the
-// target, not for an older version of its processor.
+// Built checks a program that this project compiled itself. It must pass Binary, and must be built for exactly this
+// platform, not for an older version of its processor.
 func Built(path string, t platform.Target) error {
 	return checkPath(path, t, func(r io.ReaderAt, size int64, t platform.Target) error {
 		if err := check(r, size, t); err != nil {
@@ -37,7 +36,7 @@ func Built(path string, t platform.Target) error {
 }
 
 func checkPath(path string, t platform.Target, check func(io.ReaderAt, int64, platform.Target) error) error {
-	// Opening a named pipe would wait for a writer.
+	// Opening a named pipe would block until there is a writer.
 	info, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("reading the binary: %w", err)
@@ -56,7 +55,7 @@ func checkPath(path string, t platform.Target, check func(io.ReaderAt, int64, pl
 	return nil
 }
 
-// check finds the first thing that is wrong with a binary of the given size.
+// check returns an error for the first problem with a binary of the given size.
 func check(r io.ReaderAt, size int64, t platform.Target) error {
 	file, err := elf.NewFile(io.NewSectionReader(r, 0, size))
 	if err != nil {
@@ -93,15 +92,15 @@ func checkHeader(file *elf.File, t platform.Target) error {
 	case file.OSABI != elf.ELFOSABI_NONE && file.OSABI != elf.ELFOSABI_LINUX:
 		return fmt.Errorf("is for another system (%s), but %s needs Linux", file.OSABI, t)
 	}
-	// A static executable that can be loaded anywhere has the type of a shared library. Unlike
-	// one, it has an address to start at.
+	// A static executable that can be loaded at any address has the type of a shared library, but unlike one, it has
+	// an entry point.
 	if file.Type == elf.ET_EXEC || file.Type == elf.ET_DYN && file.Entry != 0 {
 		return nil
 	}
 	return fmt.Errorf("is of type %s, but %s needs an executable", file.Type, t)
 }
 
-// checkWhole finds files that were cut short where the headers do not show it.
+// checkWhole returns an error if a file was cut short, even if its headers are complete.
 func checkWhole(file *elf.File, size int64) error {
 	loaded := false
 	for _, p := range file.Progs {
@@ -123,7 +122,7 @@ func checkStatic(file *elf.File) error {
 	for _, p := range file.Progs {
 		switch p.Type {
 		case elf.PT_INTERP:
-			// No loader's path is longer than a path can be.
+			// A loader's path is no longer than any other path.
 			loader, _ := io.ReadAll(io.LimitReader(p.Open(), 4096))
 			return fmt.Errorf("is started by the dynamic loader %q, but the image needs static binaries", strings.TrimRight(string(loader), "\x00"))
 		case elf.PT_DYNAMIC:
@@ -135,8 +134,8 @@ func checkStatic(file *elf.File) error {
 	return nil
 }
 
-// needsLibraries looks for DT_NEEDED in the segment, because stripping may remove the sections that
-// the elf package reads it from.
+// needsLibraries looks for DT_NEEDED in the segment, because stripping may remove the sections in which the elf
+// package looks for it.
 func needsLibraries(file *elf.File, dynamic *elf.Prog) bool {
 	r := dynamic.Open()
 	for {
@@ -163,7 +162,7 @@ func needsLibraries(file *elf.File, dynamic *elf.Prog) bool {
 	}
 }
 
-// The elf package has no names for the ARM flags of an ELF header.
+// The elf package has no names for the ARM flags in an ELF header.
 const (
 	armEABI      = 0xff000000
 	armEABI5     = 0x05000000
@@ -172,7 +171,7 @@ const (
 )
 
 func checkARM(r io.ReaderAt, size int64, t platform.Target) error {
-	// The elf package does not tell the flags.
+	// The elf package does not return the flags.
 	var header elf.Header32
 	if !readAt(r, 0, &header) {
 		return fmt.Errorf("has no whole ELF header, but %s needs one", t)
@@ -186,8 +185,8 @@ func checkARM(r io.ReaderAt, size int64, t platform.Target) error {
 	return checkUPX(r, size, header, t)
 }
 
-// checkGo compares the ARM version that a Go program was built for. Nothing else in the file tells:
-// a program for ARMv7 dies on ARMv5 of an illegal instruction.
+// checkGo compares the ARM version that a Go program was built for. Nothing else in the file shows it. On ARMv5, a
+// program for ARMv7 crashes with an illegal instruction.
 func checkGo(r io.ReaderAt, t platform.Target) error {
 	if given, version := goARM(r); version > t.GOARM { // one digit each
 		return fmt.Errorf("was built with GOARM=%s, but %s needs GOARM=%s or lower", given, t, t.GOARM)
@@ -195,7 +194,7 @@ func checkGo(r io.ReaderAt, t platform.Target) error {
 	return nil
 }
 
-// checkExact finds binaries that the target runs although they were made for an older one.
+// checkExact returns an error if a binary was built for an older processor than the platform's.
 func checkExact(r io.ReaderAt, t platform.Target) error {
 	if given, version := goARM(r); version != "" && version != t.GOARM {
 		return fmt.Errorf("was built with GOARM=%s, but %s needs GOARM=%s", given, t, t.GOARM)
@@ -207,8 +206,8 @@ func checkExact(r io.ReaderAt, t platform.Target) error {
 	return nil
 }
 
-// goARM reads the setting GOARM of a Go program, as in "6,softfloat", and the ARM version in it. Both are empty for
-// other programs, for packed ones, and for other processors.
+// goARM returns the GOARM setting of a Go program, for example "6,softfloat", and the ARM version in it. Both are
+// empty for other programs, packed programs and other processors.
 func goARM(r io.ReaderAt) (setting, version string) {
 	info, err := buildinfo.Read(r)
 	if err != nil {

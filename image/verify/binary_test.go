@@ -48,7 +48,7 @@ func TestBinaryPairs(t *testing.T) {
 	}
 }
 
-// Other people's programs may be for an older version of the processor, since many are published for ARMv6 alone.
+// A user's program may be built for an older version of the processor: many are only published for ARMv6.
 func TestProgramsForOlderARMRunOnNewer(t *testing.T) {
 	v6 := target(t, "arm")
 	v6.GOARM = "6"
@@ -65,7 +65,7 @@ func TestProgramsForOlderARMRunOnNewer(t *testing.T) {
 	wantError(t, Binary(forARMv6Soft, target(t, "armv5")), forARMv6Soft, "was built with GOARM=6,softfloat, but armv5 needs GOARM=5 or lower")
 }
 
-func TestWhatWasBuiltHereIsForExactlyTheTarget(t *testing.T) {
+func TestAProgramBuiltHereMustMatchThePlatformExactly(t *testing.T) {
 	for _, tg := range platform.All() {
 		if err := Built(compile(t, tg), tg); err != nil {
 			t.Error(err)
@@ -160,8 +160,8 @@ func dynamic64(tags ...elf.DynTag) segment {
 	return segment{kind: elf.PT_DYNAMIC, content: b.Bytes()}
 }
 
-// TestBinaryOfCompiler checks the difference between what a C compiler makes by default, which
-// needs a loader, and the two kinds of static binaries.
+// TestBinaryOfCompiler shows the difference between the compiler's default output, which needs a loader, and the two
+// forms of static binaries.
 func TestBinaryOfCompiler(t *testing.T) {
 	testtools.Require(t, local.Tool{Command: "gcc", Package: "gcc"}, local.Tool{Command: "/usr/include/stdio.h", Package: "libc6-dev"})
 	directory := t.TempDir()
@@ -199,7 +199,7 @@ func TestBinaryBroken(t *testing.T) {
 	for _, size := range []int{0, 1, 4, 15, 16, 51, 52, 100, 4096, len(whole) / 2, len(whole) * 9 / 10} {
 		path := store(t, "short", whole[:size])
 		if err := Binary(path, target(t, "arm")); err == nil || !strings.HasPrefix(err.Error(), path) {
-			t.Errorf("the first %d of %d bytes: the error is %v; want one that starts with the path", size, len(whole), err)
+			t.Errorf("the first %d of %d bytes: error = %v; want one that starts with the path", size, len(whole), err)
 		}
 	}
 	for name, content := range map[string]string{
@@ -216,7 +216,7 @@ func TestBinaryBroken(t *testing.T) {
 func TestBinaryNoFile(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	if err := Binary(missing, target(t, "arm")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
-		t.Errorf("the error is %v; want fs.ErrNotExist and the path in it", err)
+		t.Errorf("error = %v; want fs.ErrNotExist with the path", err)
 	}
 	directory := t.TempDir()
 	wantError(t, Binary(directory, target(t, "arm")), directory, "is not a regular file")
@@ -237,15 +237,15 @@ func FuzzBinary(f *testing.F) {
 	})
 }
 
-// wantError wants no error where part is empty, and else one about the file with part in it.
+// wantError wants no error if part is empty. Otherwise it wants an error about the file that contains part.
 func wantError(t *testing.T, err error, path, part string) {
 	t.Helper()
 	switch {
 	case part == "" && err != nil:
-		t.Errorf("the error is %v; want none", err)
+		t.Errorf("error = %v; want none", err)
 	case part != "" && err == nil:
-		t.Errorf("there is no error; want one with %q", part)
+		t.Errorf("no error; want one that contains %q", part)
 	case part != "" && (!strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), part)):
-		t.Errorf("the error is %q; want one about %s with %q in it", err, path, part)
+		t.Errorf("error = %q; want one about %s that contains %q", err, path, part)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// fake makes ELF files that no compiler at hand would. Its zero fields stand for what makes a good
+// fake describes an ELF file that no installed compiler would write. Fields that are zero get the values of a valid
 // binary for 32-bit ARM.
 type fake struct {
 	class    elf.Class
@@ -23,18 +23,18 @@ type fake struct {
 	flags    uint32
 	noEntry  bool
 	segments []segment
-	behind   []byte // It follows the program headers.
+	behind   []byte // written after the program headers
 }
 
 type segment struct {
 	kind    elf.ProgType
 	flags   elf.ProgFlag
 	content []byte
-	claim   uint32 // The size that the header claims, where it is not that of content.
-	shift   uint32 // How far behind content the header claims it to be.
+	claim   uint32 // the size in the header, if it is not the size of content
+	shift   uint32 // how far after content the header says it is
 }
 
-// code is the least that an executable must have.
+// code is the minimum that an executable needs.
 var code = segment{kind: elf.PT_LOAD, flags: elf.PF_R | elf.PF_X, content: []byte("some code")}
 
 func (f fake) bytes() []byte {
@@ -99,7 +99,7 @@ func (f fake) bytes() []byte {
 	return head.Bytes()
 }
 
-// or sets what is still zero.
+// or sets a value that is still zero.
 func or[T comparable](to *T, value T) {
 	var zero T
 	if *to == zero {
@@ -107,7 +107,7 @@ func or[T comparable](to *T, value T) {
 	}
 }
 
-// store puts a binary on disk.
+// store writes a binary to disk.
 func store(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -117,7 +117,7 @@ func store(t *testing.T, name string, content []byte) string {
 	return path
 }
 
-// compile makes a small Go program for the target, stripped as in the image.
+// compile compiles a small Go program for the platform, stripped as in the image.
 func compile(t *testing.T, tg platform.Target) string {
 	t.Helper()
 	directory := t.TempDir()

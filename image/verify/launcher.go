@@ -8,8 +8,7 @@ import (
 	"io"
 )
 
-// launcherMagic begins what a launcher unpacks, and launcherHeader follows it: format.h beside the
-// launcher's source describes both.
+// launcherMagic and launcherHeader begin the packed program in a launcher. See format.h in shrink/launcher/src.
 const launcherMagic = "mt-packed-1\n"
 
 type launcherHeader struct {
@@ -23,14 +22,14 @@ type launcherPart struct {
 	Unused                      uint16
 }
 
-// checkLauncher checks the packed program in a launcher: the launcher itself does so on the router only,
-// when it unpacks. A file without one passes.
+// checkLauncher checks the packed program in a launcher. The launcher itself only checks it on the router, when it
+// unpacks the program. A file without a packed program passes.
 func checkLauncher(r io.ReaderAt, size int64) error {
 	content, err := io.ReadAll(io.NewSectionReader(r, 0, size))
 	if err != nil {
 		return err
 	}
-	// The launcher's own code has no reason to name the magic.
+	// The launcher's own code doesn't contain the magic.
 	at := bytes.Index(content, []byte(launcherMagic))
 	if at < 0 {
 		return nil
@@ -45,7 +44,7 @@ func checkLauncher(r io.ReaderAt, size int64) error {
 	}
 	checked := content[begin+binary.Size(header.Checksum) : at+int(header.Size)]
 	if got := crc32.ChecksumIEEE(checked); got != header.Checksum {
-		return fmt.Errorf("is damaged: the packed program in it has the checksum %08x, but %08x is noted", got, header.Checksum)
+		return fmt.Errorf("is damaged: the packed program in it has the checksum %08x, but its header says %08x", got, header.Checksum)
 	}
 	list := content[begin+binary.Size(header) : at+int(header.Size)]
 	parts := make([]launcherPart, min(int(header.Parts), len(list)))

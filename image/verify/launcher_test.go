@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// launched is a launcher's file with a payload of two parts, changed before and after its checksum is made.
+// launched returns a launcher with a payload of two parts. change runs before its checksum is computed, and after
+// runs afterwards.
 func launched(change func(*launcherHeader, []launcherPart), after func(payload []byte) []byte) fake {
 	header := launcherHeader{Program: 300, Parts: 2}
 	parts := []launcherPart{{Place: 0, Size: 100, Packed: 3}, {Place: 200, Size: 100, Packed: 4}}

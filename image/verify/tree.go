@@ -15,13 +15,12 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// Tree checks a root filesystem for the target: every file that starts as an ELF binary does must
-// pass Binary, and every symbolic link must lead to something inside the tree. Absolute links
-// start at the tree's root. Links to what is only there in a running container pass: places that the kernel or
-// the container engine fills in, and the image's volumes. A tree without any binary is refused, since it is most
-// likely the wrong directory.
+// Tree checks a root filesystem for a platform. Every file that starts like an ELF binary must pass Binary, and every
+// symbolic link must lead to something inside the tree. Absolute links start at the tree's root. Links to places that
+// are only filled in a running container pass: the image's volumes, and what the kernel and the container engine
+// provide. A tree without binaries is an error, because it is probably the wrong directory.
 //
-// The error has every problem, sorted, each with its path inside the tree.
+// The error lists every problem, sorted, with its path inside the tree.
 func Tree(rootfs string, t platform.Target, volumes ...string) error {
 	binaries, problems := inspect(rootfs, t, volumes)
 	if binaries == 0 && problems == nil {
@@ -30,7 +29,7 @@ func Tree(rootfs string, t platform.Target, volumes ...string) error {
 	return problems
 }
 
-// Part checks a part of a root filesystem like Tree. It may lack binaries.
+// Part checks a part of a root filesystem like Tree does. It needs no binary.
 func Part(rootfs string, t platform.Target, volumes ...string) error {
 	_, problems := inspect(rootfs, t, volumes)
 	return problems
@@ -51,7 +50,7 @@ func inspect(rootfs string, t platform.Target, volumes []string) (binaries int, 
 			problems = append(problems, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	// What goes wrong is noted, and the walk goes on: it returns no error of its own.
+	// The function records problems and returns no error, so that the walk continues.
 	_ = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -71,7 +70,7 @@ func inspect(rootfs string, t platform.Target, volumes []string) (binaries int, 
 	return binaries, errors.Join(problems...)
 }
 
-// later adds volumes to filledInLater.
+// later returns filledInLater and the volumes.
 func later(volumes []string) []string {
 	late := slices.Clone(filledInLater)
 	for _, v := range volumes {
@@ -80,8 +79,8 @@ func later(volumes []string) []string {
 	return late
 }
 
-// filledInLater are the paths whose content comes when a container runs: from the kernel, from the container engine, or
-// from programs that keep their temporary files there.
+// filledInLater has the paths that are filled in a running container: by the kernel, by the container engine, or by
+// programs that keep temporary files there.
 var filledInLater = []string{"dev", "proc", "sys", "run", "tmp", "etc/hostname", "etc/hosts", "etc/resolv.conf"}
 
 func checkFile(root *os.Root, name string, t platform.Target) (isELF bool, err error) {
@@ -94,7 +93,7 @@ func checkFile(root *os.Root, name string, t platform.Target) (isELF bool, err e
 	_, err = io.ReadFull(file, magic)
 	switch {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
-		return false, nil // It is too short for a binary.
+		return false, nil // too short for a binary
 	case err != nil:
 		return false, err
 	case string(magic) != elf.ELFMAG:
@@ -107,11 +106,11 @@ func checkFile(root *os.Root, name string, t platform.Target) (isELF bool, err e
 	return true, check(file, info.Size(), t)
 }
 
-// maxLinks is how many links Linux follows for one path.
+// maxLinks is how many links Linux follows in one path.
 const maxLinks = 40
 
-// resolve follows a link as the kernel will once the tree is its root. It does not let the link
-// climb above that root, where the kernel would stop: whoever wrote such a link meant another place.
+// resolve follows a link as the kernel will when the tree is its root. A link that climbs above that root is an
+// error, although the kernel would stop there, because its author meant another place.
 func resolve(root *os.Root, name string, late []string) error {
 	target, err := root.Readlink(name)
 	if err != nil {
@@ -124,7 +123,7 @@ func resolve(root *os.Root, name string, late []string) error {
 	return nil
 }
 
-// lead returns where a path leads, with all links on it followed, or nothing if that is only there in a running
+// lead follows all links on a path and returns where it leads. It returns "" if the path is only filled in a running
 // container.
 func lead(root *os.Root, at string, parts []string, late []string) (string, error) {
 	for links := 1; len(parts) > 0; {
@@ -167,8 +166,8 @@ func lead(root *os.Root, at string, parts []string, late []string) (string, erro
 	return at, nil
 }
 
-// Program checks that a path in a root filesystem leads to a file that can be executed, or to something that is only
-// there in a running container.
+// Program checks that a path in a root filesystem leads to an executable file, or to a place that is only filled in a
+// running container.
 func Program(rootfs, program string, volumes ...string) error {
 	root, err := os.OpenRoot(rootfs)
 	if err != nil {
@@ -187,12 +186,12 @@ func Program(rootfs, program string, volumes ...string) error {
 		return fmt.Errorf("the program is %s: %w", program, err)
 	}
 	if !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("the program is %s, but that is not a file that can be executed", program)
+		return fmt.Errorf("the program is %s, but that is not an executable file", program)
 	}
 	return nil
 }
 
-// follow says where a link's target starts from, and by which parts it goes on.
+// follow returns the directory where a link's target starts, and the parts of the path from there.
 func follow(directory, target string) (from string, parts []string) {
 	if path.IsAbs(target) {
 		directory = "."

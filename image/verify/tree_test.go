@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// plant makes a tree of files and, where the content starts with "->", of symbolic links.
+// plant writes a tree of files. If the content starts with "->", it writes a symbolic link.
 func plant(t *testing.T, nodes map[string]string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -121,7 +121,7 @@ func TestAPartOfATreeNeedsNoBinary(t *testing.T) {
 	root = plant(t, map[string]string{"bin/cut": elf.ELFMAG, "bin/up": "->../../x"})
 	err := Part(root, target(t, "arm"))
 	if err == nil || !strings.Contains(err.Error(), "bin/cut: cannot be read") || !strings.Contains(err.Error(), "bin/up: links to") {
-		t.Errorf("error = %v; want that of the binary and that of the link", err)
+		t.Errorf("error = %v; want the error of the binary and the error of the link", err)
 	}
 }
 
@@ -136,12 +136,12 @@ func TestProgram(t *testing.T) {
 	for program, want := range map[string]string{
 		"/bin/own": "", "/sbin/own": "", "/bin/link": "", "//bin/./own": "", "/var/lib/tailscale/own": "the tree has no var",
 		"/state/own": "", "/run/own": "", "/bin/none": "the tree has no bin/none", "/bin/dangling": "the tree has no bin/nowhere",
-		"/bin/up": "leads out of the tree", "/bin/circle": "go in a circle", "/etc/motd": "not a file that can be executed",
-		"/bin": "not a file that can be executed", "/": "not a file that can be executed", "/etc/motd/x": "the tree has no etc/motd/x",
+		"/bin/up": "leads out of the tree", "/bin/circle": "go in a circle", "/etc/motd": "not an executable file",
+		"/bin": "not an executable file", "/": "not an executable file", "/etc/motd/x": "the tree has no etc/motd/x",
 	} {
 		err := Program(root, program, "/state")
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "the program is "+program)) {
-			t.Errorf("%s: error = %v; want it to say %q", program, err, want)
+			t.Errorf("%s: error = %v; want it to contain %q", program, err, want)
 		}
 	}
 }
@@ -149,6 +149,6 @@ func TestProgram(t *testing.T) {
 func TestTreeMissing(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	if err := Tree(missing, target(t, "arm")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), missing) {
-		t.Errorf("the error is %v; want fs.ErrNotExist and the path in it", err)
+		t.Errorf("error = %v; want fs.ErrNotExist with the path", err)
 	}
 }

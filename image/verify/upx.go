@@ -10,8 +10,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// upxHeader is what UPX puts behind the program headers of what it packs, and upxBlock what comes
-// before each packed part. The first part is the program's own headers.
+// upxHeader is what UPX writes after the program headers of a packed program. upxBlock precedes each packed part. The
+// first part is the program's own headers.
 type (
 	upxHeader struct {
 		Checksum                     uint32
@@ -27,15 +27,15 @@ type (
 	}
 )
 
-// goodUPX is how the one release that is free of the bug signs what it packs.
+// goodUPX is the signature of the only UPX release without the bug.
 const goodUPX = "$Id: UPX 4.24 "
 
-// checkUPX finds programs for 32-bit ARM whose executable segment fills its last page. Packed by any
-// UPX but 4.2.4, they can crash at start, and "upx -t" does not see it: see
+// checkUPX returns an error if a program for 32-bit ARM has an executable segment that fills its last page, and was
+// packed by any UPX but 4.2.4. Such programs can crash at start, and "upx -t" doesn't notice. See
 // https://github.com/upx/upx/issues/18898.
 //
-// What counts is the segment before packing. UPX keeps its size, as the sum of the first two parts:
-// the headers, and the rest of the first segment, which is where linkers for ARM put the code.
+// The size before packing counts. UPX stores it as the sum of the first two parts: the headers and the rest of the
+// first segment, where linkers for ARM put the code.
 func checkUPX(r io.ReaderAt, size int64, header elf.Header32, t platform.Target) error {
 	const page = 4096
 	at := int64(header.Phoff) + int64(header.Phnum)*int64(header.Phentsize)
@@ -59,7 +59,7 @@ func checkUPX(r io.ReaderAt, size int64, header elf.Header32, t platform.Target)
 		return nil
 	}
 	return fmt.Errorf("can crash at start: UPX packed it from a program whose code fills its last page (%d bytes), "+
-		"but %s needs UPX 4.2.4 for that, or no packing", segment, t)
+		"but %s needs UPX 4.2.4 for such a program, or no packing", segment, t)
 }
 
 func readAt(r io.ReaderAt, at int64, to any) bool {

@@ -13,7 +13,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// packed is a file as UPX leaves it, of a program whose executable segment had the given size.
+// packed returns a file as UPX writes it, from a program whose executable segment had the given size.
 func packed(segmentSize uint32, signature string) fake {
 	const headers = 148
 	var b bytes.Buffer
@@ -56,8 +56,8 @@ func TestBinaryPacked(t *testing.T) {
 	}
 }
 
-// TestBinaryPackedByUPX checks that the layout above is UPX's own, with a program whose code fills
-// its last page and one whose code does not.
+// TestBinaryPackedByUPX checks that UPX really uses this layout, with a program whose code fills its last page and
+// one whose code doesn't.
 func TestBinaryPackedByUPX(t *testing.T) {
 	upx, err := exec.LookPath("upx")
 	if err != nil {
@@ -89,7 +89,7 @@ func TestBinaryPackedByUPX(t *testing.T) {
 			want := "fills its last page"
 			if bytes.Contains(signed, []byte(goodUPX)) {
 				want = ""
-				// Any other release signs with another number.
+				// Other releases have another number in their signature.
 				other := bytes.ReplaceAll(signed, []byte(goodUPX), []byte("$Id: UPX 5.02 "))
 				old := store(t, "other", other)
 				wantError(t, Binary(old, tg), old, "fills its last page")
@@ -106,7 +106,7 @@ func pack(t *testing.T, upx, from, to string) {
 	}
 }
 
-// fillPage makes the executable segment of a 32-bit program longer, up to the end of its page.
+// fillPage extends the executable segment of a 32-bit program to the end of its page.
 func fillPage(t *testing.T, program []byte) []byte {
 	t.Helper()
 	var header elf.Header32
