@@ -17,13 +17,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// access is as whom a registry is used.
+// access has the credentials for a registry, and the secrets that errors must not contain.
 type access struct {
 	auth    authn.Authenticator
 	secrets []string
 }
 
-// newAccess checks a user name and a password, which come together or not at all.
+// newAccess checks that a user name and a password are both set, or neither.
 func newAccess(username, password string) (access, error) {
 	anonymous := access{auth: authn.Anonymous}
 	switch {
@@ -37,7 +37,7 @@ func newAccess(username, password string) (access, error) {
 	return anonymous, nil
 }
 
-// as returns the access with credentials, and notes what must not be printed.
+// as returns access with credentials, and with the list of their secrets.
 func as(config authn.AuthConfig) access {
 	a := access{auth: authn.FromConfig(config)}
 	for _, s := range []string{config.Password, config.IdentityToken, config.RegistryToken, config.Auth} {
@@ -46,8 +46,7 @@ func as(config authn.AuthConfig) access {
 	return a
 }
 
-// with returns the access with the credentials that the keychain has for a repository's registry, unless it has its
-// own.
+// with returns a, or the keychain's credentials for a repository's registry if a has none.
 func (a access) with(ctx context.Context, keychain authn.Keychain, repository name.Repository) (access, error) {
 	if a.auth != authn.Anonymous {
 		return a, nil
@@ -66,8 +65,8 @@ func (a access) with(ctx context.Context, keychain authn.Keychain, repository na
 	return as(*config), nil
 }
 
-// WithKeychain returns the destination with the credentials that the keychain has for its registry. A
-// destination with a user name keeps its own.
+// WithKeychain returns the destination with the keychain's credentials for its registry. A destination that has
+// credentials keeps them.
 func (d Destination) WithKeychain(ctx context.Context, keychain authn.Keychain) (_ Destination, err error) {
 	d.access, err = d.with(ctx, keychain, d.reference.Context())
 	return d, err
