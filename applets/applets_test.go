@@ -165,7 +165,7 @@ func TestAListIsReadBackFromJSON(t *testing.T) {
 		`["ash","sh","nope"]`:      `unknown applet "nope"`,
 		`["ash","sh","ls # cat"]`:  `unknown applet "ls # cat"`,
 		`["ash","sh","[network]"]`: `unknown applet "[network]"`,
-		`["ash"]`:                  "the applets ash and sh are wanted",
+		`["ash"]`:                  "missing applets ash and sh",
 		`"ash"`:                    "cannot unmarshal",
 	} {
 		if err := json.Unmarshal([]byte(text), &got); err == nil || !strings.Contains(err.Error(), want) {

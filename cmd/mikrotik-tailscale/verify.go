@@ -237,7 +237,7 @@ func reportVerified(w io.Writer, asJSON bool, r reproduce.Result) error {
 		_, err = io.WriteString(w, r.Table())
 	}
 	if err == nil && !r.Reproduced {
-		err = shownError{errors.New("the published image is not what its provenance gives")}
+		err = shownError{errors.New("the published image differs from the one built from its provenance")}
 	}
 	return err
 }

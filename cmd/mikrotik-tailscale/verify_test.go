@@ -123,7 +123,7 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 		t.Errorf("a changed byte: %+v", r)
 	}
 	stdout, stderr, code := call(t, "verify", "--address", changed)
-	if code != exitFailure || !strings.Contains(stdout, "DIFFERENT") || !strings.Contains(stdout, "The published image is not what its provenance gives") {
+	if code != exitFailure || !strings.Contains(stdout, "DIFFERENT") || !strings.Contains(stdout, "The published image differs from the one built from its provenance") {
 		t.Errorf("a changed byte: exit code %d\n%s%s", code, stdout, stderr)
 	}
 

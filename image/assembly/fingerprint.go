@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 )
 
-// Fingerprint describes the files and symbolic links below a directory by their paths in the image: "sha256:" with the sum
-// of a file, and "link:" with the target of a link. The provenance has it of the user's own files, whose content is in
-// the image alone.
+// Fingerprint describes the files and symbolic links below a directory by their paths in the image: "sha256:" with
+// the sum of a file, and "link:" with the target of a link. The provenance only has this description of the user's
+// own files. Their content is only in the image.
 func Fingerprint(directory string) (map[string]string, error) {
 	directory, err := filepath.EvalSymlinks(directory)
 	if err != nil {

@@ -17,24 +17,24 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Record is what a provenance statement says about images.
+// Record is the content of a provenance statement.
 type Record struct {
 	// Builder is BuilderEngine or BuilderCommand.
 	Builder string
-	// Config is what the images were made with.
+	// Config is the configuration of the images.
 	Config recipe.Config
-	// Extra describes the files that the publisher added, in the form of assembly.Fingerprint. It is all that the
-	// provenance has of them.
+	// Extra describes the files that the publisher added, in the form of assembly.Fingerprint. The provenance doesn't
+	// have their content.
 	Extra    map[string]string
 	subjects []string
 	stages   map[string]map[string]any
-	// inputs are the checksums of everything that went in, by its name.
+	// inputs are the checksums of all dependencies, by name.
 	inputs map[string]string
 }
 
-// ReadProvenance reads a statement that Provenance made. A statement that this version of the program does not
-// understand as a whole is an error that names the first field in question, since an image that is built from a
-// part of it would be another one.
+// ReadProvenance parses a statement that Provenance has written. If this version of the program doesn't understand
+// the whole statement, the error names the first such field, because an image built from a part of the statement
+// would differ.
 func ReadProvenance(text string) (Record, error) {
 	r, err := readProvenance(text)
 	if err != nil {
@@ -90,11 +90,11 @@ func readProvenance(text string) (r Record, err error) {
 	return r, nil
 }
 
-// otherVersion ends errors about a statement that another version of this program made.
+// otherVersion is added to errors about a statement that another version of this program has written.
 const otherVersion = "the image was published by another version of this program; use that one"
 
-// readConfig reads the configuration. It is only used if this program understands all of it, and writes it back as it
-// was.
+// readConfig parses the configuration. It returns an error unless this program understands all of it, and writes it
+// back in the same form.
 func readConfig(parameters *structpb.Struct) (c recipe.Config, err error) {
 	known, err := toStruct(recipe.Default())
 	if err != nil {
@@ -137,7 +137,7 @@ func fromValue(v *structpb.Value, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-// byName finds the stages in the internal parameters.
+// byName returns the stages in the internal parameters by their names.
 func byName(parameters *structpb.Struct) (map[string]map[string]any, error) {
 	all := map[string]map[string]any{}
 	for _, value := range parameters.GetFields()["stages"].GetListValue().GetValues() {
@@ -151,11 +151,11 @@ func byName(parameters *structpb.Struct) (map[string]map[string]any, error) {
 	return all, nil
 }
 
-// IsAbout says whether the statement is about something with a sha256, in hexadecimal.
+// IsAbout reports whether the statement describes something with this sha256, in hexadecimal.
 func (r Record) IsAbout(sha256 string) bool { return slices.Contains(r.subjects, sha256) }
 
-// OtherStages compares the stages of a build with those of the record: each difference is a line that names a stage and
-// what is different in it. The products need neither files nor programs.
+// OtherStages compares the stages of a build with the stages of the record. Each difference is a line with the name
+// of a stage and what differs. The products need neither files nor programs.
 func (r Record) OtherStages(b Build) ([]string, error) {
 	parameters, err := toStruct(map[string]any{"stages": described(stagesOf(b))})
 	if err != nil {
@@ -183,8 +183,8 @@ func (r Record) OtherStages(b Build) ([]string, error) {
 	return lines, nil
 }
 
-// OtherInputs compares what went into a build with the record. Only an engine starts from container images, which
-// change no bytes, so they are left out.
+// OtherInputs compares the dependencies of a build with those of the record. Container images are left out: only an
+// engine uses them, and they don't change any bytes.
 func (r Record) OtherInputs(own Record) []string {
 	var lines []string
 	for _, uri := range bothKeys(r.inputs, own.inputs) {
@@ -193,9 +193,9 @@ func (r Record) OtherInputs(own Record) []string {
 		switch {
 		case strings.HasPrefix(uri, imageURI):
 		case !here:
-			lines = append(lines, uri+" was used, and not here")
+			lines = append(lines, uri+" was used then, but not here")
 		case !there:
-			lines = append(lines, uri+" was not used, but is here")
+			lines = append(lines, uri+" is used here, but was not then")
 		case recorded != used:
 			lines = append(lines, fmt.Sprintf("%s had the sha256 %s, and has %s here", uri, recorded, used))
 		}

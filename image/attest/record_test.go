@@ -16,7 +16,7 @@ import (
 
 const subject = "0000000000000000000000000000000000000000000000000000000000000000"
 
-// provenanceOf makes a statement about a build in which every stage gives a list of packages.
+// provenanceOf returns a statement about a build in which the output of every stage is the given list of packages.
 func provenanceOf(t *testing.T, b Build, packages string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "packages")
@@ -31,7 +31,7 @@ func provenanceOf(t *testing.T, b Build, packages string) string {
 	return text
 }
 
-// buildOf is a build for one platform, with a change to the default configuration.
+// buildOf returns a build for one platform, with a changed default configuration.
 func buildOf(t *testing.T, change func(*recipe.Config)) Build {
 	t.Helper()
 	c := recipe.Default()
@@ -53,7 +53,7 @@ func TestAProvenanceIsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The groups of applets are for people, and not recorded.
+	// The groups of applets are only for display, so the provenance doesn't have them.
 	want := b.Products[0].Config
 	if !slices.Equal(r.Config.Applets.Names(), want.Applets.Names()) {
 		t.Errorf("applets = %v", r.Config.Applets.Names())
@@ -102,16 +102,17 @@ func TestWhatIsDifferentInABuildIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"pkg:deb/debian/make@1.0?arch=amd64&distro=trixie was used, and not here",
-		"pkg:deb/debian/make@1.1?arch=amd64&distro=trixie was not used, but is here",
+		"pkg:deb/debian/make@1.0?arch=amd64&distro=trixie was used then, but not here",
+		"pkg:deb/debian/make@1.1?arch=amd64&distro=trixie is used here, but was not then",
 	}
 	if got := r.OtherInputs(other); !slices.Equal(got, want) {
 		t.Errorf("inputs = %q; want %q", got, want)
 	}
 }
 
-// Another version of this program may have written a provenance: a part of it is not enough to build the same image.
-func TestAProvenanceThatIsNotUnderstoodIsRefusedByField(t *testing.T) {
+// Another version of this program may have written the provenance. A part of it is not enough to build the same
+// image.
+func TestAnUnknownProvenanceIsRefusedWithTheField(t *testing.T) {
 	good := provenanceOf(t, buildOf(t, func(*recipe.Config) {}), "make amd64 1.0\n")
 	for name, c := range map[string]struct{ old, new, want string }{
 		"an unknown field":      {`"stockRuntime": false`, `"stockRuntime": false, "brotli": true`, `unknown field "brotli": the image was published by another version of this program`},
@@ -125,7 +126,7 @@ func TestAProvenanceThatIsNotUnderstoodIsRefusedByField(t *testing.T) {
 		"unnamed stages":        {`"stages": [`, `"stages": [{}, `, "internalParameters.stages"},
 		"extra files":           {`"tag":`, `"extra": ["/hello"], "tag":`, "externalParameters.extra"},
 		"another statement":     {`"_type"`, `"_kind"`, "_kind"},
-		"no JSON":               {"{", "", "reading the provenance"},
+		"not JSON":              {"{", "", "reading the provenance"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			changed := strings.Replace(good, c.old, c.new, 1)

@@ -19,14 +19,14 @@ import (
 	"dagger/mikrotik-tailscale/recipe/address"
 )
 
-// Source is a published release, and as whom it is read.
+// Source is a published release, and the credentials to read it.
 type Source struct {
 	access
 	reference name.Reference
 }
 
-// NewSource checks the address of a published release: a tag, a digest or both. Username and password come together or
-// not at all. Plain HTTP is used when insecure is set, and for registries on this machine.
+// NewSource checks the address of a published release: a tag, a digest or both. Username and password must both be
+// set, or neither. Plain HTTP is only used if insecure is set, and for registries on this machine.
 func NewSource(from, username, password string, insecure bool) (Source, error) {
 	options := []name.Option{name.StrictValidation}
 	if insecure {
@@ -45,14 +45,14 @@ func NewSource(from, username, password string, insecure bool) (Source, error) {
 	return s, errors.Join(problems...)
 }
 
-// WithKeychain returns the source with the credentials that the keychain has for its registry. A source with a user
-// name keeps its own.
+// WithKeychain returns the source with the keychain's credentials for its registry. A source that has credentials
+// keeps them.
 func (s Source) WithKeychain(ctx context.Context, keychain authn.Keychain) (_ Source, err error) {
 	s.access, err = s.with(ctx, keychain, s.reference.Context())
 	return s, err
 }
 
-// Published is a release as a registry has it. Images come in the order of the index.
+// Published is a release in a registry. Its images are in the order of the index.
 type Published struct {
 	// Reference is the repository with the digest of the index.
 	Reference string
@@ -63,8 +63,8 @@ type Published struct {
 	Attached []Attachment
 }
 
-// Pull reads the index of a published release, its images, and what is attached to them under the given media types.
-// Layers are only downloaded when somebody reads them. A transport of nil is the usual one.
+// Pull reads the index of a published release, its images, and their attachments of the given media types. A layer is
+// only downloaded when it is read. If rt is nil, Pull uses the default transport.
 func Pull(ctx context.Context, s Source, types []string, rt http.RoundTripper) (Published, error) {
 	p, err := pull(s, types, s.options(ctx, rt))
 	if err != nil {
@@ -79,7 +79,7 @@ func pull(s Source, types []string, options []remote.Option) (Published, error) 
 		return Published{}, err
 	}
 	if !found.MediaType.IsIndex() {
-		return Published{}, fmt.Errorf("it is the image of one platform or something else (%s): give the address of the index, which has no platform in its tag", found.MediaType)
+		return Published{}, fmt.Errorf("it is the image of one platform or something else (%s): want the address of the index, which has no platform in its tag", found.MediaType)
 	}
 	repository := s.reference.Context()
 	p := Published{Reference: repository.Digest(found.Digest.String()).String(), Digest: found.Digest.Hex}
@@ -110,7 +110,7 @@ func pull(s Source, types []string, options []remote.Option) (Published, error) 
 	return p, nil
 }
 
-// targetOf finds the platform of an image in an index.
+// targetOf returns the platform of an image in an index.
 func targetOf(d v1.Descriptor) (platform.Target, error) {
 	if d.Platform != nil {
 		for _, t := range platform.All() {
@@ -122,19 +122,19 @@ func targetOf(d v1.Descriptor) (platform.Target, error) {
 	return platform.Target{}, fmt.Errorf("the index has an image for the platform %v, which this program does not build", d.Platform)
 }
 
-// largestAttachment is well above the size of everything that Push attaches.
+// largestAttachment is far larger than anything that Push attaches.
 const largestAttachment = 64 << 20
 
-// attachmentsOf reads what is attached to a digest under the given media types. The media type is the artifact's, which a
-// registry repeats in its list.
+// attachmentsOf reads the attachments of a digest that have one of the given media types, which a registry lists as
+// artifact types.
 func attachmentsOf(repository name.Repository, digest v1.Hash, types []string, options []remote.Option) ([]Attachment, error) {
 	list, err := remote.Referrers(repository.Digest(digest.String()), options...)
 	if err != nil {
-		return nil, fmt.Errorf("listing what is attached: %w", err)
+		return nil, fmt.Errorf("listing the attachments: %w", err)
 	}
 	manifest, err := list.IndexManifest()
 	if err != nil {
-		return nil, fmt.Errorf("listing what is attached: %w", err)
+		return nil, fmt.Errorf("listing the attachments: %w", err)
 	}
 	var all []Attachment
 	for _, d := range manifest.Manifests {
@@ -151,7 +151,7 @@ func attachmentsOf(repository name.Repository, digest v1.Hash, types []string, o
 	return all, nil
 }
 
-// read reads an attachment. The library compares everything with its digest.
+// read reads an attachment. The library checks the digests.
 func read(reference name.Digest, options []remote.Option) (Attachment, error) {
 	found, err := remote.Get(reference, options...)
 	if err != nil {

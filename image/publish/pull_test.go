@@ -55,7 +55,7 @@ func TestAPublishedReleaseIsReadBack(t *testing.T) {
 			if wanted, _ := want.images[i].Image.Digest(); digest != wanted || image.Target.Name != want.images[i].Target.Name {
 				t.Errorf("image %d is %s for %s; want %s", i, digest, image.Target, wanted)
 			}
-			// Its SBOM and symbols are of other types.
+			// Its SBOM and symbols have other types.
 			if len(image.Attached) != 2 || image.Attached[0].Type != signing.BundleType {
 				t.Errorf("attached to the image are %v", image.Attached)
 			}
@@ -65,7 +65,7 @@ func TestAPublishedReleaseIsReadBack(t *testing.T) {
 	for name, c := range map[string]struct{ address, user, password, want string }{
 		"one platform":     {registry + "/x:stable-arm", user, secret, "it is the image of one platform"},
 		"no such tag":      {registry + "/x:none", user, secret, "reading " + registry + "/x:none: "},
-		"no password":      {registry + "/x:stable", "", "", "the registry wants a user name and a password"},
+		"no password":      {registry + "/x:stable", "", "", "the registry requires a user name and a password"},
 		"a wrong password": {registry + "/x:stable", user, "wr0ng&word", "the registry refused the user name or password"},
 	} {
 		if _, err := Pull(t.Context(), source(t, c.address, c.user, c.password), nil, nil); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -76,7 +76,7 @@ func TestAPublishedReleaseIsReadBack(t *testing.T) {
 	}
 }
 
-// textsOf are the types and texts of attachments. A registry lists attachments in any order.
+// textsOf returns the types and texts of attachments, sorted, because a registry lists attachments in any order.
 func textsOf(attached []Attachment) []string {
 	var all []string
 	for _, a := range attached {
@@ -86,7 +86,7 @@ func textsOf(attached []Attachment) []string {
 	return all
 }
 
-func TestAnIndexWithAnotherPlatformIsNoneOfOurs(t *testing.T) {
+func TestAnIndexWithAnUnknownPlatformIsRefused(t *testing.T) {
 	reference, err := name.ParseReference(quickRegistry(t, nil) + "/x:riscv")
 	if err != nil {
 		t.Fatal(err)

@@ -14,10 +14,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// packing is the difference between images whose files and configurations are the same.
+// packing is the difference between images with the same files and configuration.
 const packing = "the files and the configuration are the same, but not how they are packed: the layer may have been compressed by another Go release, or annotations differ"
 
-// differences says in which files and which parts of the configuration two images differ.
+// differences returns the differences between two images, in their files and in their configuration.
 func differences(published, again v1.Image) ([]string, error) {
 	theirs, err := entriesOf(published)
 	if err != nil {
@@ -43,7 +43,7 @@ func differences(published, again v1.Image) ([]string, error) {
 	return lines, nil
 }
 
-// compared describes each difference between two maps in a line.
+// compared returns a line for each difference between two maps.
 func compared(prefix string, theirs, ours map[string]string) []string {
 	both := maps.Clone(theirs)
 	maps.Copy(both, ours)
@@ -63,7 +63,7 @@ func compared(prefix string, theirs, ours map[string]string) []string {
 	return lines
 }
 
-// entriesOf describes every entry of an image's layers by its path.
+// entriesOf describes every entry of an image's layers, by path.
 func entriesOf(img v1.Image) (map[string]string, error) {
 	layers, err := img.Layers()
 	if err != nil {

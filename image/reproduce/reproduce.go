@@ -14,22 +14,22 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// Types are the media types of what Origin and CheckSignatures read.
+// Types are the media types of the attachments that Origin and CheckSignatures read.
 var Types = []string{attest.ProvenanceType, signing.BundleType}
 
 // Result is the outcome of a comparison.
 type Result struct {
 	// Reference is the repository with the digest of the published index.
 	Reference string `json:"reference"`
-	// Signed is true if a public key was given, and everything has a signature of it.
+	// Signed is true if a public key was given, and the index and every image have a signature of that key.
 	Signed  bool   `json:"signed"`
 	Builder string `json:"builder"`
-	// Reproduced is true if everything that was built again has the digest of what is published.
+	// Reproduced is true if the rebuilt images have the same digests as the published ones.
 	Reproduced bool `json:"reproduced"`
 	// Index is the comparison of the index. It is only made if all platforms are built.
 	Index  *Comparison  `json:"index,omitempty"`
 	Images []Comparison `json:"images"`
-	// Causes are the differences between what the provenance says and this build, if the digests differ.
+	// Causes are differences between the provenance and this build, if the digests differ.
 	Causes []string `json:"causes,omitempty"`
 }
 
@@ -39,13 +39,13 @@ type Comparison struct {
 	Published string `json:"published"`
 	Rebuilt   string `json:"rebuilt"`
 	Same      bool   `json:"same"`
-	// Differences says what is different in an image: a line each.
+	// Differences lists the differences between the images, one per line.
 	Differences []string `json:"differences,omitempty"`
 }
 
-// Origin returns the provenance of a published release. Several statements may be attached, for example from Dagger and
-// from the command: the first one that this program understands is taken. With a key, only a statement that is signed
-// with it counts.
+// Origin returns the provenance of a published release. Several statements may be attached, for example one from
+// Dagger and one from the command. Origin returns the first one that this program understands. With a key, it only
+// considers statements with a signature of that key.
 func Origin(p publish.Published, key *signing.PublicKey) (attest.Record, error) {
 	var statements []string
 	for _, a := range p.Attached {
@@ -53,18 +53,18 @@ func Origin(p publish.Published, key *signing.PublicKey) (attest.Record, error) 
 		case key == nil && a.Type == attest.ProvenanceType:
 			statements = append(statements, a.Text)
 		case key != nil && a.Type == signing.BundleType:
-			// A bundle of another key is none of ours: anybody who may push can attach one.
+			// Bundles of other keys are skipped: anyone who may push can attach one.
 			if text, err := key.Open(a.Text); err == nil && signing.IsStatement(text, attest.PredicateProvenance, p.Digest) {
 				statements = append(statements, text)
 			}
 		}
 	}
 	if len(statements) == 0 {
-		what := "no provenance is attached to the index"
+		problem := "no provenance is attached to the index"
 		if key != nil {
-			what = "no provenance that is signed with this key is attached to the index"
+			problem = "no provenance that is signed with this key is attached to the index"
 		}
-		return attest.Record{}, errors.New(what + ": want an image that the publish command of this program has pushed")
+		return attest.Record{}, errors.New(problem + ": want an image that the publish command of this program has pushed")
 	}
 	var problems []error
 	for _, text := range statements {
@@ -108,8 +108,8 @@ func isSigned(digest string, attached []publish.Attachment, key signing.PublicKe
 	})
 }
 
-// Compare compares the published images with those of a release that was built again, for the platforms of that
-// release. If it has all of them, the index is compared, too.
+// Compare compares the published images with the images of a rebuilt release, for the platforms of that release. If
+// the rebuilt release has all platforms, Compare also compares the index.
 func Compare(p publish.Published, again *publish.Release) (Result, error) {
 	r := Result{Reference: p.Reference, Reproduced: true, Images: []Comparison{}}
 	for _, built := range again.Images() {

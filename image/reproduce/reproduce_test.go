@@ -23,7 +23,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// small makes a small image for a platform.
+// small returns a small image for a platform.
 func small(t *testing.T, target platform.Target, files map[string]string, env ...string) publish.Image {
 	t.Helper()
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ func release(t *testing.T, images ...publish.Image) *publish.Release {
 	return r
 }
 
-// published is a release as a registry would give it.
+// published returns a release in the form that Pull returns.
 func published(t *testing.T, r *publish.Release, attached ...publish.Attachment) publish.Published {
 	t.Helper()
 	digest, err := r.Digest()
@@ -73,7 +73,7 @@ func TestTheSameImagesAreReproduced(t *testing.T) {
 	if got := r.Table(); strings.Count(got, "same  ") != 3 || !strings.Contains(got, "with the same digests; signatures were not checked.") {
 		t.Errorf("table:\n%s", got)
 	}
-	// One platform alone says nothing about the index.
+	// A single platform is not enough to compare the index.
 	r, err = Compare(p, release(t, small(t, arm64, files)))
 	if err != nil || !r.Reproduced || len(r.Images) != 1 || r.Index != nil {
 		t.Errorf("result = %+v (%v)", r, err)
@@ -95,7 +95,7 @@ func TestDifferencesAreNamed(t *testing.T) {
 		"DIFFERENT", "  /ours is only rebuilt: 1 bytes", "  /theirs is only published: 1 bytes",
 		"  /which is published as 3 bytes, sha256 7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
 		`  configuration: config.Env is published as ["A=b"], rebuilt as ["A=c"]`,
-		"The published image is not what its provenance gives",
+		"The published image differs from the one built from its provenance",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the table does not say %q:\n%s", want, got)
@@ -104,7 +104,7 @@ func TestDifferencesAreNamed(t *testing.T) {
 }
 
 // Compressors change with Go releases.
-func TestImagesThatDifferInTheirPackingAloneAreToldApart(t *testing.T) {
+func TestADifferenceOnlyInPackingIsNamed(t *testing.T) {
 	target := platform.All()[0]
 	again := release(t, small(t, target, map[string]string{"which": "one"}))
 	p := published(t, again)
@@ -116,7 +116,7 @@ func TestImagesThatDifferInTheirPackingAloneAreToldApart(t *testing.T) {
 	}
 }
 
-// keys makes a pair of keys.
+// keys returns a key pair.
 func keys(t *testing.T) (signing.Key, *signing.PublicKey) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -207,7 +207,7 @@ func TestAnImageWithoutItsProvenanceIsRefused(t *testing.T) {
 		"only a signed one":  {nil, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "no provenance is attached"},
 		"not signed":         {public, []publish.Attachment{plain}, "no provenance that is signed with this key"},
 		"of another image":   {public, []publish.Attachment{bundle(t, mine, strings.Repeat("0", 64), attest.PredicateProvenance)}, "no provenance that is signed with this key"},
-		"not understood":     {nil, []publish.Attachment{plain}, "reading the provenance"},
+		"an unknown form":    {nil, []publish.Attachment{plain}, "reading the provenance"},
 		"signed, in no form": {public, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "reading the provenance"},
 	} {
 		if _, err := Origin(published(t, r, c.attached...), c.key); err == nil || !strings.Contains(err.Error(), c.want) {

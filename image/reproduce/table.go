@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Table returns the result for people.
+// Table returns the result as a table.
 func (r Result) Table() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { b.WriteString(fmt.Sprintf(format, args...) + "\n") }
@@ -34,7 +34,7 @@ func (r Result) Table() string {
 	}
 	verdict := "The image was rebuilt from its provenance with the same digests"
 	if !r.Reproduced {
-		verdict = "The published image is not what its provenance gives"
+		verdict = "The published image differs from the one built from its provenance"
 	}
 	signature := "signatures were not checked"
 	if r.Signed {

@@ -16,16 +16,16 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// pemPublic is the kind of PEM that holds a public key.
+// pemPublic is the PEM type of a public key.
 const pemPublic = "PUBLIC KEY"
 
-// wantedPublic says what ParsePublicKey takes.
+// wantedPublic describes the keys that ParsePublicKey accepts.
 const wantedPublic = "want an ECDSA key on P-256 in PEM, as in cosign.pub from cosign generate-key-pair"
 
 // PublicKey is a public key that checks signatures.
 type PublicKey struct{ public *ecdsa.PublicKey }
 
-// ParsePublicKey reads a public key.
+// ParsePublicKey parses a public key.
 func ParsePublicKey(text string) (PublicKey, error) {
 	block, _ := pem.Decode([]byte(text))
 	if block == nil {
@@ -67,7 +67,8 @@ func (k PublicKey) Open(text string) (statement string, err error) {
 	return "", errors.New("the signature is not of this key")
 }
 
-// IsStatement says whether a text is an in-toto statement of a kind about something with a sha256, in hexadecimal.
+// IsStatement reports whether a text is an in-toto statement with this predicate type about this sha256, in
+// hexadecimal.
 func IsStatement(text, predicateType, digest string) bool {
 	s := &intoto.Statement{}
 	if err := protojson.Unmarshal([]byte(text), s); err != nil || s.PredicateType != predicateType {

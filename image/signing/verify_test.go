@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// publicPEM is a public key in the form that cosign and openssl write.
+// publicPEM encodes a public key like cosign and openssl.
 func publicPEM(t *testing.T, key any) string {
 	t.Helper()
 	content, err := x509.MarshalPKIXPublicKey(key)
@@ -21,7 +21,7 @@ func publicPEM(t *testing.T, key any) string {
 	return inPEM(pemPublic, content)
 }
 
-func TestABundleIsOpenedByItsKeyAlone(t *testing.T) {
+func TestOnlyTheSigningKeyOpensABundle(t *testing.T) {
 	private := newKey(t, elliptic.P256())
 	key, err := ParseKey(inPEM(pemPKCS8, pkcs8(t, private)), "")
 	if err != nil {
@@ -46,10 +46,10 @@ func TestABundleIsOpenedByItsKeyAlone(t *testing.T) {
 	mine, other := public(private), public(newKey(t, elliptic.P256()))
 	got, err := mine.Open(good)
 	if err != nil || got != statement {
-		t.Errorf("opened, the bundle holds %q (%v); want %q", got, err, statement)
+		t.Errorf("Open = %q (%v); want %q", got, err, statement)
 	}
 	if !IsStatement(got, PredicateSignature, digest) || IsStatement(got, PredicateSBOM, digest) || IsStatement(got, PredicateSignature, strings.Repeat("cd", 32)) || IsStatement("{", "", "") {
-		t.Error("the statement is taken for another one")
+		t.Error("IsStatement accepts another statement")
 	}
 
 	inBase64 := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
@@ -72,7 +72,7 @@ func TestABundleIsOpenedByItsKeyAlone(t *testing.T) {
 	}
 }
 
-func TestKeysThatCheckNothingAreRefused(t *testing.T) {
+func TestOtherPublicKeysAreRefused(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
