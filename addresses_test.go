@@ -8,8 +8,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// The engine keeps plain arguments in its cache and its traces. An address may hold a password.
-func TestTheEngineGetsAddressesAsSecrets(t *testing.T) {
+// The engine stores plain arguments in its cache and its traces, and an address may contain a password.
+func TestTheModuleTakesAddressesAsSecrets(t *testing.T) {
 	module := reflect.TypeFor[MikrotikTailscale]()
 	for field := range reflect.TypeFor[recipe.Addresses]().Fields() {
 		ours, found := module.FieldByName(field.Name)

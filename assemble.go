@@ -24,7 +24,7 @@ func (m *MikrotikTailscale) Rootfs(
 	// Platform: amd64, arm64, arm, armv5, or another name such as x86 or linux/arm/v7.
 	arch string,
 ) (*dagger.Directory, error) {
-	// The directory that the image was made of has neither: its layer sets them.
+	// The root filesystem that the image is built from has neither: the image's layer sets them.
 	image, err := m.Build(ctx, arch)
 	if err != nil {
 		return nil, err
@@ -111,9 +111,8 @@ func (m *MikrotikTailscale) Tarballs(
 	return dir, nil
 }
 
-// products makes the root filesystems of several platforms, all when none is named, at the same
-// time, beside the module's program. It gives them with the directory that they are in. One platform's
-// error does not hide another's.
+// products builds the root filesystems of several platforms at the same time, or of all platforms if none is named.
+// It returns them with the directory that they are in. The error contains the errors of all platforms.
 func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (work string, products []assembly.Product, err error) {
 	targets, c, err := m.planAll(platforms)
 	if err != nil {
@@ -129,7 +128,7 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 			return "", nil, fmt.Errorf("reading the extra directory: %w", err)
 		}
 		if err := assembly.CheckFiles(extra, targets, c, work); err != nil {
-			// The directory's name is not one that the user gave.
+			// The path in the error is not one that the user gave.
 			return "", nil, errors.New(strings.ReplaceAll(err.Error(), extra, "given"))
 		}
 	}
@@ -138,9 +137,9 @@ func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (w
 	return work, products, err
 }
 
-// product is products for one platform.
+// product is like products, for one platform.
 func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work string, _ assembly.Product, err error) {
-	if _, err := m.plan(arch); err != nil { // products would take "all", too
+	if _, err := m.plan(arch); err != nil { // products would accept "all"
 		return "", assembly.Product{}, err
 	}
 	work, products, err := m.products(ctx, []string{arch})
@@ -152,8 +151,8 @@ func (m *MikrotikTailscale) product(ctx context.Context, arch string) (work stri
 
 // stageRunner returns a function that runs a stage and exports its output into a directory of the module's container.
 func (m *MikrotikTailscale) stageRunner(work string) assembly.StageRunner {
-	// The Go compiler uses every processor, and most other steps use one. More of them at once than
-	// keep a machine busy get in each other's way.
+	// The Go compiler uses every processor, and most other steps use one. More steps than processors slow each other
+	// down.
 	places := max(2, int64(runtime.NumCPU()))
 	q := queue{all: semaphore.NewWeighted(places), compilers: semaphore.NewWeighted(places / 2)}
 	return func(ctx context.Context, s recipe.Stage) (string, error) {
@@ -172,7 +171,7 @@ func (m *MikrotikTailscale) stageRunner(work string) assembly.StageRunner {
 	}
 }
 
-// queue lets stages begin when there is a place for them.
+// queue limits how many stages run at the same time.
 type queue struct{ all, compilers *semaphore.Weighted }
 
 // run runs a stage once there is a place for it. What a Go stage takes as input is run in its place, too.
@@ -202,7 +201,7 @@ func (m *MikrotikTailscale) run(ctx context.Context, s recipe.Stage, q queue) er
 	return nil
 }
 
-// withOutput adds to the error of a step the end of what the step printed, without passwords.
+// withOutput adds the end of a failed step's output to its error, without passwords.
 func (m *MikrotikTailscale) withOutput(ctx context.Context, err error) error {
 	const most = 2000
 	step, ok := errors.AsType[*dagger.ExecError](err)

@@ -29,13 +29,13 @@ func (m *MikrotikTailscale) Sbom(
 	return dag.File(attest.SBOMName(product.Target), text), nil
 }
 
-// build is what provenance tells of: products, and the very images that stages started from.
+// build returns what provenance describes: products, and the base images with their digests.
 func (m *MikrotikTailscale) build(ctx context.Context, products []assembly.Product) (attest.Build, error) {
 	b := attest.Build{Builder: attest.BuilderEngine, Products: products}
 	for _, base := range []recipe.Base{recipe.BaseDebian, recipe.BaseGo} {
 		reference, err := m.pulled(base).ImageRef(ctx)
 		if err != nil {
-			return b, fmt.Errorf("asking for the digest of a base image: %w", err)
+			return b, fmt.Errorf("reading the digest of a base image: %w", err)
 		}
 		b.Images = append(b.Images, reference)
 	}

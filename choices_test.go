@@ -13,8 +13,8 @@ import (
 	"dagger/mikrotik-tailscale/routeros"
 )
 
-// The engine reads the choices from constants, so they are written out. They are those of the packages that know them.
-func TestTheChoicesAreThoseOfThePackages(t *testing.T) {
+// The engine reads the enums from constants, so they repeat values of other packages. This test compares both.
+func TestTheEnumsMatchThePackages(t *testing.T) {
 	want := map[string][]string{"AppletSet": applets.Sets(), "Registry": routeros.Registries(), "Root": routeros.Roots(),
 		"Script": {"scripts", routeros.AppKinds[0]}}
 	for _, c := range recipe.Compressions() {
@@ -47,6 +47,6 @@ func TestTheChoicesAreThoseOfThePackages(t *testing.T) {
 		delete(got, name)
 	}
 	if len(got) > 0 {
-		t.Errorf("nothing knows %v", got)
+		t.Errorf("no package has the values of %v", got)
 	}
 }

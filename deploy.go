@@ -95,7 +95,7 @@ func (m *MikrotikTailscale) Deploy(
 	return text, nil
 }
 
-// deploySites reads the routers. All that is wrong is told at once.
+// deploySites parses the routers. The error contains all mistakes.
 func deploySites(routers []string, reinstall bool) ([]*deploy.Site, error) {
 	var sites []*deploy.Site
 	var problems []error
@@ -114,7 +114,7 @@ func deploySites(routers []string, reinstall bool) ([]*deploy.Site, error) {
 	return sites, errors.Join(problems...)
 }
 
-// plain is the text of a secret, or nothing if there is none.
+// plain returns the plain text of a secret, or "" if there is none.
 func plain(ctx context.Context, what string, secret *dagger.Secret) (string, error) {
 	if secret == nil {
 		return "", nil
@@ -126,7 +126,7 @@ func plain(ctx context.Context, what string, secret *dagger.Secret) (string, err
 	return strings.TrimRight(text, "\r\n"), nil
 }
 
-// deployAccess reads how to log in, and which routers to trust.
+// deployAccess returns how to log in, and which routers to trust.
 func deployAccess(ctx context.Context, knownHosts *dagger.File, identity, passphrase, password *dagger.Secret) (a deploy.Access, err error) {
 	directory, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -172,7 +172,7 @@ func parseKey(text []byte, passphrase string) (signer ssh.Signer, err error) {
 	return signer, err
 }
 
-// deployImages builds images and writes them beside the module's program.
+// deployImages builds images and exports them into the module's container.
 func (m *MikrotikTailscale) deployImages(ctx context.Context, targets []platform.Target) ([]deploy.Image, error) {
 	var names []string
 	for _, t := range targets {

@@ -22,11 +22,11 @@ func TestRoutersToDeployToHaveTheirOwnOptions(t *testing.T) {
 		t.Errorf("the second router is %+v", s)
 	}
 	for want, routers := range map[string][]string{
-		"no router: want one or more":                        nil,
-		`malformed router "admin@"`:                          {"admin@"},
-		"unknown flag: --subnets":                            {"admin@192.168.88.1 --subnets x"},
-		"want 192.168.88.0/24":                               {"admin@192.168.88.1 --subnet 192.168.88.1/24"},
-		`unexpected argument "other" behind admin@192.0.2.1`: {"admin@192.0.2.1 other"},
+		"no router: want one or more":                       nil,
+		`malformed router "admin@"`:                         {"admin@"},
+		"unknown flag: --subnets":                           {"admin@192.168.88.1 --subnets x"},
+		"want 192.168.88.0/24":                              {"admin@192.168.88.1 --subnet 192.168.88.1/24"},
+		`unexpected argument "other" after admin@192.0.2.1`: {"admin@192.0.2.1 other"},
 	} {
 		if _, err := deploySites(routers, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error = %v; want it to say %q", routers, err, want)

@@ -12,8 +12,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe/address"
 )
 
-// output runs a stage in a container of its own and gives its one file. Nothing runs before the
-// file is asked for. binary takes the place of an input that no stage makes.
+// output returns the output file of a stage, which runs in a container of its own when the file is read. binary
+// replaces an input that no stage builds.
 func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.File {
 	c := m.base(s)
 	for _, name := range recipe.AddressVariables(s) {
@@ -39,14 +39,14 @@ func (m *MikrotikTailscale) output(s recipe.Stage, binary *dagger.File) *dagger.
 	return c.File(recipe.OutDir + "/" + s.Output)
 }
 
-// base is the container that a stage starts from, with its packages.
+// base returns the container that a stage starts from, with its packages installed.
 func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	if s.Base == recipe.BaseGo {
 		return m.image(s.Base).
 			WithMountedCache(recipe.GoModCache, m.volume("go-mod")).
 			WithMountedCache(recipe.GoBuildCache, m.volume("go-build"))
 	}
-	// apt locks its directories, so one stage at a time may use them.
+	// apt locks its directories, so only one stage at a time may use them.
 	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
 	c := m.withAddress(m.image(s.Base), recipe.DebianMirrorVariable).
 		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
@@ -60,8 +60,8 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 	return c
 }
 
-// withAddress adds an address that was given. It may hold a password, and the engine keeps secrets out of its cache
-// and its traces.
+// withAddress adds a download address to the environment. It may contain a password, so it is a secret: the engine
+// keeps secrets out of its cache and traces.
 func (m *MikrotikTailscale) withAddress(c *dagger.Container, name string) *dagger.Container {
 	if secret := m.secretAddresses()[name]; secret != nil {
 		return c.WithSecretVariable(name, secret)
@@ -69,7 +69,7 @@ func (m *MikrotikTailscale) withAddress(c *dagger.Container, name string) *dagge
 	return c
 }
 
-// pulled is the container image of a base, as its registry gives it.
+// pulled returns the container image of a base as pulled from its registry.
 func (m *MikrotikTailscale) pulled(base recipe.Base) *dagger.Container {
 	image := cmp.Or(m.DebianImage, recipe.DebianImage)
 	if base == recipe.BaseGo {
@@ -78,7 +78,7 @@ func (m *MikrotikTailscale) pulled(base recipe.Base) *dagger.Container {
 	return dag.Container().From(image)
 }
 
-// checkImage refuses an address that no registry can have an image under.
+// checkImage returns an error if an address can't be the address of an image.
 func checkImage(what, given string) error {
 	if given == "" {
 		return nil
@@ -90,8 +90,8 @@ func checkImage(what, given string) error {
 	return nil
 }
 
-// image is what stages with a base start from. A cache key makes it another one in the engine's
-// eyes.
+// image returns the container that stages with a base start from. A cache key makes the engine treat it as a
+// different container.
 func (m *MikrotikTailscale) image(base recipe.Base) *dagger.Container {
 	c := m.pulled(base)
 	if m.CacheKey != "" {
@@ -100,7 +100,7 @@ func (m *MikrotikTailscale) image(base recipe.Base) *dagger.Container {
 	return c
 }
 
-// volume is a cache volume of the module's cache key.
+// volume returns a cache volume for the module's cache key.
 func (m *MikrotikTailscale) volume(name string) *dagger.CacheVolume {
 	return dag.CacheVolume(strings.TrimSuffix(name+"-"+m.CacheKey, "-"))
 }

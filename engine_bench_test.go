@@ -11,7 +11,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// timedCall runs the module as a user would and tells how long that took.
+// timedCall runs the module like a user and returns how long that took.
 func timedCall(b *testing.B, key string, args ...string) time.Duration {
 	b.Helper()
 	began := time.Now()
@@ -22,16 +22,16 @@ func timedCall(b *testing.B, key string, args ...string) time.Duration {
 	return time.Since(began)
 }
 
-// BenchmarkEngine measures calls on a live engine, side by side: with nothing in its cache, with
-// everything, and with one input changed. All platforms at once and one after the other are asked for the same: a
-// tarball of each, and what stands beside it. Each round has cache keys of its own. Rounds take turns in
-// what goes first, and the fastest of each counts, since other work on a machine only ever slows one.
+// BenchmarkEngine measures calls on a live engine: with an empty cache, with a full one, and with one changed input.
+// It compares building all platforms at once with building one after the other: a tarball for each, with its
+// attestations. Each round has its own cache keys. Rounds alternate in what runs first, and the fastest of each
+// counts, because other work on the machine can only slow a round down.
 func BenchmarkEngine(b *testing.B) {
 	needEngine(b)
 	dir := b.TempDir()
 	tarballs := []string{"tarballs", "export", "--path", dir}
-	// Each line as soon as it is known, since the whole takes long; a benchmark's own log, besides, is
-	// cut after ten lines.
+	// Lines are printed immediately, because the benchmark takes long, and a benchmark's own log is cut after ten
+	// lines.
 	tell := func(what string, took time.Duration) { fmt.Printf("%8.1f s  %s\n", took.Seconds(), what) }
 	parallel := func(round string) time.Duration {
 		took := timedCall(b, round, tarballs...)

@@ -6,18 +6,18 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// installPackages is the step that makes a container one of the Debian release alone, as every stage expects it, and
-// installs a stage's packages. Packages come from the mirror in the environment, or from the snapshot, or from the
-// archive that the image knows if the snapshot can't be reached.
+// installPackages returns the step that installs a stage's Debian packages. It also sets every package of the container
+// to the release's version. Packages come from the mirror in the environment, or from the snapshot, or from the archive
+// that the image is configured for if the snapshot can't be reached.
 func installPackages(p recipe.Packages) []string {
 	return []string{"sh", "-euc", installScript, "sh", recipe.DebianSuite, recipe.SnapshotArchive,
 		recipe.OriginMirror, recipe.OriginSnapshot, recipe.OriginArchive, strings.Join(p.Names, " ")}
 }
 
-// installScript is what a shell runs for installPackages.
+// installScript is the shell script of installPackages.
 //
-// The image may have updates of the release, such as a newer libc6, which libc6-dev does not go with. So the
-// release has the highest priority, at which apt downgrades too, and everything becomes the release's.
+// The image may contain updates of the release, for example a newer libc6 that libc6-dev doesn't work with. So the
+// release has the highest priority, with which apt also downgrades, and every package becomes the release's.
 const installScript = `
 suite=$1 snapshot=$2 from_mirror=$3 from_snapshot=$4 from_archive=$5 packages=$6
 mirror=${` + recipe.DebianMirrorVariable + `:-}

@@ -15,8 +15,9 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// The engine's base image has the updates of the Debian release. With a newer libc6 than the release's, libc6-dev can
-// be installed only if apt takes libc6 back. The test runs the engine's own script in such a root, without an engine.
+// The engine's base image contains updates of the Debian release. If libc6 is newer than in the release, apt must
+// downgrade it before libc6-dev can be installed. The test runs the engine's own script in such a root, without an
+// engine.
 func TestPackagesOfTheReleaseWinOverNewerOnes(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	if os.Geteuid() != 0 {
@@ -35,20 +36,20 @@ func TestPackagesOfTheReleaseWinOverNewerOnes(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if newer := contents(t, status); strings.Contains(newer, suffix) {
-		t.Error("a newer package than the release's is still installed")
+		t.Error("a package is still newer than in the release")
 	}
 	if origin := contents(t, filepath.Join(root, recipe.OriginFile)); !strings.Contains(origin, recipe.DebianSnapshot) {
-		t.Errorf("packages are said to be from %q", origin)
+		t.Errorf("the recorded origin is %q", origin)
 	}
 	if out, err := inRoot(t, root, recipe.CheckPackages(packages)); err != nil {
-		t.Errorf("the engine's packages are not those of the lock: %v\n%s", err, out)
+		t.Errorf("the installed packages differ from the lock file: %v\n%s", err, out)
 	}
 }
 
 // suffix makes a version newer.
 const suffix = "+security1"
 
-// update makes a dpkg database say that the C library has had an update.
+// update changes a dpkg database as if the C library had been updated.
 func update(t *testing.T, status string) {
 	t.Helper()
 	paragraphs := strings.Split(contents(t, status), "\n\n")
@@ -82,7 +83,7 @@ func inRoot(t *testing.T, root string, step []string) (string, error) {
 	sandbox := []string{"bwrap", "--bind", root, "/", "--dev", "/dev", "--proc", "/proc",
 		"--ro-bind", resolver, "/etc/resolv.conf", "--unsetenv", recipe.DebianMirrorVariable,
 		"--setenv", "PATH", "/usr/sbin:/usr/bin:/sbin:/bin", "--setenv", "LC_ALL", "C.UTF-8"}
-	// bubblewrap leaves root no capability in a child unless it is told to.
+	// bubblewrap drops all capabilities of root unless told otherwise.
 	sandbox = append(sandbox, "--cap-add", "ALL", "--")
 	out, err := exec.CommandContext(t.Context(), sandbox[0], append(sandbox[1:], step...)...).CombinedOutput()
 	return string(out), err

@@ -24,13 +24,13 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// The tests of this file run the module as its users do, with the dagger command on a live engine.
-// Where there is none they are skipped, saying so.
+// The tests of this file run the module like a user, with the dagger command on a live engine. Without an engine they
+// are skipped, and say so.
 
 func needEngine(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("dagger"); err != nil {
-		t.Skip("not run: there is no dagger command on this machine")
+		t.Skip("not run: no dagger command on this machine")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -39,7 +39,7 @@ func needEngine(t testing.TB) {
 	}
 }
 
-// dagger runs the dagger command in the module's directory. Its error carries what it printed.
+// daggerCall runs the dagger command in the module's directory. Its error contains the output.
 func daggerCall(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"call", "--progress=plain"}, args...)...)
@@ -72,7 +72,7 @@ var (
 	stepEnded = regexp.MustCompile(`^(\d+) +: .*Container\.withExec DONE`)
 )
 
-// stepsRun are the steps that a call has run, and not taken from the engine's cache.
+// stepsRun returns the steps of a call that the engine has run, not taken from its cache.
 func stepsRun(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"call", "--progress=plain"}, args...)...)
@@ -92,7 +92,7 @@ func stepsRun(t *testing.T, args ...string) string {
 	return strings.Join(run, "\n")
 }
 
-func TestAChangeRunsOnlyWhatItConcerns(t *testing.T) {
+func TestAChangeOnlyRunsAffectedStages(t *testing.T) {
 	needEngine(t)
 	word := strings.ToLower(rand.Text())
 	mustCall(t, "tailscale", "--arch", "arm", "size")
@@ -103,15 +103,15 @@ func TestAChangeRunsOnlyWhatItConcerns(t *testing.T) {
 	first := stepsRun(t, "--cache-key", word, "busybox", "--arch", "arm", "size")
 	second := stepsRun(t, "--cache-key", word, "busybox", "--arch", "armv5", "size")
 	if !strings.Contains(first, "download-file") || !strings.Contains(first, "make -s") {
-		t.Errorf("with a new cache key, a build takes things from the cache. It ran:\n%s", first)
+		t.Errorf("with a new cache key, the build used the cache. It ran:\n%s", first)
 	}
 	if strings.Contains(second, "download-file") || !strings.Contains(second, "make -s") {
 		t.Errorf("for another platform the build ran:\n%s", second)
 	}
 }
 
-// The engine and the engine-free command run the same stages on other machinery.
-func TestTheEngineAndTheCommandGiveTheSameBytes(t *testing.T) {
+// The engine and the command run the same stages in different environments.
+func TestTheEngineAndTheCommandProduceTheSameBytes(t *testing.T) {
 	needEngine(t)
 	dir := t.TempDir()
 	mustCall(t, "tarballs", "export", "--path", filepath.Join(dir, "engine"))
@@ -132,7 +132,7 @@ func TestTheEngineAndTheCommandGiveTheSameBytes(t *testing.T) {
 	}
 }
 
-func TestBuildGivesAContainerOfThePlatform(t *testing.T) {
+func TestBuildReturnsAContainerForThePlatform(t *testing.T) {
 	needEngine(t)
 	if got := strings.TrimSpace(mustCall(t, "build", "--arch", "linux/arm/v7", "platform")); got != "linux/arm/v7" {
 		t.Errorf("platform = %q", got)
@@ -175,7 +175,7 @@ func TestStagesAreFunctions(t *testing.T) {
 	}
 }
 
-func TestSizesAndBillsAreFunctions(t *testing.T) {
+func TestSizesAndSbomAreFunctions(t *testing.T) {
 	needEngine(t)
 	if got := mustCall(t, "sizes", "--platforms", "arm", "table"); !strings.Contains(got, "base files") {
 		t.Errorf("table:\n%s", got)
@@ -184,11 +184,11 @@ func TestSizesAndBillsAreFunctions(t *testing.T) {
 		t.Errorf("JSON:\n%s", got)
 	}
 	if got := mustCall(t, "sbom", "--arch", "arm", "contents"); !strings.Contains(got, `"bomFormat": "CycloneDX"`) {
-		t.Errorf("bill of materials:\n%s", got)
+		t.Errorf("SBOM:\n%s", got)
 	}
 }
 
-// The example's own list of applets has what the image's scripts need today.
+// The example's own list of applets contains everything that the image's scripts need.
 func TestTheExamplesAppletsStartTheImage(t *testing.T) {
 	source := contents(t, "examples/go/main.go")
 	_, list, _ := strings.Cut(source, "var commands = []string{")
@@ -207,7 +207,7 @@ func TestTheExamplesAppletsStartTheImage(t *testing.T) {
 	}
 }
 
-// examples/go is a module that depends on this one and publishes to a registry of its own.
+// examples/go is a module that depends on this one and publishes to its own registry.
 func TestTheExampleModule(t *testing.T) {
 	needEngine(t)
 	got := mustCall(t, "-m", "examples/go", "publish")
@@ -216,7 +216,7 @@ func TestTheExampleModule(t *testing.T) {
 	}
 }
 
-// The checks of tests/ look at the module from outside.
+// The checks of tests/ use the module from outside.
 func TestChecks(t *testing.T) {
 	needEngine(t)
 	for _, args := range [][]string{{"check"}, {"check", "-m", "tests"}} {
@@ -227,7 +227,7 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-func TestTheEngineTellsWrongCalls(t *testing.T) {
+func TestTheEngineExplainsWrongCalls(t *testing.T) {
 	needEngine(t)
 	list := filepath.Join(t.TempDir(), "mine.txt")
 	if err := os.WriteFile(list, []byte("ash\nsh\nfrobnicate\n"), 0o644); err != nil {
@@ -249,7 +249,7 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			out, err := daggerCall(t, c.args...)
 			if err == nil || !strings.Contains(out, c.want) {
-				t.Errorf("error %v does not say %q:\n%s", err, c.want, lastLines(out, 20))
+				t.Errorf("error %v does not contain %q:\n%s", err, c.want, lastLines(out, 20))
 			}
 		})
 	}
@@ -257,7 +257,7 @@ func TestTheEngineTellsWrongCalls(t *testing.T) {
 
 var updateHelp = flag.Bool("update-help", false, "rewrite the files in testdata/help")
 
-// The help that a user reads is kept in testdata/help, so that a lost default or a mistyped pragma is noticed.
+// testdata/help has the help texts, so that a lost default or a mistyped pragma is noticed.
 func TestHelpIsAsItWas(t *testing.T) {
 	needEngine(t)
 	list := help(t, "functions")
@@ -270,8 +270,8 @@ func TestHelpIsAsItWas(t *testing.T) {
 	}
 }
 
-// help is what a call of the dagger command prints about the module, without the engine's own options and the functions
-// of its own types.
+// help returns the help of the dagger command for the module, without the engine's own options and the functions of
+// its own types.
 func help(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "dagger", append([]string{"--silent"}, args...)...)
@@ -299,7 +299,7 @@ func help(t *testing.T, args ...string) string {
 	return strings.TrimSpace(b.String()) + "\n"
 }
 
-// golden compares a help text with the one that is kept.
+// golden compares a help text with the stored one.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata/help", name+".txt")
@@ -345,11 +345,11 @@ func TestPublishedImagesCanBeReadBack(t *testing.T) {
 		"--override-arch=arm", "--override-variant=v5", "docker://"+registry+"/home/tailscale:stable")
 	out, err := inspect.Output()
 	if err != nil || !strings.Contains(string(out), digest) || !strings.Contains(string(out), "stable-armv5") {
-		t.Errorf("skopeo finds (%v):\n%s", err, out)
+		t.Errorf("skopeo prints (%v):\n%s", err, out)
 	}
 }
 
-// Whoever knows one way of running knows the other.
+// The module and the command have the same options under the same names.
 func TestTheCommandHasTheModulesOptions(t *testing.T) {
 	help, err := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "build", "--help").Output()
 	if err != nil {
@@ -397,12 +397,12 @@ func kebab(name string) string {
 	return b.String()
 }
 
-// The engine generates two files of these names, thousands of lines long, in a copy of its own.
+// The engine generates two files with these names in its own copy. They have thousands of lines.
 func TestTheStandInsAreNotTheGeneratedFiles(t *testing.T) {
 	for _, file := range []string{"dagger.gen.go", "internal/dagger/dagger.gen.go"} {
 		text := contents(t, file)
 		if n := strings.Count(text, "\n"); n > 100 || strings.Contains(text, "DO NOT EDIT") {
-			t.Errorf("%s has %d lines: the engine's file stands in the place of the stand-in", file, n)
+			t.Errorf("%s has %d lines: it is the engine's generated file, not the stand-in", file, n)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The dagger command lists functions by the first line of their comments, and keeps the line breaks of arguments'. So
-// the first line is a whole sentence that fits, and a paragraph has one line.
+// The dagger command lists functions by the first line of their comments, and keeps the line breaks in the help of
+// arguments. So the first line must be a whole, short sentence, and each paragraph must be one line.
 func TestHelpReadsWell(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -33,7 +33,7 @@ func TestHelpReadsWell(t *testing.T) {
 			functions++
 			first, _, _ := strings.Cut(f.Doc.Text(), "\n")
 			if len(first) > 75 || !strings.HasSuffix(first, ".") {
-				t.Errorf("%s: the first line is no sentence of at most 75 characters: %q", f.Name, first)
+				t.Errorf("%s: the first line is not a sentence of at most 75 characters: %q", f.Name, first)
 			}
 			oneLine(t, f.Name.Name, f.Doc)
 			for _, argument := range arguments(t, parsed, f) {
@@ -50,7 +50,7 @@ func TestHelpReadsWell(t *testing.T) {
 	}
 }
 
-// oneLine refuses a paragraph with line breaks.
+// oneLine fails for a paragraph with line breaks.
 func oneLine(t *testing.T, what string, text *ast.CommentGroup) {
 	t.Helper()
 	for paragraph := range strings.SplitSeq(strings.TrimSpace(text.Text()), "\n\n") {
@@ -65,7 +65,7 @@ type argument struct {
 	text *ast.CommentGroup
 }
 
-// arguments are a function's arguments, each with the comment above it. The context has no help.
+// arguments returns a function's arguments with the comments above them. The context has no help.
 func arguments(t *testing.T, file *ast.File, f *ast.FuncDecl) (all []argument) {
 	t.Helper()
 	before := f.Type.Params.Opening

@@ -223,7 +223,7 @@ func New(
 	return m, nil
 }
 
-// secretAddresses are the addresses that were given, by the environment variables that steps find them in.
+// secretAddresses returns the user's download addresses by the environment variable that passes them to steps.
 func (m *MikrotikTailscale) secretAddresses() map[string]*dagger.Secret {
 	return map[string]*dagger.Secret{
 		recipe.BusyboxURLVariable: m.BusyboxURL, recipe.DebianMirrorVariable: m.DebianMirror,
@@ -231,7 +231,7 @@ func (m *MikrotikTailscale) secretAddresses() map[string]*dagger.Secret {
 	}
 }
 
-// addresses are the addresses in plain text, which only checks and Hide may see.
+// addresses returns the download addresses in plain text. Only checks and Hide may use them.
 func (m *MikrotikTailscale) addresses(ctx context.Context) (recipe.Addresses, error) {
 	plain := map[string]string{}
 	for name, secret := range m.secretAddresses() {
@@ -246,7 +246,7 @@ func (m *MikrotikTailscale) addresses(ctx context.Context) (recipe.Addresses, er
 	return recipe.NewAddresses(plain), nil
 }
 
-// config returns the complete configuration. Options that were not given have their defaults.
+// config returns the complete configuration. Options that the user did not set have their defaults.
 func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	c := recipe.Default()
 	c.TailscaleVersion = cmp.Or(m.TailscaleVersion, c.TailscaleVersion)
@@ -270,8 +270,8 @@ func (m *MikrotikTailscale) config() (recipe.Config, error) {
 	return c, c.Complete()
 }
 
-// plan is where every function about one platform begins: it rejects a wrong platform or configuration before anything
-// runs. It doesn't ask Tailscale's source what the features mean; resolvedPlan does.
+// plan returns the plan for one platform. It rejects a wrong platform or configuration before anything runs. It
+// doesn't ask Tailscale's source which features to build; resolvedPlan does.
 func (m *MikrotikTailscale) plan(arch string) (p recipe.Plan, err error) {
 	if p.Target, err = platform.Parse(arch); err != nil {
 		return p, err
@@ -289,7 +289,8 @@ func (m *MikrotikTailscale) resolvedPlan(ctx context.Context, arch string) (reci
 	return p, err
 }
 
-// planAll is where every function about several platforms begins. No platform means all of them.
+// planAll returns the platforms and the configuration for functions about several platforms. No platform means all of
+// them.
 func (m *MikrotikTailscale) planAll(platforms []string) ([]platform.Target, recipe.Config, error) {
 	targets, err := platform.ParseAll(platforms)
 	if err != nil {

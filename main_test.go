@@ -11,7 +11,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// defaults is the module as a call without options has it.
+// defaults returns the module as in a call without options.
 func defaults() *MikrotikTailscale {
 	c := recipe.Default()
 	return &MikrotikTailscale{
@@ -19,7 +19,7 @@ func defaults() *MikrotikTailscale {
 	}
 }
 
-func TestAllStandsForEveryPlatform(t *testing.T) {
+func TestAllMeansEveryPlatform(t *testing.T) {
 	for _, given := range [][]string{nil, {"all"}, {"armv5", "all", "arm"}} {
 		targets, _, err := defaults().planAll(given)
 		if err != nil || len(targets) != len(platform.All()) {
@@ -28,9 +28,9 @@ func TestAllStandsForEveryPlatform(t *testing.T) {
 	}
 }
 
-func TestOneImageIsOfOnePlatform(t *testing.T) {
+func TestAFunctionForOnePlatformRejectsAll(t *testing.T) {
 	if _, _, err := defaults().product(t.Context(), "all"); err == nil || !strings.Contains(err.Error(), `unknown platform "all"`) {
-		t.Errorf("error = %v; want that there is no platform of this name", err)
+		t.Errorf("error = %v; want an unknown platform", err)
 	}
 }
 
@@ -47,7 +47,7 @@ func TestTheReadmeLinksToFilesThatExist(t *testing.T) {
 		}
 	}
 	if !linked["LICENSE"] {
-		t.Error("nothing says under which terms the project may be used")
+		t.Error("the license is missing")
 	}
 }
 
@@ -60,10 +60,10 @@ func TestBaseImagesAreChecked(t *testing.T) {
 	} {
 		err := checkImage("Debian image", given)
 		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "malformed Debian image") {
-			t.Errorf("%q: error = %v; accepted should be %v", given, err, good)
+			t.Errorf("%q: error = %v; want accepted: %v", given, err, good)
 		}
 		if err != nil && strings.Contains(err.Error(), "s3cret") {
-			t.Errorf("the error has the password in it: %v", err)
+			t.Errorf("the error contains the password: %v", err)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func (m *MikrotikTailscale) Publish(
 	return publish.Push(ctx, destination, release, transport)
 }
 
-// serviceTransport speaks to a service whatever host is asked for.
+// serviceTransport returns a transport that connects to a service, whatever the request's host.
 func serviceTransport(ctx context.Context, registry *dagger.Service) (http.RoundTripper, error) {
 	started, err := registry.Start(ctx)
 	if err != nil {

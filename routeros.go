@@ -193,7 +193,7 @@ func (m *MikrotikTailscale) Routeros(
 	return dir, nil
 }
 
-// routerosScripts writes the scripts, or the files of an app.
+// routerosScripts returns the scripts, or the files of an app.
 func routerosScripts(o routeros.Options, script Script, siteTexts []string) ([]routeros.Script, error) {
 	if script != App {
 		if len(siteTexts) > 0 {

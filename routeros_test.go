@@ -38,7 +38,7 @@ func TestTheEngineAndTheCommandWriteTheSameScripts(t *testing.T) {
 	}
 }
 
-// Whoever knows one way of running knows the other.
+// The module and the command have the same options under the same names.
 func TestTheScriptsHaveTheSameOptionsBothWays(t *testing.T) {
 	help, err := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "routeros", "--help").Output()
 	if err != nil {

@@ -39,7 +39,7 @@ func (m *MikrotikTailscale) Symbols(
 	}
 	s, stripped := p.Symbols()
 	if !stripped {
-		return nil, errors.New("the program keeps its symbols: there is no file of them")
+		return nil, errors.New("with --keep-symbols, the binary has its symbols itself: there is no symbols file")
 	}
 	return m.output(s, nil), nil
 }
@@ -123,7 +123,7 @@ func (m *MikrotikTailscale) ListFeatures(ctx context.Context) (string, error) {
 	return b.String(), nil
 }
 
-// resolve asks Tailscale's source what the configured features mean.
+// resolve runs the stage that resolves the configured features with Tailscale's source.
 func (m *MikrotikTailscale) resolve(ctx context.Context, c recipe.Config) (recipe.Resolved, error) {
 	text, err := m.output(recipe.ResolveFeatures(c), nil).Contents(ctx)
 	if err != nil {

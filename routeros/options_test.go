@@ -267,7 +267,7 @@ func TestTheRouterRefusesWrongCommands(t *testing.T) {
 		"/container/pull x":                                     "unknown command",
 		":frobnicate 1":                                         "unknown command",
 		":put $x":                                               "unknown variable x",
-		":local comment 1":                                      "the variable comment is called like an argument",
+		":local comment 1":                                      "the variable comment has the name of an argument",
 		":if (\"yes\") do={ :put 1 }":                           "neither true nor false",
 		":put (\"a\" . [/container/find where comment=x])":      "in a text",
 		"/tool/fetch url=\"http://x/y\\3Fa=1&b=2\" output=user": "has an &",

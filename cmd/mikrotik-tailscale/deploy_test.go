@@ -230,7 +230,7 @@ func TestDeployIsInterrupted(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(ctx, []string{"deploy", f.routers[0], "--password", "env://ROUTER_PASSWORD", "--tarball", smallImage(t, "arm64", "one")}, &stdout, &stderr)
 	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted: removing what was added") ||
-		!strings.Contains(stderr.String(), "Error: "+f.routers[0]+": interrupted, and what was added is removed\n") {
+		!strings.Contains(stderr.String(), "Error: "+f.routers[0]+": interrupted, everything that was added has been removed\n") {
 		t.Errorf("exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 	if after := f.servers[0].Snapshot(); after != before {
@@ -300,7 +300,7 @@ func TestAnUnknownRouterIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, stderr, code := call(t, "deploy", f.routers[0], "--password", "env://ROUTER_PASSWORD", "--tarball", smallImage(t, "arm64", "one"))
-	if code != exitFailure || !strings.Contains(stderr, "is not known: it is ssh-ed25519 "+ssh.FingerprintSHA256(f.servers[0].HostKey)) {
+	if code != exitFailure || !strings.Contains(stderr, ": ssh-ed25519 "+ssh.FingerprintSHA256(f.servers[0].HostKey)+"; if it is right, add it to ") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }

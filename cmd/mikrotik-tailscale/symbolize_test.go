@@ -93,7 +93,7 @@ func TestWhatSymbolizeRefuses(t *testing.T) {
 		"absent symbols":       {[]string{"--symbols", "/nowhere", text}, exitUsage, "/nowhere: no such file"},
 		"an absent crash":      {[]string{"--symbols", symbols, "/nowhere"}, exitUsage, "/nowhere: no such file"},
 		"two crashes":          {[]string{"--symbols", symbols, text, text}, exitUsage, "unexpected argument"},
-		"no symbol file":       {[]string{"--symbols", plain, text}, exitFailure, "putting the symbols of " + plain + " in: reading the symbols: it is no symbol file"},
+		"no symbol file":       {[]string{"--symbols", plain, text}, exitFailure, "putting the symbols of " + plain + " in: reading the symbols: it is not a symbols file"},
 		"no crash":             {[]string{"--symbols", symbols, plain}, exitFailure, "not the crash of a stripped program"},
 		"a directory of files": {[]string{"--symbols", symbols, filepath.Dir(plain)}, exitFailure, "is a directory"},
 	} {

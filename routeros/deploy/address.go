@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// DefaultUser is the user that a router comes with.
+// DefaultUser is the user of a new router.
 const DefaultUser = "admin"
 
-// Address is where a router is, and who logs in there.
+// Address is a router's host and port, and the user who logs in.
 type Address struct {
 	User, Host string
 	Port       uint16
@@ -23,8 +23,8 @@ var (
 	hostForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 )
 
-// ParseAddress reads the address of a router, such as admin@192.168.88.1 or router.example:2222. The user is
-// admin and the port 22 unless the address says otherwise.
+// ParseAddress parses the address of a router, for example admin@192.168.88.1 or router.example:2222. The defaults
+// are the user admin and port 22.
 func ParseAddress(text string) (Address, error) {
 	malformed := fmt.Errorf("malformed router %q: want user@host or user@host:port, for example admin@192.168.88.1", text)
 	a := Address{User: DefaultUser, Port: 22}
@@ -47,7 +47,7 @@ func ParseAddress(text string) (Address, error) {
 	return a, nil
 }
 
-// String is the address as ParseAddress takes it, without the port if it is the usual one.
+// String returns the address in the form that ParseAddress accepts, without the default port.
 func (a Address) String() string {
 	if a.Port == 22 {
 		return a.User + "@" + a.Host

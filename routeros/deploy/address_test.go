@@ -21,7 +21,7 @@ func TestAddresses(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%q is %+v (%v); want %+v", given, got, err, want)
 		}
-		// It can be read again.
+		// The output can be parsed again.
 		if again, err := deploy.ParseAddress(got.String()); err != nil || again != want {
 			t.Errorf("%q is written %q, which is %+v (%v)", given, got, again, err)
 		}
@@ -33,13 +33,13 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestNoWayThroughTheTailnet(t *testing.T) {
+func TestAddressesInTheTailnetAreRefused(t *testing.T) {
 	for address, good := range map[string]bool{
 		"192.168.88.1:22": true, "[fd00::1]:22": true, "100.128.0.1:22": true,
 		"100.64.0.1:22": false, "[fd7a:115c:a1e0::1]:22": false, "[::ffff:100.64.0.1]:22": false,
 	} {
 		if err := deploy.CheckRemote(address); (err == nil) != good {
-			t.Errorf("%s: error = %v; accepted should be %v", address, err, good)
+			t.Errorf("%s: error = %v; want accepted: %v", address, err, good)
 		}
 	}
 }

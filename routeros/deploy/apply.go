@@ -18,15 +18,15 @@ import (
 
 // Event is progress on a router.
 type Event struct {
-	// Phase is what is being done.
+	// Phase is the current step.
 	Phase string
 	// Sent and Total are bytes of an upload. Total is 0 in other phases.
 	Sent, Total int64
-	// Log is a line of the container's log. The phase is then empty.
+	// Log is a line of the container's log. Phase is empty then.
 	Log string
 }
 
-// State is what became of a router.
+// State is the state of a router at the end.
 type State string
 
 // The states.
@@ -34,23 +34,23 @@ const (
 	Fresh     State = "installed"
 	Updated   State = "updated"
 	Unchanged State = "unchanged"
-	// Planned and Failed are the states of routers for which nothing was done.
+	// Planned and Failed are the states of routers that were not changed.
 	Planned State = "planned"
 	Failed  State = "failed"
 )
 
-// Result is how it ended.
+// Result is the result of Apply.
 type Result struct {
 	State State
-	// LoginURL is where somebody has to log the router in.
+	// LoginURL is the address at which a person has to log the router in.
 	LoginURL string
-	// Addresses are those in the tailnet.
+	// Addresses are the router's addresses in the tailnet.
 	Addresses []string
-	// Note is what is left to do, or in doubt.
+	// Note says what is left to do, or what is uncertain.
 	Note string
 }
 
-// work is a plan while it is carried out.
+// work is a plan that is being applied.
 type work struct {
 	access  Access
 	address Address
@@ -61,16 +61,16 @@ type work struct {
 
 	scripts map[string]routeros.Script
 	conn    *connection
-	// begun says that the install script may have added something.
+	// begun is true if the install script may have added something.
 	begun bool
-	// made are the files and directories that were not there before.
+	// made are the files and directories that did not exist before.
 	made []string
-	// seen are the lines of the log that were there before, or were shown.
+	// seen are the log lines that existed before, or have been shown.
 	seen map[string]bool
 }
 
-// Apply does what is planned. If that fails or ctx ends, it removes what it added: an installation
-// completely, an update as far as its script does that. A script that has begun runs to its end first.
+// Apply carries out a plan. If that fails or ctx ends, Apply removes what it added: an installation completely, an
+// update as far as its script can. A script that has started always runs to its end.
 func Apply(ctx context.Context, access Access, a Address, p Plan, img Image, key string, observe func(Event)) (r Result, err error) {
 	scripts, err := routeros.New(p.Options)
 	if err != nil {
@@ -102,7 +102,7 @@ func (i interruption) Error() string {
 	if i.of == Update {
 		return "interrupted: if the update had begun, its script has finished it or undone it"
 	}
-	return "interrupted, and what was added is removed"
+	return "interrupted, everything that was added has been removed"
 }
 
 func (interruption) Unwrap() error { return context.Canceled }
@@ -122,7 +122,7 @@ func (w *work) carryOut(ctx context.Context) (r Result, err error) {
 	if err := w.uploadSecrets(ctx); err != nil {
 		return r, err
 	}
-	// What the log says before is old.
+	// Existing log lines are from an earlier run.
 	if err := w.skipLog(ctx); err != nil {
 		return r, err
 	}
@@ -142,8 +142,8 @@ func (w *work) carryOut(ctx context.Context) (r Result, err error) {
 	return r, w.keep(ctx)
 }
 
-// removeOld removes what is installed, all but the state. The old options can have had more than the new ones,
-// such as IPv6, and files in another place.
+// removeOld removes the installation except for its state. The old options may have used more than the new ones, for
+// example IPv6 or another directory.
 func (w *work) removeOld(ctx context.Context) error {
 	before := w.plan.Before
 	if before == nil {
@@ -170,7 +170,7 @@ func (w *work) removeOld(ctx context.Context) error {
 	return err
 }
 
-// removeFile is the command that removes a file or directory, if it is there.
+// removeFile returns the command that removes a file or directory if it exists.
 func removeFile(name string) string {
 	return "/file/remove [find where name=" + routeros.Quote(name) + "]"
 }
@@ -185,7 +185,7 @@ func (w *work) update(ctx context.Context) (r Result, err error) {
 	if strings.Contains(said, "is up to date") {
 		r.State = Unchanged
 	}
-	// It is not undone from here on: the script has found that the image works as well as the old one.
+	// From here on the update is not undone: the script has checked that the image works as well as the old one.
 	if w.plan.Options.AuthKeyFile || w.plan.Options.Hostname != "" {
 		w.phase("waiting for the login")
 		var followed Result
@@ -198,12 +198,12 @@ func (w *work) update(ctx context.Context) (r Result, err error) {
 	return r, w.keep(ctx)
 }
 
-// prepare uploads what the scripts need, and the remove script before everything else.
+// prepare uploads the files for the scripts. It uploads the remove script first.
 func (w *work) prepare(ctx context.Context) error {
 	o := w.plan.Options
-	// One that is there is left over from a run that was cut short.
+	// An existing disk is a leftover of an interrupted run.
 	if _, err := w.conn.run(ctx, w.removeDisk()); err != nil {
-		return fmt.Errorf("removing what was uploaded before: %w", err)
+		return fmt.Errorf("removing earlier uploads: %w", err)
 	}
 	if err := w.addDisk(ctx); err != nil {
 		return err
@@ -216,7 +216,7 @@ func (w *work) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	// These the scheduler runs.
+	// The scheduler runs these scripts.
 	for kind, needed := range map[string]bool{"update": o.UpdateAt != "", "start": o.Root == routeros.RootMemory} {
 		if !needed {
 			continue
@@ -238,7 +238,7 @@ func (w *work) prepare(ctx context.Context) error {
 	})
 }
 
-// uploadSecrets puts the key where the container reads it.
+// uploadSecrets uploads the key to the file that the container reads.
 func (w *work) uploadSecrets(ctx context.Context) error {
 	if w.key == "" {
 		return nil
@@ -256,7 +256,7 @@ func (w *work) uploadSecrets(ctx context.Context) error {
 	return w.text(ctx, w.plan.Options.KeyPath(), w.key+"\n")
 }
 
-// note remembers that a file or directory is not there yet.
+// note records that a file or directory does not exist yet.
 func (w *work) note(name string) error {
 	return w.conn.files(func(files *sftp.Client) error {
 		_, err := files.Stat(absolute(name))
@@ -279,7 +279,7 @@ func (w *work) text(ctx context.Context, to, content string) error {
 	return w.conn.upload(ctx, to, strings.NewReader(content), func(int64) {})
 }
 
-// addDisk adds the disk in memory. It can take a moment to appear.
+// addDisk adds a disk in memory, which may take a moment to appear.
 func (w *work) addDisk(ctx context.Context) error {
 	o := w.plan.Options
 	mark, slot := routeros.Quote(loadMark(o)), routeros.Quote(loadSlot(o))
@@ -292,26 +292,26 @@ func (w *work) addDisk(ctx context.Context) error {
 	return nil
 }
 
-// removeDisk is the command that removes it, with all that is on it.
+// removeDisk returns the command that removes the disk in memory with its content.
 func (w *work) removeDisk() string {
 	return "/disk/remove [find where comment=" + routeros.Quote(loadMark(w.plan.Options)) + "]"
 }
 
-// loaded is where a script is while it is needed.
+// loaded returns the path of a script during the run.
 func (w *work) loaded(kind string) string {
 	return path.Join(loadSlot(w.plan.Options), w.scripts[kind].Name)
 }
 
-// loadMark is the comment of the disk in memory, which the remove script does not know.
+// loadMark returns the comment of the disk in memory. The remove script ignores it.
 func loadMark(o routeros.Options) string { return o.Mark() + " load" }
 
-// script runs a script on the router. It is not cut short when ctx ends, since nobody knows how much of it
-// the router then does.
+// script runs a script on the router. It doesn't stop when ctx ends, because the router might then stop anywhere in
+// the script.
 func (w *work) script(ctx context.Context, kind string) (string, error) {
 	return w.conn.run(context.WithoutCancel(ctx), "/import file-name="+routeros.Quote(w.loaded(kind)))
 }
 
-// keep leaves on the router what a later run, or somebody at the console, needs.
+// keep stores on the router what a later run or a person at the console needs.
 func (w *work) keep(ctx context.Context) error {
 	w.phase("finishing")
 	o := w.plan.Options
@@ -331,7 +331,7 @@ func (w *work) keep(ctx context.Context) error {
 	return nil
 }
 
-// How often clean tries to reach the router again, and the time between.
+// How often clean tries to reach the router again. pause is the time between attempts.
 const attempts = 3
 
 var pause = 5 * time.Second
@@ -359,14 +359,14 @@ func (w *work) clean(ctx context.Context, failed bool) (err error) {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("removing what was added: %w; the same command again removes the rest", err)
+		return fmt.Errorf("removing what was added: %w; run the same command again to remove the rest", err)
 	}
 	return nil
 }
 
 func (w *work) undo(ctx context.Context, failed bool) error {
 	if failed && w.begun {
-		// The disk in memory is empty, or gone, if the router restarted.
+		// After a restart of the router, the disk in memory is empty or missing.
 		if err := w.addDisk(ctx); err != nil {
 			return err
 		}

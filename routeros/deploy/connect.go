@@ -18,21 +18,21 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// Access says how to log in to routers, and which of them to trust.
+// Access is how to log in to routers, and which routers to trust.
 type Access struct {
-	// Signers are the keys to log in with, for example those of an agent.
+	// Signers are the keys for logging in, for example from an SSH agent.
 	Signers []ssh.Signer
-	// Password returns the password of a user at a router, as in admin@192.168.88.1. It is called only after
-	// the keys were refused. Nil if there is none.
+	// Password returns the password of a user on a router, for example of admin@192.168.88.1. It is only called after
+	// the router has refused the keys. It may be nil.
 	Password func(who string) (string, error)
 	HostKeys *HostKeys
 }
 
-// answerTime is how long a router may take to answer until somebody is logged in. People who are asked for
-// something in between have all the time they want.
+// answerTime is how long a router may take from the connection to the login. The time that people need to answer
+// questions doesn't count.
 const answerTime = time.Minute
 
-// tailnets are the addresses of routers that are reached through the tailnet.
+// tailnets are the address ranges of a tailnet.
 var tailnets = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")}
 
 // connection is an SSH connection to a router.
@@ -43,7 +43,7 @@ type connection struct {
 func dial(ctx context.Context, access Access, a Address) (*connection, error) {
 	wire, err := (&net.Dialer{Timeout: answerTime}).DialContext(ctx, "tcp", a.dial())
 	if err != nil {
-		return nil, err // says what was dialed
+		return nil, err // the error names the address
 	}
 	if err := checkRemote(wire.RemoteAddr().String()); err != nil {
 		_ = wire.Close()
@@ -62,7 +62,7 @@ func dial(ctx context.Context, access Access, a Address) (*connection, error) {
 	return &connection{client}, nil
 }
 
-// checkRemote refuses a way that the installation itself would cut.
+// checkRemote refuses a connection that the installation itself would cut.
 func checkRemote(address string) error {
 	remote, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -70,7 +70,7 @@ func checkRemote(address string) error {
 	}
 	for _, tailnet := range tailnets {
 		if tailnet.Contains(remote.Addr().Unmap()) {
-			return fmt.Errorf("%s is an address in the tailnet, and the container that carries this connection is stopped in between: want an address that does not lead through it", remote.Addr())
+			return fmt.Errorf("%s is an address in the tailnet, and installing stops the container that carries this connection: want an address outside of the tailnet", remote.Addr())
 		}
 	}
 	return nil
@@ -79,7 +79,7 @@ func checkRemote(address string) error {
 // handshake logs in.
 func handshake(wire net.Conn, access Access, a Address) (*ssh.Client, error) {
 	limit := func() { _ = wire.SetDeadline(time.Now().Add(answerTime)) }
-	// unhurried takes the limit away while somebody is asked.
+	// unhurried suspends the time limit during a question.
 	unhurried := func(ask func() error) error {
 		_ = wire.SetDeadline(time.Time{})
 		defer limit()
@@ -141,26 +141,26 @@ func handshake(wire net.Conn, access Access, a Address) (*ssh.Client, error) {
 
 func (c *connection) close() { _ = c.client.Close() }
 
-// alive says whether the router still answers.
+// alive reports whether the router still answers.
 func (c *connection) alive() bool {
 	_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
 	return err == nil
 }
 
-// errLost is what remains of a connection that ended by itself.
+// errLost is the error of a connection that ended unexpectedly.
 var errLost = errors.New("the connection to the router was lost")
 
-// refusal is what the router's console said in place of doing what it was told.
+// refusal is the console's error message.
 type refusal struct{ text string }
 
 func (r refusal) Error() string { return r.text }
 
-// finished is printed after a command. Not every release tells an exit status.
+// finished is printed after the commands, because not every RouterOS release returns an exit status.
 const finished = "deploy: finished"
 
-// run runs commands on the router's console, and returns what they print. It returns a refusal if one of
-// them fails. The console reads everything before it runs anything, so commands that an older release
-// doesn't know need a run of their own.
+// run runs commands on the router's console and returns their output. If a command fails, the error is a refusal. The
+// console parses all commands before it runs the first one. Commands that older releases don't know therefore need a
+// separate run.
 func (c *connection) run(ctx context.Context, commands string) (string, error) {
 	s, err := c.client.NewSession()
 	if err != nil {
@@ -183,15 +183,15 @@ func (c *connection) run(ctx context.Context, commands string) (string, error) {
 	case err != nil && !errors.As(err, &status) && !c.alive():
 		return "", errLost
 	}
-	// The reason is the last thing that the console says.
+	// The reason is the last line of the output.
 	reason := text[strings.LastIndex(text, "\n")+1:]
 	if reason == "" {
-		reason = "the router said nothing"
+		reason = "the router printed nothing"
 	}
 	return text, refusal{reason}
 }
 
-// output collects what a command prints in two places.
+// output collects the output from stdout and stderr.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -209,7 +209,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// files gives the router's files to use.
+// files calls use with access to the router's files.
 func (c *connection) files(use func(*sftp.Client) error) error {
 	f, err := sftp.NewClient(c.client)
 	if err != nil {
@@ -219,7 +219,7 @@ func (c *connection) files(use func(*sftp.Client) error) error {
 	return use(f)
 }
 
-// explain says whether something failed because the connection is gone.
+// explain returns errLost if an operation failed because the connection is lost.
 func (c *connection) explain(err error) error {
 	if err != nil && !c.alive() {
 		return errLost
@@ -230,7 +230,7 @@ func (c *connection) explain(err error) error {
 // upload writes a file on the router.
 func (c *connection) upload(ctx context.Context, to string, from io.Reader, observe func(sent int64)) error {
 	err := c.files(func(files *sftp.Client) error {
-		// Closing it ends a write that waits for a router which has gone.
+		// Closing the session ends a write to a router that no longer answers.
 		stop := context.AfterFunc(ctx, func() { _ = files.Close() })
 		defer stop()
 		f, err := files.OpenFile(absolute(to), os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
@@ -249,10 +249,10 @@ func (c *connection) upload(ctx context.Context, to string, from io.Reader, obse
 	return fmt.Errorf("uploading %s: %w", to, c.explain(err))
 }
 
-// absolute is a path on the router as SFTP has it.
+// absolute returns the path of a router's file for SFTP.
 func absolute(name string) string { return path.Join("/", name) }
 
-// counter tells how much was read.
+// counter reports how many bytes have been read.
 type counter struct {
 	ctx     context.Context
 	from    io.Reader

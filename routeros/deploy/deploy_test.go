@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench is a router, and somebody who wants to install on it.
+// bench is a router, and the options of a person who installs on it.
 type bench struct {
 	*routertest.Server
 	access  deploy.Access
@@ -43,7 +43,7 @@ type bench struct {
 	events  []deploy.Event
 }
 
-// newBench has a router on which the images v1 and v2 want somebody to log in, unless there is a key.
+// newBench returns a bench with the images v1 and v2. Without a key, they ask for a login.
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	r := routertest.New(24)
@@ -76,7 +76,7 @@ func password(p string) func(string) (string, error) {
 	return func(string) (string, error) { return p, nil }
 }
 
-// known are host keys with the router's among them.
+// known returns host keys that include the router's.
 func (b *bench) known(t *testing.T) *deploy.HostKeys {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "known_hosts")
@@ -96,7 +96,7 @@ func hostKeys(t *testing.T, path string, confirm func(string) (bool, error)) *de
 	return h
 }
 
-// image is a tarball with a name in place of an image.
+// image writes a tarball that only contains a name.
 func image(t *testing.T, content string) deploy.Image {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.tar")
@@ -110,7 +110,7 @@ func image(t *testing.T, content string) deploy.Image {
 	return deploy.Image{Platform: target, Path: path, Size: int64(len(content)), Checksum: fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content)))}
 }
 
-// plan asks the router, and decides.
+// plan inspects the router and makes a plan.
 func (b *bench) plan() (deploy.Plan, error) {
 	f, err := deploy.Inspect(b.ctx, b.access, b.address, b.wishes.Options.Name)
 	if err != nil {
@@ -120,7 +120,7 @@ func (b *bench) plan() (deploy.Plan, error) {
 	return deploy.NewPlan(f, b.wishes, b.image)
 }
 
-// run is what the command does with one router.
+// run does the same as the command with one router.
 func (b *bench) run() (deploy.Plan, deploy.Result, error) {
 	p, err := b.plan()
 	if err != nil || p.Action == deploy.Nothing {
@@ -142,7 +142,7 @@ func (b *bench) must(t *testing.T, want deploy.Action) deploy.Result {
 	return r
 }
 
-// fails runs it, which has to fail and to leave the router as it was.
+// fails runs it, and checks that it fails and doesn't change the router.
 func (b *bench) fails(t *testing.T, want string) {
 	t.Helper()
 	before := b.snapshot()
@@ -155,7 +155,7 @@ func (b *bench) fails(t *testing.T, want string) {
 	}
 }
 
-// snapshot is the router without its log.
+// snapshot returns the state of the router without its log.
 func (b *bench) snapshot() string {
 	log := b.Tables["/log"]
 	delete(b.Tables, "/log")
@@ -163,7 +163,7 @@ func (b *bench) snapshot() string {
 	return b.Snapshot()
 }
 
-// file is the content of a file on the router.
+// file returns the content of a file on the router.
 func (b *bench) file(name string) string {
 	for _, e := range b.Tables["/file"] {
 		if e.Values["name"] == name {
@@ -184,7 +184,7 @@ func TestAFreshInstallationEndsWithTheLoginURL(t *testing.T) {
 	b := newBench(t)
 	r := b.must(t, deploy.Install)
 	if r.State != deploy.Fresh || r.LoginURL != loginURL {
-		t.Errorf("it ended with %+v", r)
+		t.Errorf("result = %+v", r)
 	}
 	b.expectRunning(t, "v1")
 	for _, variable := range []string{"192.168.88.0/24", "attic"} {
@@ -199,7 +199,7 @@ func TestAFreshInstallationEndsWithTheLoginURL(t *testing.T) {
 		t.Errorf("the log was not followed: %v", b.events)
 	}
 	if !slices.Contains(b.events, deploy.Event{Phase: "uploading", Sent: b.image.Size, Total: b.image.Size}) {
-		t.Errorf("the upload was not told: %v", b.events)
+		t.Errorf("the upload was not reported: %v", b.events)
 	}
 	b.noUploads(t)
 	// The remove script stays on the router, so that its owner can remove the installation later.
@@ -208,16 +208,16 @@ func TestAFreshInstallationEndsWithTheLoginURL(t *testing.T) {
 	}
 }
 
-// noUploads looks for what should be on the router only during the installation.
+// noUploads fails if anything is left that is only needed during the installation.
 func (b *bench) noUploads(t *testing.T) {
 	t.Helper()
 	for _, e := range b.Tables["/file"] {
 		if name := e.Values["name"].(string); strings.HasPrefix(name, "tailscale-load") {
-			t.Errorf("%s is left", name)
+			t.Errorf("%s is left over", name)
 		}
 	}
 	if b.Has("/disk", "slot", "tailscale-load") {
-		t.Error("the disk for the upload is left")
+		t.Error("the disk for the upload is left over")
 	}
 }
 
@@ -237,20 +237,20 @@ func TestAKeyLogsTheRouterIn(t *testing.T) {
 		t.Errorf("the log was shown as %q", log)
 	}
 	if want := []string{routertest.TailnetAddress, "fd7a:115c:a1e0::7"}; !slices.Equal(r.Addresses, want) {
-		t.Errorf("it ended with %+v; want the addresses %q", r, want)
+		t.Errorf("result = %+v; want the addresses %q", r, want)
 	}
 	if key := b.file("tailscale-state/authkey"); key != b.key+"\n" {
 		t.Errorf("the key on the router is %q", key)
 	}
 	if strings.Contains(b.file("tailscale-deploy.json")+b.file("tailscale-remove.rsc"), b.key) {
-		t.Error("the key is in another file, too")
+		t.Error("another file also contains the key")
 	}
-	// The second time the key is there already.
+	// The second time, the key is already on the router.
 	b.key = ""
 	b.must(t, deploy.Nothing)
 	b.image = image(t, "v2")
 	if r := b.must(t, deploy.Update); r.State != deploy.Updated || len(r.Addresses) != 2 {
-		t.Errorf("the update ended with %+v", r)
+		t.Errorf("result of the update = %+v", r)
 	}
 	b.expectRunning(t, "v2")
 	b.noUploads(t)
@@ -265,7 +265,7 @@ func TestASecondRunFindsNothingToDo(t *testing.T) {
 	if after := b.snapshot(); after != before {
 		t.Errorf("it changed something:\n%s\nbefore:\n%s", after, before)
 	}
-	// A newer RouterOS is no other installation.
+	// A newer RouterOS does not change the installation.
 	b.Singles["/system/resource"]["version"] = "7.25 (stable)"
 	b.must(t, deploy.Nothing)
 }
@@ -276,7 +276,7 @@ func TestAStoppedContainerIsStarted(t *testing.T) {
 	b.must(t, deploy.Install)
 	b.Tables["/container"][0].State = "stopped"
 	if r := b.must(t, deploy.Update); r.State != deploy.Unchanged || len(r.Addresses) == 0 {
-		t.Errorf("it ended with %+v", r)
+		t.Errorf("result = %+v", r)
 	}
 	b.expectRunning(t, "v1")
 }
@@ -311,7 +311,7 @@ func TestAFailedInstallationLeavesNothing(t *testing.T) {
 			b.States["v1"] = "NeedsLogin"
 			b.Says["v1"] = []string{"entrypoint: not logged in: invalid key; trying again at times, and at once when the key changes"}
 		}, "not logged in: invalid key"},
-		"no control":      {func(b *bench) { b.key = "k"; b.States["v1"] = "NoState" }, "it was not logged in after 3 minutes, and says: map[output:NoState"},
+		"no control":      {func(b *bench) { b.key = "k"; b.States["v1"] = "NoState" }, "not logged in after 3 minutes; the state is: map[output:NoState"},
 		"a route there":   {func(b *bench) { b.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10; nothing was changed"},
 		"no name server":  {func(b *bench) { b.Singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
 		"no disk":         {func(b *bench) { b.Mountless = true }, "adding the disk tailscale-load in memory for the upload: it did not appear"},
@@ -331,7 +331,7 @@ func must(err error) {
 	}
 }
 
-func TestWhatARouterLacksIsToldBeforeAnythingChanges(t *testing.T) {
+func TestARouterIsCheckedBeforeAnythingChanges(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*bench)
 		want   string
@@ -352,7 +352,7 @@ func TestWhatARouterLacksIsToldBeforeAnythingChanges(t *testing.T) {
 			c.change(b)
 			b.fails(t, c.want)
 			if len(b.events) > 0 {
-				t.Errorf("it was begun: %v", b.events)
+				t.Errorf("the installation started: %v", b.events)
 			}
 		})
 	}
@@ -379,13 +379,13 @@ func TestTheDiskFollowsFromTheRouter(t *testing.T) {
 			if err != nil || p.Options.Disk != c.want || r.LoginURL != loginURL {
 				t.Errorf("disk %q, result %+v, error %v; want the disk %q", p.Options.Disk, r, err, c.want)
 			}
-			// It is found there again.
+			// A second run finds the container there.
 			b.must(t, deploy.Nothing)
 		})
 	}
 }
 
-// The registry has one image for the router, and an update when the digest changes.
+// registry serves an image for the router. An update is available when the digest changes.
 func (b *bench) registry(t *testing.T) (release func(digit string)) {
 	t.Helper()
 	digest := ""
@@ -412,13 +412,13 @@ func TestAnImageOfARegistryIsFetchedByTheRouter(t *testing.T) {
 	if b.file("tailscale-update.rsc") == "" {
 		t.Error("the script that runs at 04:30 is not there")
 	}
-	// Only the registry knows whether there is something to do.
+	// Only the registry knows whether there is an update.
 	if r := b.must(t, deploy.Update); r.State != deploy.Unchanged {
-		t.Errorf("it ended with %+v", r)
+		t.Errorf("result = %+v", r)
 	}
 	release("2")
 	if r := b.must(t, deploy.Update); r.State != deploy.Updated {
-		t.Errorf("it ended with %+v", r)
+		t.Errorf("result = %+v", r)
 	}
 	b.expectRunning(t, "2")
 }
@@ -437,7 +437,7 @@ func TestAnImageThatFitsNowhereElseIsInMemory(t *testing.T) {
 		t.Error("the script that runs at each boot is not there")
 	}
 	if r := b.must(t, deploy.Update); r.State != deploy.Unchanged {
-		t.Errorf("it ended with %+v", r)
+		t.Errorf("result = %+v", r)
 	}
 	b = newBench(t)
 	b.registry(t)
@@ -465,7 +465,7 @@ func TestOtherSettingsNeedAReinstallation(t *testing.T) {
 	b := newBench(t)
 	b.must(t, deploy.Install)
 	b.wishes.Options.Subnets = []string{"10.0.0.0/8"}
-	b.fails(t, "it is installed with other settings (Subnets: 192.168.88.0/24, and now 10.0.0.0/8): want the same ones, or --reinstall")
+	b.fails(t, "it is installed with other settings (Subnets: 192.168.88.0/24 before, 10.0.0.0/8 now): want the same settings, or --reinstall")
 	b.wishes.Reinstall = true
 	b.Put("/file", "name", "tailscale-state/tailscaled.state")
 	b.must(t, deploy.Reinstall)
@@ -500,7 +500,7 @@ func TestAReinstallationLeavesNothingOfTheOldSettings(t *testing.T) {
 	}
 	for _, e := range b.Tables["/file"] {
 		if name := e.Values["name"].(string); strings.HasPrefix(name, "usb1/") && !strings.HasPrefix(name, "usb1/tailscale-state") {
-			t.Errorf("%s is left", name)
+			t.Errorf("%s is left over", name)
 		}
 	}
 	b.must(t, deploy.Nothing)
@@ -557,11 +557,11 @@ func TestTheConnectionIsLost(t *testing.T) {
 			}
 		}
 		_, _, err := b.run()
-		if err == nil || !strings.Contains(err.Error(), "the connection to the router was lost") || !strings.Contains(err.Error(), "the same command again removes the rest") {
+		if err == nil || !strings.Contains(err.Error(), "the connection to the router was lost") || !strings.Contains(err.Error(), "run the same command again to remove the rest") {
 			t.Errorf("error = %v", err)
 		}
 		b.Finish()
-		// It does, once the router is back.
+		// It does, after the router is back.
 		back := newBench(t)
 		back.Router.Tables, back.OnUpload = b.Tables, nil
 		back.Router.Pull = func(string) (string, error) { return "v1", nil }
@@ -594,12 +594,12 @@ func TestAnInterruptionRemovesWhatWasAdded(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			b.ctx = ctx
 			interrupt(b, stop)
-			b.fails(t, "interrupted, and what was added is removed")
+			b.fails(t, "interrupted, everything that was added has been removed")
 		})
 	}
 }
 
-func TestWhoMayLogIn(t *testing.T) {
+func TestLogins(t *testing.T) {
 	t.Run("wrong password", func(t *testing.T) {
 		b := newBench(t)
 		b.access.Password = password("wrong")
@@ -651,7 +651,7 @@ func TestOnlyKnownRoutersAreTrusted(t *testing.T) {
 	t.Run("unknown", func(t *testing.T) {
 		b := newBench(t)
 		b.access.HostKeys = hostKeys(t, filepath.Join(t.TempDir(), "none"), nil)
-		b.fails(t, "is not known: it is ssh-ed25519 "+ssh.FingerprintSHA256(b.HostKey))
+		b.fails(t, ": ssh-ed25519 "+ssh.FingerprintSHA256(b.HostKey)+"; if it is right, add it to ")
 	})
 	for answer, want := range map[bool]string{true: "", false: "was not accepted"} {
 		t.Run(fmt.Sprintf("asked, and it is %v", answer), func(t *testing.T) {
@@ -667,7 +667,7 @@ func TestOnlyKnownRoutersAreTrusted(t *testing.T) {
 			})
 			if answer {
 				b.must(t, deploy.Install)
-				// The file has it now.
+				// The file contains the key now.
 				b.access.HostKeys = hostKeys(t, path, nil)
 				b.must(t, deploy.Nothing)
 			} else {
@@ -680,7 +680,7 @@ func TestOnlyKnownRoutersAreTrusted(t *testing.T) {
 	}
 }
 
-// The words are those of the image.
+// The test compares the texts with the image's source.
 func TestTheLoginIsFoundInTheImagesOwnMessages(t *testing.T) {
 	source, err := os.ReadFile("../../daemon/supervisor/follow.go")
 	if err != nil {

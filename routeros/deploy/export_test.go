@@ -2,8 +2,8 @@ package deploy
 
 import "time"
 
-// Hasten takes the time away that passes before a router that is gone is tried again.
+// Hasten removes the delay before reconnecting to a router.
 func Hasten() { pause = time.Duration(0) }
 
-// CheckRemote refuses addresses that are reached through the container.
+// CheckRemote exports checkRemote.
 var CheckRemote = checkRemote

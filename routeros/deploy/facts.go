@@ -17,7 +17,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros"
 )
 
-// Facts are what a router says about itself.
+// Facts are the facts that a router reports about itself.
 type Facts struct {
 	Identity     string `json:"identity"`
 	Board        string `json:"board"`
@@ -27,16 +27,16 @@ type Facts struct {
 	// FreeFlash and FreeMemory are in bytes.
 	FreeFlash  int64 `json:"free_flash"`
 	FreeMemory int64 `json:"free_memory"`
-	// FlashDirectory says that files are lost at a reboot unless they are in the directory flash.
+	// FlashDirectory is true if a reboot deletes files outside of the directory flash.
 	FlashDirectory bool `json:"flash_directory"`
-	// Package says whether the container package is installed.
+	// Package is true if the container package is installed.
 	Package bool `json:"container_package"`
-	// Containers is what device-mode says about containers: true, false, or nothing on releases that have none.
+	// Containers is the setting for containers in device-mode: true, false, or empty on releases without it.
 	Containers string `json:"device_mode,omitempty"`
-	// Disks are the disks that files can be on, without those in memory.
+	// Disks are the disks for files, without disks in memory.
 	Disks []Disk `json:"disks,omitempty"`
 
-	// Installed is what there is of the container.
+	// Installed describes the installed container.
 	Installed Installed `json:"installed"`
 }
 
@@ -46,25 +46,26 @@ type Disk struct {
 	Free int64  `json:"free"`
 }
 
-// Installed is what a router has of an installation.
+// Installed describes an installation on a router.
 type Installed struct {
-	// Image identifies the image of the container, for example as sha256: and 64 digits. Empty if there is no
-	// container that works or is being updated.
+	// Image identifies the image of the container, for example as sha256: and 64 digits. It is empty if there is no
+	// container that works, or if it is being updated.
 	Image string `json:"image,omitempty"`
-	// Disk is where the container's root directory is. Empty on the internal storage.
+	// Disk is the disk with the container's root directory. It is empty for the internal storage.
 	Disk string `json:"disk,omitempty"`
-	// Stopped says that the container is not running.
+	// Stopped is true if the container is not running.
 	Stopped bool `json:"stopped,omitempty"`
-	// Leftovers says that something is there without a container: an installation or a removal was cut short.
+	// Leftovers is true if there are entries without a container, because an installation or a removal was
+	// interrupted.
 	Leftovers bool `json:"leftovers,omitempty"`
-	// Options are those of the installation, if this command did it.
+	// Options are the options of the installation, if this command installed it.
 	Options *routeros.Options `json:"-"`
 }
 
-// recordName is the file that has the options of an installation. It has no secrets.
+// recordName returns the file with the options of an installation. It contains no secrets.
 func recordName(o routeros.Options) string { return path.Join(o.Disk, o.Name+"-deploy.json") }
 
-// Inspect asks a router what it is, and what it has of the installation called name. It changes nothing.
+// Inspect reads the router's facts and its installation with the given name. It changes nothing.
 func Inspect(ctx context.Context, access Access, a Address, name string) (Facts, error) {
 	c, err := dial(ctx, access, a)
 	if err != nil {
@@ -106,7 +107,7 @@ func (c *connection) inspect(ctx context.Context, name string) (f Facts, err err
 			put(said)
 		}
 	}
-	// Without the package the console doesn't know the menu.
+	// Without the package, the console doesn't know the menu.
 	if f.Package {
 		f.Installed, err = c.installed(ctx, f, name)
 	}
@@ -127,7 +128,7 @@ func (c *connection) installed(ctx context.Context, f Facts, name string) (i Ins
 	}
 	for n, comment := range said["container"] {
 		identity := strings.TrimPrefix(comment, mark+" ")
-		// Containers without an image are those whose image could not be unpacked.
+		// A container without an image ID has an image that could not be unpacked.
 		if strings.Contains(identity, ":") && !strings.Contains(identity, " ") && said["id"][n] != "" {
 			i.Image = identity
 			i.Disk = strings.Trim(path.Dir("/"+strings.TrimPrefix(said["root"][n], "/")), "/")
@@ -138,7 +139,7 @@ func (c *connection) installed(ctx context.Context, f Facts, name string) (i Ins
 	if i.Image == "" {
 		return i, nil
 	}
-	// If the image is in memory, its record is where the state is.
+	// If the image is in memory, its record is next to the state.
 	places := []string{i.Disk, f.storage()}
 	for _, d := range f.Disks {
 		places = append(places, d.Name)
@@ -151,7 +152,7 @@ func (c *connection) installed(ctx context.Context, f Facts, name string) (i Ins
 	return i, err
 }
 
-// storage is where files have to be to outlive a reboot.
+// storage returns the directory in which files survive a reboot.
 func (f Facts) storage() string {
 	if f.FlashDirectory {
 		return "flash"
@@ -178,7 +179,7 @@ func (c *connection) record(of routeros.Options) (*routeros.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, c.explain(err))
 	}
-	// What an older version of this command did not know is as it is by default.
+	// Options that an older version of this command didn't know have their defaults.
 	o := routeros.Default()
 	if err := json.Unmarshal(text, &o); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
@@ -186,12 +187,12 @@ func (c *connection) record(of routeros.Options) (*routeros.Options, error) {
 	return &o, nil
 }
 
-// answers are the lines that a router printed, by what stands before their colon.
+// answers are the lines that a router printed, by the text before the colon.
 type answers map[string][]string
 
 func (a answers) one(key string) string { return cmp.Or(append(a[key], "")...) }
 
-// ask runs commands that print what they are about before each value.
+// ask runs commands that print a name before each value.
 func (c *connection) ask(ctx context.Context, commands ...string) (answers, error) {
 	text, err := c.run(ctx, strings.Join(commands, "; "))
 	if err != nil {
@@ -215,7 +216,7 @@ func disks(lines []string) (all []Disk) {
 	return all
 }
 
-// number reads a number of bytes. It is 0 if there is none.
+// number parses a number of bytes. It returns 0 if there is none.
 func number(text string) int64 {
 	n, _ := strconv.ParseInt(text, 10, 64)
 	return n

@@ -13,21 +13,21 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// atOnce is how many routers are worked on at the same time.
+// atOnce is how many routers are handled at the same time.
 const atOnce = 16
 
-// Fleet is several routers. What goes wrong with one of them does not stop the others, and is in its Err.
+// Fleet is a number of routers. An error on one of them is stored in its Err and does not stop the others.
 type Fleet struct {
 	Access Access
 	Sites  []*Site
-	// Images are those that are there. If there are none, Build builds those that are needed.
+	// Images are the available images. If there are none, Build builds the images that are needed.
 	Images []Image
 	Build  func(ctx context.Context, targets []platform.Target) ([]Image, error)
-	// Key is the key to log in to the tailnet with. Empty if somebody is to log the routers in.
+	// Key is the key for logging in to the tailnet. Without it, a person has to log the routers in.
 	Key string
 }
 
-// each does something for all routers that nothing went wrong with.
+// each calls do for all routers without an error.
 func (f *Fleet) each(do func(*Site) error) {
 	var group errgroup.Group
 	group.SetLimit(atOnce)
@@ -42,7 +42,7 @@ func (f *Fleet) each(do func(*Site) error) {
 	_ = group.Wait()
 }
 
-// Inspect asks the routers, and plans with the images that there are or will be.
+// Inspect inspects the routers and plans with the images, or with the expected images.
 func (f *Fleet) Inspect(ctx context.Context) {
 	f.each(func(s *Site) (err error) {
 		s.Wishes.Key = f.Key != ""
@@ -81,7 +81,7 @@ func (f *Fleet) imageFor(t platform.Target) (Image, error) {
 	return Image{}, fmt.Errorf("none of the tarballs is for %s, which this router needs", t)
 }
 
-// Prepare builds the images that routers need. Without them nothing can be done for any router.
+// Prepare builds the images that the routers need. Its error stops the work on all routers.
 func (f *Fleet) Prepare(ctx context.Context) (err error) {
 	var targets []platform.Target
 	for _, s := range f.Sites {
@@ -96,7 +96,7 @@ func (f *Fleet) Prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// Apply does what is planned for each router, and tells about its progress and its end.
+// Apply carries out the plan of each router. It reports progress to observe, and the end to ended.
 func (f *Fleet) Apply(ctx context.Context, observe func(*Site, Event), ended func(*Site, error)) {
 	f.each(func(s *Site) (err error) {
 		defer func() { ended(s, err) }()
@@ -122,7 +122,7 @@ func (f *Fleet) Apply(ctx context.Context, observe func(*Site, Event), ended fun
 	})
 }
 
-// Failed is the number of routers that something went wrong with.
+// Failed returns the number of routers with an error.
 func (f *Fleet) Failed() (n int) {
 	for _, s := range f.Sites {
 		if s.Err != nil {
@@ -132,7 +132,7 @@ func (f *Fleet) Failed() (n int) {
 	return n
 }
 
-// Plan are the lines that say what is going to happen.
+// Plan returns lines that describe what is going to happen.
 func (f *Fleet) Plan() (lines []string) {
 	for _, s := range f.Sites {
 		if !s.planned {
@@ -146,7 +146,7 @@ func (f *Fleet) Plan() (lines []string) {
 		case p.Action == Nothing:
 			action = "nothing to do"
 		case p.Action == Update && s.Image.Checksum == "":
-			action = "update if it has another image than " + source
+			action = "update unless it already has " + source
 		}
 		lines = append(lines, fmt.Sprintf("%s: %s, %s, %s, RouterOS %s: %s", s.Address, facts.Identity, facts.Board, facts.Architecture, facts.RouterOS, action))
 		for _, note := range p.Notes {
@@ -156,8 +156,7 @@ func (f *Fleet) Plan() (lines []string) {
 	return lines
 }
 
-// Outcome are the lines that say how it ended for the router: those about what is done, and those about what
-// went wrong.
+// Outcome returns the lines about the router's result: what is done, and what failed.
 func (s *Site) Outcome() (done, wrong []string) {
 	r := s.Result
 	switch {
@@ -181,20 +180,20 @@ func (s *Site) Outcome() (done, wrong []string) {
 	return done, nil
 }
 
-// Report is a router as JSON shows it.
+// Report is a router in JSON output.
 type Report struct {
 	Router string        `json:"router"`
 	State  State         `json:"state"`
 	Facts  *Facts        `json:"facts,omitempty"`
 	Plan   *ReportedPlan `json:"plan,omitempty"`
-	// The rest is how it ended.
+	// The following fields are the result.
 	LoginURL  string   `json:"login_url,omitempty"`
 	Addresses []string `json:"addresses,omitempty"`
 	Note      string   `json:"note,omitempty"`
 	Error     string   `json:"error,omitempty"`
 }
 
-// ReportedPlan is a plan as JSON shows it.
+// ReportedPlan is a plan in JSON output.
 type ReportedPlan struct {
 	Action   Action   `json:"action"`
 	Platform string   `json:"platform"`
@@ -207,7 +206,7 @@ type ReportedPlan struct {
 	Notes    []string `json:"notes,omitempty"`
 }
 
-// Report is what there is to say about the router.
+// Report returns everything about the router.
 func (s *Site) Report() Report {
 	r := Report{Router: s.Address.String(), State: Planned, LoginURL: s.Result.LoginURL, Addresses: s.Result.Addresses, Note: s.Result.Note}
 	if s.Facts.RouterOS != "" {

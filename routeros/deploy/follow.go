@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// What the container's log says about its login. A test compares this with the image's messages.
+	// The container's log messages about its login. A test compares them with the image's messages.
 	loginForm   = regexp.MustCompile(`(?:to log this router in, visit|wants somebody to log in at) (https?://\S+)`)
 	refusedForm = regexp.MustCompile(`not logged in: (.*?)(?:; trying again.*)?$`)
 	approvalLog = "waiting for approval"
@@ -20,11 +20,11 @@ var (
 )
 
 const (
-	// The container is asked so often, and after so many seconds of the router, until it is logged in.
+	// The container is asked this often until it is logged in, with so many seconds on the router in between.
 	rounds, roundSeconds = 60, 3
 )
 
-// follow reads the container's log until the router is logged in, or somebody has to log it in.
+// follow reads the container's log until the router is logged in, or until a person has to log it in.
 func (w *work) follow(ctx context.Context) (Result, error) {
 	condition := "nothing"
 	for range rounds {
@@ -60,10 +60,10 @@ func (w *work) follow(ctx context.Context) (Result, error) {
 			}
 		}
 	}
-	return Result{}, fmt.Errorf("it was not logged in after %d minutes, and says: %s", rounds*roundSeconds/60, strings.TrimSpace(condition))
+	return Result{}, fmt.Errorf("not logged in after %d minutes; the state is: %s", rounds*roundSeconds/60, strings.TrimSpace(condition))
 }
 
-// read finds out what a line of the log means for the login.
+// read returns what a line of the log means for the login.
 func (w *work) read(line string) (Result, error) {
 	if strings.Contains(line, approvalLog) {
 		return Result{Note: "the machine waits for approval in the tailnet's admin console"}, nil
@@ -78,10 +78,10 @@ func (w *work) read(line string) (Result, error) {
 	return Result{}, nil
 }
 
-// pattern finds the container's comment.
+// pattern returns the pattern of the container's comment.
 func (w *work) pattern() string { return routeros.Quote("^" + w.plan.Options.Mark() + " ") }
 
-// shell runs a command in the container. It returns nothing if the container can't be asked.
+// shell runs a command in the container. It returns "" if that is not possible.
 func (w *work) shell(ctx context.Context, command string) (string, error) {
 	said, err := w.conn.run(ctx, `:foreach one in=[/container/find where comment~`+w.pattern()+`] do={ :put [:tostr [/container/shell $one cmd=`+routeros.Quote(command)+` timeout=20 as-value]] }`)
 	if errors.As(err, new(refusal)) {
@@ -90,7 +90,7 @@ func (w *work) shell(ctx context.Context, command string) (string, error) {
 	return said, err
 }
 
-// skipLog notes what the log has already.
+// skipLog marks all existing log lines as seen.
 func (w *work) skipLog(ctx context.Context) error {
 	observe := w.observe
 	w.observe = func(Event) {}
@@ -99,7 +99,7 @@ func (w *work) skipLog(ctx context.Context) error {
 	return err
 }
 
-// lines are the lines that the container's log has had since the last time.
+// lines returns the new lines of the container's log.
 func (w *work) lines(ctx context.Context, before string) (fresh []string, err error) {
 	said, err := w.conn.ask(ctx, before+`:foreach one in=[/log/find where topics~"container"] do={ :put ("log:" . $one . " " . [/log/get $one message]) }`)
 	if err != nil {

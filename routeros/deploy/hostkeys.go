@@ -13,18 +13,18 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// HostKeys are the keys by which routers are known.
+// HostKeys are the known host keys of routers.
 type HostKeys struct {
 	path string
-	// confirm asks somebody whether a router's key is right. Nil where nobody can be asked.
+	// confirm asks a person whether a router's key is right. It is nil if nobody can be asked.
 	confirm func(question string) (bool, error)
 
 	mu    sync.Mutex
 	known *knownhosts.HostKeyDB
 }
 
-// LoadHostKeys reads a known_hosts file. A missing file knows no router. If confirm is not nil, it is asked
-// about routers that are not known, and the file remembers those that it accepts.
+// LoadHostKeys reads a known_hosts file, which may be missing. If confirm is not nil, it is called for unknown
+// routers, and the file gets the keys that it accepts.
 func LoadHostKeys(path string, confirm func(question string) (bool, error)) (*HostKeys, error) {
 	h := &HostKeys{path: path, confirm: confirm}
 	return h, h.load()
@@ -41,7 +41,7 @@ func (h *HostKeys) load() (err error) {
 	return nil
 }
 
-// algorithms are those of the keys that a router is known by, so that it does not show another one.
+// algorithms returns the algorithms of a router's known keys, so that the router doesn't present another key.
 func (h *HostKeys) algorithms(a Address) []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -49,7 +49,7 @@ func (h *HostKeys) algorithms(a Address) []string {
 }
 
 func (h *HostKeys) check(host string, remote net.Addr, key ssh.PublicKey) error {
-	// One question at a time, and each router is asked about once.
+	// The lock allows one question at a time, and asks about each router once.
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	err := h.known.HostKeyCallback()(host, remote, key)
@@ -62,9 +62,9 @@ func (h *HostKeys) check(host string, remote net.Addr, key ssh.PublicKey) error 
 	case !knownhosts.IsHostUnknown(err):
 		return fmt.Errorf("checking the host key of %s: %w", host, err)
 	case h.confirm == nil:
-		return fmt.Errorf("the host key of %s is not known: it is %s; if that is right, add it to %s, for example with ssh", host, fingerprint, h.path)
+		return fmt.Errorf("unknown host key of %s: %s; if it is right, add it to %s, for example with ssh", host, fingerprint, h.path)
 	}
-	yes, err := h.confirm(fmt.Sprintf("The host key of %s is not known. It is %s. Is it right?", host, fingerprint))
+	yes, err := h.confirm(fmt.Sprintf("The host key of %s is unknown: %s. Is it right?", host, fingerprint))
 	if err != nil {
 		return err
 	}

@@ -16,33 +16,34 @@ import (
 	"dagger/mikrotik-tailscale/routeros"
 )
 
-// Action is what is done with a router.
+// Action is what to do with a router.
 type Action string
 
 // The actions.
 const (
-	// Install installs what is not there.
+	// Install installs the container on a router without it.
 	Install Action = "install"
-	// Update replaces the image, if the router has another one, and starts a container that is stopped.
+	// Update replaces the image if the router has another one, and starts a stopped container.
 	Update Action = "update"
-	// Reinstall removes what is there, all but the state, and installs it again.
+	// Reinstall removes everything but the state, and installs again.
 	Reinstall Action = "reinstall"
-	// Nothing leaves the router as it is.
+	// Nothing changes nothing.
 	Nothing Action = "nothing"
 )
 
 // Image is the image for a platform.
 type Image struct {
 	Platform platform.Target
-	// Path is the tarball on this machine. Empty if it is not built yet.
+	// Path is the tarball on this machine. It is empty before the image is built.
 	Path string
-	// Size is the tarball's, in bytes. The layer in it is not compressed, so the files on the router take as much.
+	// Size is the tarball's size in bytes. Its layer is not compressed, so the files on the router have about the
+	// same size.
 	Size int64
-	// Checksum is the tarball's as sha256: and 64 digits. Empty if it is not built yet.
+	// Checksum is the tarball's checksum as sha256: and 64 digits. It is empty before the image is built.
 	Checksum string
 }
 
-// Expected is the image for a platform before it is built. Its size is that of the accepted one.
+// Expected returns the image for a platform before it is built, with the size from the size budget.
 func Expected(t platform.Target) (Image, error) {
 	budget, err := size.Budget()
 	if err != nil {
@@ -56,16 +57,16 @@ func Expected(t platform.Target) (Image, error) {
 	return Image{}, fmt.Errorf("the size budget has no platform %s", t)
 }
 
-// Wishes are what a user wants on a router.
+// Wishes are the user's options for a router.
 type Wishes struct {
-	// Options are those of the scripts. What they leave open follows from the router: the disk, the platform,
-	// the host name, the RouterOS release, and whether there is room to update beside the old image.
+	// Options are the options of the scripts. NewPlan derives missing ones from the router: the disk, the platform,
+	// the host name, the RouterOS release, and whether there is room for a second image during an update.
 	Options routeros.Options
-	// Release says that Options.RouterOS is the user's, and not the oldest release that there are scripts for.
+	// Release is true if Options.RouterOS is the user's choice, not the oldest supported release.
 	Release bool
-	// Key says that there is a key to log in with.
+	// Key is true if there is a key for logging in to the tailnet.
 	Key bool
-	// Reinstall lets other settings replace the installed ones.
+	// Reinstall allows replacing an installation that has other settings.
 	Reinstall bool
 }
 
@@ -75,16 +76,16 @@ type Plan struct {
 	Platform platform.Target
 	// Options are complete.
 	Options routeros.Options
-	// Before are the options of what Reinstall removes, if they are known.
+	// Before are the options of the installation that Reinstall removes, if they are known.
 	Before *routeros.Options
-	// Notes are what the user should know about it.
+	// Notes are hints for the user.
 	Notes []string
 }
 
 const (
-	// spare is the storage in bytes that stays free for the state and for the router itself.
+	// spare is the free space in bytes that is left for the state and for the router itself.
 	spare = 256 << 10
-	// running is the memory in bytes that a busy container takes.
+	// running is the memory in bytes of a busy container.
 	running = 32 << 20
 )
 
@@ -93,7 +94,7 @@ var (
 	labelForm   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 )
 
-// Target is the platform of the image for a router: the wanted one, or the one that follows from the board.
+// Target returns the platform of the image for a router: the wanted one, or the one that fits the board.
 func Target(f Facts, wanted string) (platform.Target, error) {
 	own, err := platform.OfRouter(f.Architecture, f.Board, f.Model)
 	if err != nil || wanted == "" {
@@ -106,7 +107,7 @@ func Target(f Facts, wanted string) (platform.Target, error) {
 	return t, err
 }
 
-// Check finds what is wrong with wishes for any router.
+// Check returns an error for wishes that are wrong on any router.
 func Check(w Wishes) error {
 	o := w.Options
 	if o.Image == "" {
@@ -122,7 +123,7 @@ func Check(w Wishes) error {
 	return err
 }
 
-// NewPlan decides what to do with a router, and finds everything that keeps it from being done.
+// NewPlan decides what to do with a router. It returns an error with everything that makes that impossible.
 func NewPlan(f Facts, w Wishes, img Image) (Plan, error) {
 	p := Plan{Action: Install, Platform: img.Platform, Options: w.Options}
 	if problems := missing(f); problems != nil {
@@ -135,7 +136,7 @@ func NewPlan(f Facts, w Wishes, img Image) (Plan, error) {
 	}
 	if o.Hostname == "" {
 		o.Hostname = o.Name
-		// MikroTik is the identity that every router comes with.
+		// MikroTik is the identity of every new router.
 		if labelForm.MatchString(f.Identity) && f.Identity != "MikroTik" {
 			o.Hostname = f.Identity
 		}
@@ -153,12 +154,12 @@ func NewPlan(f Facts, w Wishes, img Image) (Plan, error) {
 	if err := p.place(f, img); err != nil {
 		return p, err
 	}
-	// The scripts have their own conditions.
+	// The scripts check their options themselves.
 	_, err := routeros.New(*o)
 	return p, err
 }
 
-// missing tells what a router lacks that has nothing to do with the options.
+// missing returns an error if the router lacks something that every installation needs.
 func missing(f Facts) error {
 	var problems []error
 	if minor := releaseForm.FindStringSubmatch(f.RouterOS); minor == nil || atoi(minor[1]) < atoi(strings.TrimPrefix(routeros.MinimumRouterOS, "7.")) {
@@ -178,7 +179,7 @@ func atoi(text string) int {
 	return n
 }
 
-// inherit takes from the installation what the user left open.
+// inherit copies missing options from the installation.
 func (p *Plan) inherit(f Facts, w Wishes) {
 	o := &p.Options
 	if o.Disk == "" {
@@ -197,17 +198,17 @@ func (p *Plan) inherit(f Facts, w Wishes) {
 	if w.Options.Disk == "" {
 		o.Disk = before.Disk
 	}
-	// The key is in its file already.
+	// The key is already in its file.
 	o.AuthKeyFile = o.AuthKeyFile || before.AuthKeyFile && o.Disk == before.Disk
 }
 
-// decide finds the action.
+// decide chooses the action.
 func (p *Plan) decide(f Facts, w Wishes, img Image) error {
 	i := f.Installed
 	switch {
 	case i.Leftovers:
 		p.Action = Reinstall
-		p.Notes = append(p.Notes, "an installation or removal was cut short: what is left is removed first")
+		p.Notes = append(p.Notes, "an installation or removal was interrupted: its leftovers are removed first")
 		return nil
 	case i.Image == "":
 		return nil
@@ -220,7 +221,7 @@ func (p *Plan) decide(f Facts, w Wishes, img Image) error {
 		}
 	} else if changes := changed(*i.Options, p.Options); len(changes) > 0 {
 		if !w.Reinstall {
-			return fmt.Errorf("it is installed with other settings (%s): want the same ones, or --reinstall to remove it and install it again with its state", strings.Join(changes, "; "))
+			return fmt.Errorf("it is installed with other settings (%s): want the same settings, or --reinstall to install it again with its state", strings.Join(changes, "; "))
 		}
 		p.Action, p.Before = Reinstall, i.Options
 		if i.Options.Disk != p.Options.Disk {
@@ -233,10 +234,10 @@ func (p *Plan) decide(f Facts, w Wishes, img Image) error {
 	return nil
 }
 
-// incidental are the options that follow from the router or its image, and may change at any time.
+// incidental are the options that follow from the router or the image, and may change at any time.
 var incidental = []string{"RouterOS", "Arch", "Tarball", "Checksum", "InPlace", "Tmpfs"}
 
-// changed tells which settings differ.
+// changed returns the settings that differ.
 func changed(before, after routeros.Options) (all []string) {
 	old, now := reflect.ValueOf(before), reflect.ValueOf(after)
 	for i := range old.NumField() {
@@ -244,7 +245,7 @@ func changed(before, after routeros.Options) (all []string) {
 		// An empty list may be nil or not.
 		was, is := fmt.Sprint(old.Field(i)), fmt.Sprint(now.Field(i))
 		if was != is && !slices.Contains(incidental, name) {
-			all = append(all, fmt.Sprintf("%s: %s, and now %s", name, shown(was), shown(is)))
+			all = append(all, fmt.Sprintf("%s: %s before, %s now", name, shown(was), shown(is)))
 		}
 	}
 	return all
@@ -257,7 +258,7 @@ func shown(value string) string {
 	return value
 }
 
-// place finds room for the image.
+// place finds a disk for the image.
 func (p *Plan) place(f Facts, img Image) error {
 	o := &p.Options
 	if o.Root == routeros.RootMemory {
@@ -287,7 +288,7 @@ func (p *Plan) place(f Facts, img Image) error {
 	return p.enough(f, 2*img.Size+running)
 }
 
-// elsewhere finds another place for an image that is too large for the flash.
+// elsewhere finds another disk, or memory, for an image that is too large for the flash.
 func (p *Plan) elsewhere(f Facts, free, need int64) error {
 	o := &p.Options
 	for _, d := range f.Disks {
@@ -309,7 +310,7 @@ func (p *Plan) elsewhere(f Facts, free, need int64) error {
 	return p.enough(f, int64(o.StartMemory()))
 }
 
-// enough says whether there is memory.
+// enough returns an error if the router has too little memory.
 func (p *Plan) enough(f Facts, need int64) error {
 	if p.Action != Update && f.FreeMemory > 0 && f.FreeMemory < need {
 		return fmt.Errorf("%s of memory are free, and an installation takes %s: stop other containers, or use a larger router", mib(f.FreeMemory), mib(need))
@@ -317,7 +318,7 @@ func (p *Plan) enough(f Facts, need int64) error {
 	return nil
 }
 
-// free is the free space in bytes where a directory is, if the router told it.
+// free returns the free space in bytes on the disk of a directory, if the router reports it.
 func (f Facts) free(directory string) (int64, bool) {
 	if directory == f.storage() {
 		return f.FreeFlash, true
@@ -333,5 +334,5 @@ func (f Facts) free(directory string) (int64, bool) {
 
 func mib(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20)) }
 
-// loadSlot is the disk in memory that holds image and scripts while they are needed.
+// loadSlot returns the name of the disk in memory with the image and the scripts during a run.
 func loadSlot(o routeros.Options) string { return o.Name + "-load" }

@@ -19,7 +19,7 @@ func Flags(o *routeros.Options) *pflag.FlagSet {
 	some.SortFlags = false
 	some.SetOutput(io.Discard)
 	all.VisitAll(func(f *pflag.Flag) {
-		// These are the command's own business.
+		// The command sets these itself.
 		if !slices.Contains([]string{"tarball", "checksum", "auth-key-file"}, f.Name) {
 			some.AddFlag(f)
 		}
@@ -27,8 +27,8 @@ func Flags(o *routeros.Options) *pflag.FlagSet {
 	return some
 }
 
-// NewSite reads a router and the options behind it, as in "admin@192.168.88.1 --subnet 192.168.88.0/24". They take
-// the place of those in common, which may be nil.
+// NewSite parses a router followed by its options, for example "admin@192.168.88.1 --subnet 192.168.88.0/24". They
+// replace the options in common, which may be nil.
 func NewSite(line string, common *pflag.FlagSet) (*Site, error) {
 	fields := strings.Fields(line)
 	if len(fields) == 0 {
@@ -44,7 +44,7 @@ func NewSite(line string, common *pflag.FlagSet) (*Site, error) {
 		return nil, fmt.Errorf("options of %s: %w", address, err)
 	}
 	if own.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q behind %s: want options", own.Arg(0), address)
+		return nil, fmt.Errorf("unexpected argument %q after %s: want options", own.Arg(0), address)
 	}
 	var given []string
 	if common == nil {
@@ -64,7 +64,7 @@ func NewSite(line string, common *pflag.FlagSet) (*Site, error) {
 	return s, Check(s.Wishes)
 }
 
-// written is an option as a user writes it.
+// written returns an option as the user would write it.
 func written(f *pflag.Flag) (all []string) {
 	values := []string{f.Value.String()}
 	if list, ok := f.Value.(pflag.SliceValue); ok {
@@ -76,7 +76,7 @@ func written(f *pflag.Flag) (all []string) {
 	return all
 }
 
-// Site is a router that the user names, and what becomes of it.
+// Site is a router with its options, plan and result.
 type Site struct {
 	Address Address
 	Wishes  Wishes
@@ -85,7 +85,7 @@ type Site struct {
 	Plan    Plan
 	Result  Result
 	Err     error
-	// planned says that Plan is complete, begun that the router may have been changed, and done that it is as it
-	// should be.
+	// planned is true after Plan is set, begun if the router may have been changed, and done if nothing is left to
+	// do.
 	planned, begun, done bool
 }

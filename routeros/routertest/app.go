@@ -6,7 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// addApp does what /app/add does with an app's YAML: it is there, and disabled.
+// addApp implements /app/add: it adds a disabled app from its YAML.
 func (r *Router) addApp(source any) {
 	var app struct {
 		Name     string
@@ -21,13 +21,13 @@ func (r *Router) addApp(source any) {
 	r.Put("/app", "name", app.Name, "interface", "none").Flags["disabled"] = true
 }
 
-// enableApp begins to fetch an app.
+// enableApp starts to fetch an app.
 func (r *Router) enableApp(e *Entry) {
 	e.Flags["disabled"] = false
 	e.left = 40
 }
 
-// startApp gives an app an interface and an address, which is another one at each start.
+// startApp assigns an interface and an address, which change with each start.
 func (r *Router) startApp(e *Entry) {
 	e.State, e.left = "running", 0
 	r.appStarts++

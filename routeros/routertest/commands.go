@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// commandTable has the arguments of the commands that the scripts and docs/usage.md use, as RouterOS 7.21.5, 7.22.3,
-// 7.23 and 7.24 (with the container package, on CHR) tell them through /console/inspect. A number
-// behind an argument is the 7.x release that brought it. Arguments that no script should use are
-// left out.
+// commandTable has the arguments of the commands in the scripts and in docs/usage.md, according to /console/inspect
+// on RouterOS 7.21.5, 7.22.3, 7.23 and 7.24 (CHR with the container package). A number after an argument is the 7.x
+// release that added it. Arguments that no script should use are left out.
 //
 // Source: the console's own listings as published for each release at
 // https://github.com/tikoci/restraml (docs/VERSION/extra/inspect.json).
@@ -47,11 +46,11 @@ var commandTable = map[string]string{
 	"/tool/fetch":                "as-value check-certificate http-data http-header-field http-method output password url user",
 }
 
-// upkeep has the arguments that say when RouterOS ends a container and starts it again.
+// upkeep has the arguments for restarts and health checks of a container.
 const upkeep = " healthcheck-cmd@22 healthcheck-interval@22 healthcheck-retries@22 healthcheck-start-period@22 healthcheck-timeout@22" +
 	" memory-max@23 restart-interval@23 restart-max-count@23 restart-policy@23 stop-on-unhealthy@23"
 
-// commandArguments are all names of arguments, which no variable may have.
+// commandArguments has the names of all arguments, which no variable may use.
 var commandArguments = func() map[string]bool {
 	all := map[string]bool{}
 	for line := range maps.Values(commandTable) {
@@ -63,7 +62,7 @@ var commandArguments = func() map[string]bool {
 	return all
 }()
 
-// knows says whether a command has an argument on RouterOS 7.minor.
+// knows reports whether a command has an argument on RouterOS 7.minor.
 func knows(command, argument string, minor int) bool {
 	return slices.ContainsFunc(strings.Fields(commandTable[command]), func(entry string) bool {
 		name, since, _ := strings.Cut(entry, "@")

@@ -8,13 +8,12 @@ import (
 	"strings"
 )
 
-// There is no parser of RouterOS's scripts to be had that a test could install, so this file has
-// one, of just the part of the language that the scripts use, and it runs them. It is stricter than
-// RouterOS where RouterOS is known to guess: operators of one pair of parentheses have to be the
-// same, variables have to be declared, and may not be called like an argument of a command, which
-// "find where" takes for the argument.
+// No parser for RouterOS's scripting language can be installed by a test, so this file parses and runs the part of
+// the language that the scripts use. It is stricter than RouterOS where RouterOS is known to guess: all operators in
+// one pair of parentheses must be the same, and variables must be declared. A variable must not have the name of a
+// command's argument, because "find where" would use the argument.
 
-// node is one value in a script.
+// node is a value in a script.
 type node struct {
 	kind    string // string, word, variable, command, expression or block
 	text    string
@@ -33,7 +32,7 @@ type argument struct {
 	value node
 }
 
-// condition is one of those behind "where".
+// condition is a condition after "where".
 type condition struct {
 	property, op string
 	negated      bool
@@ -45,7 +44,7 @@ type parser struct {
 	at   int
 }
 
-// parse reads a script, or says what is wrong with it and where.
+// parse parses a script. The error says what is wrong, and where.
 func parse(script string) (commands []node, err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -61,7 +60,7 @@ func parse(script string) (commands []node, err error) {
 	return commands, nil
 }
 
-// SyntaxError says where a script is not one that RouterOS reads.
+// SyntaxError is the error for a script that RouterOS can't parse.
 type SyntaxError struct{ error }
 
 func (p *parser) line() int { return 1 + strings.Count(p.text[:min(p.at, len(p.text))], "\n") }
@@ -81,7 +80,7 @@ func (p *parser) has(s string) bool { return strings.HasPrefix(p.text[p.at:], s)
 
 func (p *parser) expect(s string) {
 	if !p.has(s) {
-		p.fail("%q is wanted, not %.20q", s, p.text[p.at:])
+		p.fail("want %q, not %.20q", s, p.text[p.at:])
 	}
 	p.at += len(s)
 }
@@ -92,7 +91,7 @@ func (p *parser) blanks() {
 	}
 }
 
-// commands reads up to the closing character, or to the end where there is none.
+// commands parses up to the closing character, or up to the end if there is none.
 func (p *parser) commands(closing byte) []node {
 	var all []node
 	for {
@@ -197,8 +196,7 @@ func (p *parser) value() node {
 	return n
 }
 
-// quoted reads a string. RouterOS puts variables in where it finds a dollar sign, which the scripts
-// never want.
+// quoted parses a string. RouterOS replaces variables after a dollar sign, which the scripts never need.
 func (p *parser) quoted() string {
 	p.expect(`"`)
 	var b strings.Builder
@@ -275,7 +273,7 @@ func (p *parser) expression() node {
 	}
 }
 
-// term is a value, or an element of one.
+// term parses a value or an element of one.
 func (p *parser) term() node {
 	n := p.value()
 	for p.has("->") {
@@ -311,12 +309,12 @@ type console struct {
 	router *Router
 }
 
-// scriptError is what :error and failing commands give, and what :onerror catches.
+// scriptError is the error of :error and of failing commands. :onerror catches it.
 type scriptError struct{ text string }
 
 func (e scriptError) Error() string { return e.text }
 
-// scope holds the variables of a block.
+// scope has the variables of a block.
 type scope struct {
 	outer *scope
 	vars  map[string]any
@@ -333,14 +331,14 @@ func (s *scope) find(name string) *scope {
 
 func newScope(outer *scope) *scope { return &scope{outer, map[string]any{}} }
 
-// Parse looks whether a script is one that RouterOS reads.
+// Parse returns an error if RouterOS could not parse a script.
 func Parse(script string) error {
 	_, err := parse(script)
 	return err
 }
 
-// Run imports a script. If its syntax is wrong, it does nothing and returns a SyntaxError. It panics
-// over mistakes that no router would forgive, such as unknown commands.
+// Run imports a script. If its syntax is wrong, Run does nothing and returns a SyntaxError. Run panics over mistakes
+// that fail on every router, for example unknown commands.
 func (r *Router) Run(script string) (err error) {
 	commands, err := parse(script)
 	if err != nil {
@@ -362,12 +360,12 @@ func (r *Router) Run(script string) (err error) {
 	return nil
 }
 
-// powerFailure ends a script where it stands, whatever it would catch.
+// powerFailure ends a script immediately. The script can't catch it.
 type powerFailure struct{ error }
 
 func fail(format string, a ...any) { panic(scriptError{fmt.Sprintf(format, a...)}) }
 
-// broken is a mistake in the script itself, which no router would forgive.
+// broken panics over a mistake in the script itself, which fails on every router.
 func broken(n node, format string, a ...any) {
 	panic(fmt.Sprintf("line %d: %s", n.line, fmt.Sprintf(format, a...)))
 }
@@ -477,7 +475,7 @@ func operate(n node, op string, a, b any) any {
 	x, okX := a.(int64)
 	y, okY := b.(int64)
 	if !okX || !okY {
-		broken(n, "%v %s %v: numbers are wanted", a, op, b)
+		broken(n, "%v %s %v: want numbers", a, op, b)
 	}
 	switch op {
 	case "+":
@@ -494,7 +492,7 @@ func operate(n node, op string, a, b any) any {
 	return x >= y
 }
 
-// text is a value that stands in a text. A list there would give a text for each element.
+// text converts a value that is part of a string. A list would result in a string for each element.
 func text(n node, v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -520,7 +518,7 @@ func length(v any) int64 {
 	return 0
 }
 
-// named gives a command's argument of a name, or nil.
+// named returns the argument of a command with the given name, or nil.
 func (n node) named(key string) *node {
 	for i := range n.args {
 		if n.args[i].key == key {
@@ -530,7 +528,7 @@ func (n node) named(key string) *node {
 	return nil
 }
 
-// plain are the arguments with no name.
+// plain returns the arguments without a name.
 func (n node) plain() []node {
 	var all []node
 	for _, a := range n.args {
@@ -554,7 +552,7 @@ func (c *console) command(n node, s *scope, menu string) any {
 	return c.router.do(c, n, s, n.text[:cut], n.text[cut+1:])
 }
 
-// call runs a function, which sees nothing but its arguments.
+// call runs a function, which only sees its arguments.
 func (c *console) call(n node, s *scope) any {
 	found := s.find(n.text[1:])
 	if found == nil {
@@ -562,7 +560,7 @@ func (c *console) call(n node, s *scope) any {
 	}
 	body, ok := found.vars[n.text[1:]].(node)
 	if !ok {
-		broken(n, "%s is no function", n.text)
+		broken(n, "%s is not a function", n.text)
 	}
 	inner := newScope(nil)
 	for i, a := range n.plain() {
@@ -571,10 +569,10 @@ func (c *console) call(n node, s *scope) any {
 	return c.returned(body.body, inner)
 }
 
-// result is what :return ends a function with.
+// result is the value of :return.
 type result struct{ value any }
 
-// returned runs the body of a function for its result.
+// returned runs the body of a function and returns its result.
 func (c *console) returned(body []node, s *scope) (value any) {
 	defer func() {
 		switch r := recover().(type) {
@@ -607,7 +605,7 @@ func (c *console) language(n node, s *scope) any {
 	switch n.text {
 	case ":local":
 		if commandArguments[args[0].text] {
-			broken(n, "the variable %s is called like an argument", args[0].text)
+			broken(n, "the variable %s has the name of an argument", args[0].text)
 		}
 		switch {
 		case n.named("do") != nil:

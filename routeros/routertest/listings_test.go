@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// consoleListing is what a release's console tells of itself: menus, commands and arguments by their names.
+// consoleListing is a release's own listing of its menus, commands and arguments, by name.
 type consoleListing map[string]any
 
-// at is what is at a path, or nil.
+// at returns the part of the listing at a path, or nil.
 func (l consoleListing) at(path string) map[string]any {
 	found := map[string]any(l)
 	for name := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
@@ -22,11 +22,11 @@ func (l consoleListing) at(path string) map[string]any {
 	return found
 }
 
-// commandPattern finds commands with a menu, but no addresses, files and types of media.
+// commandPattern matches commands with a menu, but no addresses, files or media types.
 var commandPattern = regexp.MustCompile(`(?:^|[\s\[{(])(/[a-z0-9]+(?:/[a-z0-9-]+)*/(?:add|set|get|find|remove|start|stop|shell|enable|fetch))\b`)
 
-// The listings are published for each release. ROUTEROS_LISTINGS is a directory with those that somebody
-// has, as 7.24.json and so on.
+// The listings are published for each release. ROUTEROS_LISTINGS is a directory with downloaded listings, for example
+// 7.24.json.
 func TestTheTableIsInTheListings(t *testing.T) {
 	dir := os.Getenv("ROUTEROS_LISTINGS")
 	if dir == "" {

@@ -1,5 +1,5 @@
-// Package routertest has a router for tests: an interpreter of the part of RouterOS's scripting language
-// that the scripts use, and as much of a router as they have to do with.
+// Package routertest simulates a router for tests: it interprets the part of RouterOS's scripting language that the
+// scripts use, and simulates the parts of a router that they change.
 package routertest
 
 import (
@@ -19,9 +19,9 @@ import (
 	"time"
 )
 
-// Router is as much of a router as the scripts have to do with: tables that commands change, and
-// containers that take their time. It does what is known of RouterOS; where it is wrong about
-// RouterOS, so are the tests.
+// Router simulates the parts of a router that the scripts use: tables that commands change, and containers that take
+// time to start and stop. It behaves like RouterOS as far as that is known. If it is wrong about RouterOS, the tests
+// are, too.
 type Router struct {
 	minor   int
 	release string
@@ -29,50 +29,51 @@ type Router struct {
 	Singles map[string]map[string]any
 	Said    []string
 	Log     []string
-	// Pull gives the ID of what a container gets for its reference or file.
+	// Pull returns the ID of the image for a container's reference or file.
 	Pull func(source string) (string, error)
-	// Crashes are the IDs of images that do not stay up.
+	// Crashes are the IDs of images that don't keep running.
 	Crashes map[string]bool
 	Roots   *x509.CertPool
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	// FailAt is the change that fails, counted from 1, and CutAt the one before which power fails.
+	// FailAt is the number of the change that fails, counted from 1. CutAt is the number of the change before which
+	// the power fails.
 	FailAt, CutAt int
 	Changes       int
 	// Starts counts how often a container was started.
 	Starts int
-	// States has what the daemon of an image says of itself once it is up, Running if nothing is said here,
-	// and Late after how many seconds. Daemons in Hangs never answer, and nobody can ask in a Mute router.
+	// States has the daemon's state by image, after its start. The default is Running. Late has how many seconds the
+	// daemon takes to reach it. Daemons in Hangs never answer. On a Mute router, no command can run in a container.
 	States map[string]string
 	Late   map[string]int
 	Hangs  map[string]bool
 	Mute   bool
-	// away is how many seconds a disk needs to appear, and unplugged has its files until then.
+	// away is how many seconds a disk needs to appear. unplugged has its files until then.
 	away      int
 	unplugged []*Entry
-	// Says has the lines that the container of an image logs when it starts.
+	// Says has the log lines that an image's container prints when it starts.
 	Says map[string][]string
-	// Mountless says that new disks do not appear, and Forgets that disks in memory are gone after a boot,
-	// and not only what is on them.
+	// If Mountless is true, new disks don't appear. If Forgets is true, a boot removes disks in memory, not only
+	// their content.
 	Mountless, Forgets bool
-	// Offline is how many seconds no registry answers, and Asked how often one was asked.
+	// Offline is how many seconds no registry answers. Asked counts requests to registries.
 	Offline, Asked int
-	// Fights counts moments at which two containers ran with one state.
+	// Fights counts moments at which two containers ran with the same state.
 	Fights int
 	next   int
 	// appStarts counts how often an app was started.
 	appStarts int
-	// Age is how many seconds the router has run, and events are what happens to it at an age.
+	// Age is how many seconds the router has been running. events are run at a given age.
 	Age    int
 	events map[int]func()
 }
 
-// Entry is one line of a table.
+// Entry is one row of a table.
 type Entry struct {
 	id     string
 	Values map[string]any
 	Flags  map[string]bool
 	State  string
-	// Content is that of a file.
+	// Content is the content of a file.
 	Content []byte
 	left    int // seconds until the state changes
 	up      int // seconds since the start
@@ -80,7 +81,7 @@ type Entry struct {
 	idle    int // seconds until RouterOS starts it again
 }
 
-// New is a router with RouterOS 7.minor, as it is before anything is installed.
+// New returns a router with RouterOS 7.minor before anything is installed.
 func New(minor int) *Router {
 	r := &Router{
 		minor: minor, release: fmt.Sprintf("7.%d.1 (stable)", minor),
@@ -112,7 +113,7 @@ func New(minor int) *Router {
 	return r
 }
 
-// Put adds an entry to a table, with properties given as names and values.
+// Put adds an entry to a table. pairs are the names and values of its properties.
 func (r *Router) Put(menu string, pairs ...any) *Entry {
 	r.next++
 	e := &Entry{id: fmt.Sprintf("*%X", r.next), Values: map[string]any{}, Flags: map[string]bool{}}
@@ -123,7 +124,7 @@ func (r *Router) Put(menu string, pairs ...any) *Entry {
 	return e
 }
 
-// Snapshot is everything on the router but numbers that RouterOS gives away.
+// Snapshot returns everything on the router except for numbers that RouterOS assigns.
 func (r *Router) Snapshot() string {
 	all := map[string]any{"singles": r.Singles}
 	for menu, entries := range r.Tables {
@@ -139,7 +140,7 @@ func (r *Router) Snapshot() string {
 	return string(text)
 }
 
-// Later has something happen after some seconds.
+// Later runs event after some seconds.
 func (r *Router) Later(seconds int, event func()) {
 	if r.events == nil {
 		r.events = map[int]func(){}
@@ -147,8 +148,8 @@ func (r *Router) Later(seconds int, event func()) {
 	r.events[r.Age+seconds] = event
 }
 
-// patience is how many seconds a router may run. A script that waits for something that never comes
-// would run forever.
+// patience is how many seconds a router may run. A script that waits for something that never happens would run
+// forever.
 const patience = 3_000_000
 
 // Wait lets seconds pass.
@@ -197,7 +198,7 @@ func (r *Router) Wait(seconds int) {
 	}
 }
 
-// arrive ends what a container was in the middle of.
+// arrive completes what a container was doing.
 func (r *Router) arrive(e *Entry) {
 	switch e.State {
 	case "extracting":
@@ -223,7 +224,7 @@ func (r *Router) arrive(e *Entry) {
 		r.end(e, true)
 	case "stopping":
 		r.end(e, true)
-		// Nobody has said whether the restart interval applies to a container that was told to stop.
+		// It is undocumented whether the restart interval applies to a container that was told to stop.
 		e.idle = min(e.idle, 1)
 	case "deleting":
 		r.Drop("/container", e)
@@ -231,7 +232,7 @@ func (r *Router) arrive(e *Entry) {
 	}
 }
 
-// Drop takes an entry out of a table.
+// Drop removes an entry from a table.
 func (r *Router) Drop(menu string, e *Entry) {
 	r.Tables[menu] = slices.DeleteFunc(r.Tables[menu], func(o *Entry) bool { return o == e })
 }
@@ -240,7 +241,7 @@ func (r *Router) dropFile(path string) {
 	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(o *Entry) bool { return "/"+o.Values["name"].(string) == path })
 }
 
-// dropFiles removes a directory or disk with all that is in it.
+// dropFiles removes a directory or disk with its content.
 func (r *Router) dropFiles(path string) {
 	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(e *Entry) bool {
 		name := e.Values["name"].(string)
@@ -248,7 +249,7 @@ func (r *Router) dropFiles(path string) {
 	})
 }
 
-// Unplug takes a disk away for a while.
+// Unplug removes a disk for some time.
 func (r *Router) Unplug(disk string, seconds int) {
 	r.away, r.unplugged = seconds, nil
 	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(e *Entry) bool {
@@ -261,12 +262,12 @@ func (r *Router) Unplug(disk string, seconds int) {
 	})
 }
 
-// misses says whether a container's root directory is on a disk that is not there.
+// misses reports whether a container's root directory is on a missing disk.
 func (r *Router) misses(e *Entry) bool {
 	return !r.Has("/file", "name", strings.TrimPrefix(e.Values["root-dir"].(string), "/"))
 }
 
-// Boot is what a power failure does.
+// Boot simulates a power failure.
 func (r *Router) Boot() {
 	r.CutAt = 0
 	for _, e := range slices.Clone(r.Tables["/disk"]) {
@@ -301,8 +302,8 @@ func (r *Router) Boot() {
 	}
 }
 
-// end stops a container. RouterOS may start it again: with "always" even one that was told to stop,
-// as far as is known.
+// end stops a container. RouterOS may start it again. With "always" it apparently also restarts a container that was
+// told to stop.
 func (r *Router) end(e *Entry, failed bool) {
 	e.State = "stopped"
 	if policy := e.Values["restart-policy"]; policy == "always" || policy == "on-failure" && failed {
@@ -310,7 +311,7 @@ func (r *Router) end(e *Entry, failed bool) {
 	}
 }
 
-// span reads a time as the scripts write it.
+// span parses a duration in the format of the scripts.
 func span(v any) time.Duration {
 	d, err := time.ParseDuration(fmt.Sprint(v))
 	if err != nil {
@@ -319,7 +320,7 @@ func span(v any) time.Duration {
 	return d
 }
 
-// watch is what RouterOS does about a container each second.
+// watch simulates what RouterOS does about a container every second.
 func (r *Router) watch(e *Entry) {
 	if e.State == "stopped" && e.idle > 0 {
 		e.idle--
@@ -331,7 +332,7 @@ func (r *Router) watch(e *Entry) {
 		return
 	}
 	e.up++
-	// The image has a health check of its own, which RouterOS calls unless it is told of another.
+	// RouterOS calls the image's own health check unless another one is set.
 	check, interval, retries, grace := any("/usr/local/bin/healthcheck"), time.Minute, int64(3), time.Minute
 	if own := e.Values["healthcheck-cmd"]; own != nil {
 		check, interval, retries, grace = own, span(e.Values["healthcheck-interval"]), e.Values["healthcheck-retries"].(int64), span(e.Values["healthcheck-start-period"])
@@ -348,12 +349,12 @@ func (r *Router) watch(e *Entry) {
 		e.failed = 0
 	}
 	if e.failed >= int(retries) && e.Values["stop-on-unhealthy"] == true {
-		// Nobody has said whether that counts as a failure.
+		// It is undocumented whether that counts as a failure.
 		r.end(e, false)
 	}
 }
 
-// state is what the daemon in a container says of itself, or nothing.
+// state returns the state of the daemon in a container, or "".
 func (r *Router) state(e *Entry) string {
 	id, _ := e.Values["image-id"].(string)
 	switch late, ok := r.Late[id]; {
@@ -368,7 +369,7 @@ func (r *Router) state(e *Entry) string {
 	return "Running"
 }
 
-// TailnetAddress is the address in the tailnet of a container that is logged in.
+// TailnetAddress is the address of a logged-in container in the tailnet.
 const TailnetAddress = "100.101.102.103"
 
 // shell runs a command in a container.
@@ -399,7 +400,7 @@ func (r *Router) start(e *Entry) {
 	}
 }
 
-// Running are the images of the containers that run.
+// Running returns the images of the running containers.
 func (r *Router) Running() []string {
 	var all []string
 	for _, e := range r.Tables["/container"] {
@@ -410,7 +411,7 @@ func (r *Router) Running() []string {
 	return all
 }
 
-// do is every command with a menu.
+// do runs a command with a menu.
 func (r *Router) do(c *console, n node, s *scope, menu, command string) any {
 	if menu == "/tool" && command == "fetch" {
 		return r.fetch(c, n, s)
@@ -504,7 +505,7 @@ func (r *Router) load(name string) any {
 	return nil
 }
 
-// changed counts a change, and spoils it where a test wants it so.
+// changed counts a change, and lets it fail if a test wants that.
 func (r *Router) changed() {
 	r.Changes++
 	if r.CutAt == r.Changes {
@@ -550,12 +551,12 @@ func (r *Router) matches(c *console, w condition, s *scope, e *Entry) bool {
 	return value == have
 }
 
-// Has says whether a table has an entry with a value.
+// Has reports whether a table has an entry with a value.
 func (r *Router) Has(menu, key string, value any) bool {
 	return slices.ContainsFunc(r.Tables[menu], func(e *Entry) bool { return e.Values[key] == value })
 }
 
-// references says in which table, by which property, the value of an argument has to be.
+// references has the table and the property that the value of an argument must exist in.
 var references = map[string][2]string{
 	"/container/add interface":                  {"/interface/veth", "name"},
 	"/container/add envlists":                   {"/container/envs", "list"},
@@ -580,7 +581,7 @@ var references = map[string][2]string{
 	"/ipv6/firewall/filter/add out-interface":   {"/interface/veth", "name"},
 }
 
-// unique are the properties that two entries of a table can't share.
+// unique has the properties that must be unique in a table.
 var unique = map[string]string{"/interface/veth": "name", "/container": "name", "/disk": "slot", "/file": "name", "/system/scheduler": "name"}
 
 func (r *Router) add(n node, menu string, args map[string]any) {
@@ -667,7 +668,7 @@ func (r *Router) act(menu, command string, e *Entry) {
 	}
 }
 
-// trusts says whether a service has a certificate authority to trust: a built-in or an imported one.
+// trusts reports whether a service has a built-in or imported certificate authority.
 func (r *Router) trusts(service string) bool {
 	for _, name := range r.Singles["/certificate/settings"]["builtin-trust-store"].([]any) {
 		if name == service || name == "all" || name == "default" {
@@ -677,7 +678,7 @@ func (r *Router) trusts(service string) bool {
 	return slices.ContainsFunc(r.Tables["/certificate"], func(e *Entry) bool { return e.Flags["trusted"] })
 }
 
-// fetch does what /tool/fetch does with the arguments that the scripts give: real requests.
+// fetch implements /tool/fetch with the arguments that the scripts use. It sends real requests.
 func (r *Router) fetch(c *console, n node, s *scope) any {
 	args := map[string]string{}
 	for _, a := range n.args {
@@ -696,7 +697,7 @@ func (r *Router) fetch(c *console, n node, s *scope) any {
 		broken(n, "fetched to %q", args["output"])
 	}
 	if strings.Contains(args["url"], "&") {
-		// RouterOS 7.21.2 is reported to say this of such an address, which is hard to understand.
+		// RouterOS 7.21.2 is reported to print this confusing error for such an address.
 		broken(n, "Please provide IP address or host: %q has an &", args["url"])
 	}
 	method := strings.ToUpper(args["http-method"])
@@ -747,16 +748,16 @@ func (r *Router) fetch(c *console, n node, s *scope) any {
 	return map[string]any{"data": string(body), "status": "finished"}
 }
 
-// serialize writes a text as JSON.
+// serialize returns a string as JSON.
 func serialize(of string) string {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(of) // a text always can be
+	_ = e.Encode(of) // a string can always be encoded
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// deserialize reads JSON. Strings that look like numbers become numbers, as they do on a router.
+// deserialize parses JSON. Strings that look like numbers become numbers, like on a router.
 func deserialize(text string) any {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {

@@ -25,7 +25,7 @@ type Server struct {
 	*Router
 	// Address is the host and port to connect to.
 	Address string
-	// HostKey is what the router is known by.
+	// HostKey is the router's host key.
 	HostKey ssh.PublicKey
 	// User can log in with Password or, if it is not nil, with Key.
 	User, Password string
@@ -46,7 +46,7 @@ type Server struct {
 	served sync.WaitGroup
 }
 
-// Serve makes a router reachable until the test ends. Change the server's fields before anybody connects.
+// Serve makes a router reachable until the test ends. Change the server's fields before the first connection.
 func Serve(t testing.TB, r *Router) *Server {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
@@ -70,7 +70,7 @@ func Serve(t testing.TB, r *Router) *Server {
 	return s
 }
 
-// Disconnect ends all connections, and takes new ones.
+// Disconnect ends all connections, and still accepts new ones.
 func (s *Server) Disconnect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *Server) Disconnect() {
 	}
 }
 
-// Vanish ends all connections, and takes no new ones.
+// Vanish ends all connections, and accepts no new ones.
 func (s *Server) Vanish() {
 	s.mu.Lock()
 	s.gone = true
@@ -88,7 +88,7 @@ func (s *Server) Vanish() {
 	s.Disconnect()
 }
 
-// Finish does the same, and waits until nothing uses the router any more.
+// Finish ends all connections and waits until nothing uses the router.
 func (s *Server) Finish() {
 	s.Vanish()
 	s.served.Wait()
@@ -174,7 +174,7 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 		_ = r.Reply(true, nil)
 		if r.Type == "exec" {
 			s.exec(channel, asked.Text)
-			// RouterOS gives a status that says nothing.
+			// RouterOS returns an exit status that means nothing.
 			_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{0}))
 			return
 		}
@@ -185,7 +185,7 @@ func (s *Server) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	}
 }
 
-// exec runs commands as the console does, and prints what they say.
+// exec runs commands on the console, and prints their output.
 func (s *Server) exec(channel io.Writer, commands string) {
 	s.router.Lock()
 	defer s.router.Unlock()
@@ -209,7 +209,7 @@ func (s *Server) exec(channel io.Writer, commands string) {
 	}
 }
 
-// files are the router's files as SFTP shows them.
+// files shows the router's files over SFTP.
 type files struct{ s *Server }
 
 func name(of string) string { return strings.Trim(of, "/") }
@@ -223,7 +223,7 @@ func (f *files) find(path string) *Entry {
 	return nil
 }
 
-// parent says whether the directory of a file is there.
+// parent reports whether the directory of a file exists.
 func (f *files) parent(of string) bool {
 	dir := path.Dir(name(of))
 	return dir == "." || f.find(dir) != nil
@@ -297,7 +297,7 @@ func (f *files) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	return listing{info{name(r.Filepath), int64(len(e.Content))}}, nil
 }
 
-// listing is what is listed of a single file.
+// listing is the listing of a single file.
 type listing []os.FileInfo
 
 func (l listing) ListAt(to []os.FileInfo, from int64) (int, error) {

@@ -1,8 +1,8 @@
-// Package pclntab makes the table that a Go linker writes about a program's functions, .gopclntab,
-// smaller. It takes a fifth of what a Go program packs to, and most of it is only for people who read
-// a crash: names, files, lines and arguments. Strip takes those out, and Symbols keeps them in a file of
-// their own, from which Symbolize puts them back into a crash that the stripped program printed.
+// Package pclntab shrinks the function table that the Go linker writes into a program, .gopclntab. The table takes a
+// fifth of a compressed Go program. Most of it is only used when a person reads a crash: names, files, lines and
+// arguments. Strip removes those. Symbols stores them in a file, from which Symbolize adds them to a crash report of
+// the stripped program.
 //
-// What the runtime itself needs stays: how large frames are, where pointers lie, where a goroutine may be
-// stopped, deferred calls, inlined calls, and the names that the runtime compares with.
+// Strip keeps everything that the runtime itself needs: frame sizes, the locations of pointers, where a goroutine may
+// be stopped, deferred and inlined calls, and the names that the runtime compares.
 package pclntab

@@ -1,4 +1,4 @@
 package pclntab
 
-// ShortName is what Strip leaves of a name.
+// ShortName returns what Strip keeps of a name.
 var ShortName = shortName

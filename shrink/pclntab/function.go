@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// A function's record (runtime._func): fixed numbers, then the places of its pc tables, then those of its
-// data.
+// A function's record (runtime._func): fields of fixed size, then the offsets of its pc tables, then the offsets of
+// its data.
 const (
 	fixedSize    = 44
 	nameOffset   = 4
@@ -29,7 +29,7 @@ const (
 	inlinedLineOffset   = 12
 )
 
-// Kinds of pc tables and of data, as internal/abi numbers them.
+// Indexes of pc tables and data, from internal/abi.
 const (
 	inlineTreeIndex = 2
 	argumentIndex   = 3
@@ -48,7 +48,7 @@ type function struct {
 func (f *function) number(offset int) uint32       { return le.Uint32(f.fixed[offset:]) }
 func (f *function) setNumber(offset int, v uint32) { le.PutUint32(f.fixed[offset:], v) }
 
-// table is the place of one of the function's pc tables. 0 when it has none.
+// table returns the offset of one of the function's pc tables, or 0 if it has none.
 func (f *function) table(kind int) uint32 {
 	if kind >= len(f.tables) {
 		return 0
@@ -59,8 +59,8 @@ func (f *function) table(kind int) uint32 {
 // allFunctions reads the records of all functions, in the order of their code.
 func (p *program) allFunctions() ([]function, error) {
 	records := p.content[p.records.begin:p.records.end]
-	if p.functions <= 0 || p.functions > (len(records)-4)/8 { // behind the last one stands where the code ends
-		return nil, fmt.Errorf("there is no room for %d functions", p.functions)
+	if p.functions <= 0 || p.functions > (len(records)-4)/8 { // the list ends with the end of the code
+		return nil, fmt.Errorf("no room for %d functions", p.functions)
 	}
 	all := make([]function, p.functions)
 	for i := range all {
@@ -72,7 +72,7 @@ func (p *program) allFunctions() ([]function, error) {
 		rest := records[at+int64(copy(f.fixed[:], records[at:])):]
 		count, data := int64(f.number(tablesOffset)), int64(f.fixed[dataOffset])
 		if f.number(0) != f.entry || 4*(count+data) > int64(len(rest)) {
-			return nil, fmt.Errorf("the record of function %d makes no sense", i)
+			return nil, fmt.Errorf("the record of function %d is malformed", i)
 		}
 		for j := range count + data {
 			v := le.Uint32(rest[4*j:])
@@ -88,7 +88,7 @@ func (p *program) allFunctions() ([]function, error) {
 
 var errCutShort = errors.New("a table is cut short")
 
-// pcTable is the pc table that begins at a place of the part of pc tables, with its end.
+// pcTable returns the pc table at an offset, including its end mark.
 func (p *program) pcTable(place uint32) ([]byte, error) {
 	all := p.content[p.pcTables.begin:p.pcTables.end]
 	if int64(place) >= int64(len(all)) {
@@ -99,8 +99,8 @@ func (p *program) pcTable(place uint32) ([]byte, error) {
 	return t[:size], err
 }
 
-// inlineTree is where the calls stand that were inlined into a function, from the beginning of the functions' data,
-// and how many bytes they take.
+// inlineTree returns where the list of calls inlined into a function begins, relative to the functions' data, and its
+// size in bytes.
 func (p *program) inlineTree(f *function) (begin, size int, err error) {
 	index := f.table(inlineTreeIndex)
 	if index == 0 || len(f.data) <= inlineTree || f.data[inlineTree] == noData {
@@ -121,8 +121,8 @@ func (p *program) inlineTree(f *function) (begin, size int, err error) {
 	return int(at), int(length), nil
 }
 
-// walk goes through a pc table: pairs of numbers of variable length, how much the value changes and for how
-// much code it stays, until a change of nothing. It gives the largest value and the table's size.
+// walk reads a pc table up to its end mark, a value change of zero. A table has pairs of variable-length numbers: by
+// how much the value changes, and for how much code it applies. walk returns the largest value and the table's size.
 func walk(t []byte) (largest int32, size int, err error) {
 	value, at := int32(-1), 0
 	for first := true; ; first = false {
@@ -143,7 +143,7 @@ func walk(t []byte) (largest int32, size int, err error) {
 	}
 }
 
-// variable reads a number of variable length, and how many bytes it has: 0 when it does not end.
+// variable reads a variable-length number. size is its number of bytes, or 0 if it doesn't end.
 func variable(b []byte) (v uint32, size int) {
 	for i := range min(len(b), 5) {
 		v |= uint32(b[i]&0x7f) << (7 * i)
@@ -154,7 +154,7 @@ func variable(b []byte) (v uint32, size int) {
 	return 0, 0
 }
 
-// text is a string that ends with a zero byte, from a place of a part.
+// text returns the zero-terminated string at an offset of a part.
 func (p *program) text(part span, place uint32) (string, error) {
 	all := p.content[part.begin:part.end]
 	if int64(place) < int64(len(all)) {

@@ -12,17 +12,17 @@ import (
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
-// ownTests are tests of somebody's own that run in a stripped test program.
+// ownTests are the tests of a foreign package, which run in a stripped test program.
 type ownTests struct {
-	// pack is the package. run and skip choose tests as the flags of go test do.
+	// pack is the package. run and skip select tests, like the flags of go test.
 	pack, run, skip string
-	// why says what the tests want that are skipped.
+	// why says what the skipped tests expect.
 	why string
 }
 
-// goTests are packages of Go itself that lean on the function table, and some that do much at once. Package testing is
-// not among them: where a test logs in a Cleanup, it compares the names of functions until it comes upon another one,
-// so that tests which do that have no end.
+// goTests are packages of Go itself that depend on the function table, and some that do many things at once. Package
+// testing is not included: when a test logs in a Cleanup, it compares the names of functions until it finds a
+// different one, so such tests never end.
 var goTests = []ownTests{
 	{pack: "context"}, {pack: "errors"}, {pack: "iter"}, {pack: "unique"}, {pack: "weak"}, {pack: "sync/atomic"},
 	{pack: "encoding/json"}, {pack: "encoding/gob"}, {pack: "text/template"}, {pack: "runtime/metrics"},
@@ -30,19 +30,19 @@ var goTests = []ownTests{
 	{pack: "internal/runtime/maps"},
 	{
 		pack: "sync", skip: "^TestOnceFuncPanicTraceback$",
-		why: "it looks for a name in a stack's text",
+		why: "it looks for a name in the text of a stack",
 	},
 	{
 		pack: "reflect", skip: "^Test(Grow|SetLenCap|SetPanic|CallPanic|ValuePanic|SetIter)$",
-		why: "they want the text of a panic to name the method of reflect.Value that was called",
+		why: "they expect a panic's text to name the method of reflect.Value that was called",
 	},
 	{
 		pack: "log/slog", skip: "^(TestJSONAndTextHandlers|TestConnections|TestCallDepth|TestPanics|TestRecordSource|TestLogValue|Example_wrapping)$",
-		why: "they want a log's lines to name the caller's file and line",
+		why: "they expect log lines with the caller's file and line",
 	},
 	{
 		pack: "runtime/debug", skip: "^(TestStack|TestSetCrashOutput)$",
-		why: "they look for names, files and lines in a stack's text",
+		why: "they look for names, files and lines in the text of a stack",
 	},
 	{
 		pack: "runtime/pprof", run: "^(TestCPUProfileWithFork|TestGoroutineSwitch|TestMathBigDivide|TestContextLabels|TestLabelMapStringer)$",
@@ -51,22 +51,22 @@ var goTests = []ownTests{
 	{
 		pack: "runtime", run: "GC|Stack|Defer|Chan|Finalizer|Cleanup|Recover|Goexit|Select|Map|Timer|Preempt|Growth|Goroutine|Panic",
 		skip: "Traceback|Crash|^TestCallers|^TestStackWrapperStack|^TestPanicInlined$|^TestRuntimePanic$|^TestG0StackOverflow$|^TestDebugCall",
-		why: "the other tests build programs of their own, which are not stripped, or compare with what a crash, a caller or " +
-			"a profile is called; and a debugger may call only from functions that the runtime knows by their names",
+		why: "the other tests build their own programs, which are not stripped, or compare names in a crash, a caller or " +
+			"a profile; and a debugger may only call from functions that the runtime knows by name",
 	},
 }
 
-// emulatedTests are those that run for every platform, but for tests that start their own program again: the kernel
-// does not know that it needs an emulator.
+// emulatedTests run for every platform. Tests that start their own program again are skipped, because the kernel does
+// not know that the program needs an emulator.
 var emulatedTests = map[string]string{
 	"context": "", "reflect": "", "encoding/json": "", "sync": "|^(TestMutexMisuse|TestIssue76126)$",
 }
 
-// tailscaleTests are packages of Tailscale, compiled as the recipe does.
+// tailscaleTests are packages of Tailscale, compiled like in the recipe.
 var tailscaleTests = []ownTests{
 	{
 		pack: "util/eventbus", skip: "^(TestSubscriberFunc|TestSlowSubs)$",
-		why: "they want a log to name the package, file and line of who made a subscriber",
+		why: "they expect a log with the package, file and line that created a subscriber",
 	},
 	{pack: "util/singleflight"}, {pack: "util/deephash"}, {pack: "util/execqueue"},
 	{pack: "types/key"}, {pack: "types/netmap"}, {pack: "types/views"},
@@ -77,7 +77,7 @@ var tailscaleTests = []ownTests{
 	{pack: "net/packet"}, {pack: "net/stun"}, {pack: "net/tsaddr"}, {pack: "net/tstun"}, {pack: "wgengine/filter"},
 }
 
-// Go's own tests pass in stripped programs but for those that want names or lines.
+// In stripped programs, all of Go's own tests pass except those that expect names or lines.
 func TestGosOwnTests(t *testing.T) {
 	testmode.Long(t)
 	if passedBefore(t, "gotests_test.go") {
@@ -103,7 +103,7 @@ func TestGosOwnTests(t *testing.T) {
 	}
 }
 
-// So do Tailscale's. Some of them need gVisor, in a version that not every Go proxy has for the newest release.
+// Some of Tailscale's tests need gVisor, in a version that not every Go proxy has for the newest release.
 func TestTailscalesOwnTests(t *testing.T) {
 	testmode.Long(t)
 	if passedBefore(t, "gotests_test.go") {
@@ -146,7 +146,7 @@ func (o ownTests) pass(t *testing.T, toolchain string, target platform.Target, s
 	}
 }
 
-// last gives the last lines of a text.
+// last returns the last lines of a text.
 func last(text string, lines int) string {
 	all := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")

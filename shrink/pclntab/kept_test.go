@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The test program itself is the one that is stripped here: it has thousands of functions, many with inlined calls.
+// thisProgram returns the test program itself, which has thousands of functions, many with inlined calls.
 func thisProgram(t *testing.T) []byte {
 	t.Helper()
 	path, err := os.Executable()
@@ -43,7 +43,7 @@ func nameOf(t *testing.T, p *program, place uint32) string {
 	return name
 }
 
-// What the runtime needs of each function is the same as before, and the rest is gone.
+// Strip keeps what the runtime needs of each function, and removes the rest.
 func TestWhatIsKeptOfEachFunction(t *testing.T) {
 	before := thisProgram(t)
 	after := slices.Clone(before)
@@ -60,17 +60,17 @@ func TestWhatIsKeptOfEachFunction(t *testing.T) {
 		f, g := &oldAll[i], &nowAll[i]
 		name := nameOf(t, old, f.number(nameOffset))
 		if got, want := nameOf(t, now, g.number(nameOffset)), shortName(name); got != want {
-			t.Errorf("%s is called %q now, want %q", name, got, want)
+			t.Errorf("the name of %s is now %q, want %q", name, got, want)
 		}
 		for _, offset := range []int{pcfileOffset, pclnOffset, unitOffset, lineOffset} {
 			if v := g.number(offset); v != 0 {
-				t.Errorf("%s still has %#x in %d", name, v, offset)
+				t.Errorf("%s still has %#x at offset %d", name, v, offset)
 			}
-			// From here on they are alike.
+			// The rest must be equal.
 			f.setNumber(offset, 0)
 		}
 		if !bytes.Equal(tableOf(t, old, f.number(pcspOffset)), tableOf(t, now, g.number(pcspOffset))) {
-			t.Errorf("%s has other sizes of frames", name)
+			t.Errorf("the frame sizes of %s differ", name)
 		}
 		for kind := range f.tables {
 			want := tableOf(t, old, f.table(kind))
@@ -78,7 +78,7 @@ func TestWhatIsKeptOfEachFunction(t *testing.T) {
 				want = nil
 			}
 			if !bytes.Equal(tableOf(t, now, g.table(kind)), want) {
-				t.Errorf("pc table %d of %s is another one", kind, name)
+				t.Errorf("pc table %d of %s differs", kind, name)
 			}
 			kept++
 		}
@@ -110,12 +110,12 @@ func TestWhatIsKeptOfEachFunction(t *testing.T) {
 	}
 	for _, part := range []span{now.units, now.files} {
 		if !zeros(after[part.begin:part.end]) {
-			t.Error("there are still files")
+			t.Error("the file table is not empty")
 		}
 	}
 	for what, part := range map[string]span{"names": now.names, "pc tables": now.pcTables, "records": now.records} {
 		if end := after[part.begin+(part.end-part.begin)*9/10 : part.end]; !zeros(end) {
-			t.Errorf("the %s have not become fewer", what)
+			t.Errorf("the %s have not become smaller", what)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func tableOf(t *testing.T, p *program, place uint32) []byte {
 
 func zeros(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// compareInlined compares the calls that were inlined into a function, and counts them.
+// compareInlined compares the calls that were inlined into a function, and returns their number.
 func compareInlined(t *testing.T, old, now *program, f, g *function) int {
 	t.Helper()
 	begin, size, err := old.inlineTree(f)
@@ -148,7 +148,7 @@ func compareInlined(t *testing.T, old, now *program, f, g *function) int {
 		a, b := slices.Clone(old.content[old.data+at:][:inlinedSize]), slices.Clone(now.content[now.data+at:][:inlinedSize])
 		was, is := nameOf(t, old, le.Uint32(a[inlinedNameOffset:])), nameOf(t, now, le.Uint32(b[inlinedNameOffset:]))
 		if is != shortName(was) {
-			t.Errorf("the inlined %s is called %q now", was, is)
+			t.Errorf("the name of the inlined %s is now %q", was, is)
 		}
 		if le.Uint32(b[inlinedLineOffset:]) != 0 {
 			t.Errorf("the inlined %s still has a line", was)
@@ -158,13 +158,13 @@ func compareInlined(t *testing.T, old, now *program, f, g *function) int {
 			le.PutUint32(b[offset:], 0)
 		}
 		if !bytes.Equal(a, b) {
-			t.Errorf("the inlined %s is another call: % x, was % x", was, b, a)
+			t.Errorf("the inlined %s differs: % x, was % x", was, b, a)
 		}
 	}
 	return size / inlinedSize
 }
 
-// The names that the runtime compares with must keep what it compares.
+// A shortened name must keep the part that the runtime compares.
 func TestShortNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"runtime.gopanic":                   "runtime.gopanic",
@@ -182,15 +182,15 @@ func TestShortNames(t *testing.T) {
 		"tailscale.com/net/dns.(*R).Lookup": unknownName,
 	} {
 		if got := shortName(name); got != want {
-			t.Errorf("of %s there is left %q, want %q", name, got, want)
+			t.Errorf("shortName(%s) = %q, want %q", name, got, want)
 		}
 		if got := shortName(want); got != want {
-			t.Errorf("of %q there is left %q the second time", want, got)
+			t.Errorf("shortName(%q) = %q, want it unchanged", want, got)
 		}
 	}
 }
 
-// What is stripped once stays as it is.
+// Stripping a stripped program changes nothing.
 func TestStrippingTwiceChangesNothingMore(t *testing.T) {
 	content := thisProgram(t)
 	if err := Strip(content); err != nil {
@@ -201,6 +201,6 @@ func TestStrippingTwiceChangesNothingMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(content, once) {
-		t.Error("the second time has changed something")
+		t.Error("the second run has changed something")
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// frame is one line of a crash: a call that was there, or was inlined into the one behind it.
+// frame is one line of a crash: a call, or a call that was inlined into the next frame.
 type frame struct {
 	name string
 	file string
@@ -15,7 +15,7 @@ type frame struct {
 
 func (f frame) place() string { return fmt.Sprintf("%s:%d", f.file, f.line) }
 
-// function gives the function that an address is in, and how far behind its beginning that is.
+// function returns the function that contains an address, and the offset of the address in it.
 func (s *symbolFile) function(pc uint64) (f *function, offset uint32, ok bool) {
 	at := pc - s.textStart
 	end := uint64(le.Uint32(s.content[s.program.records.begin+8*len(s.all):]))
@@ -34,15 +34,14 @@ func (s *symbolFile) function(pc uint64) (f *function, offset uint32, ok bool) {
 
 func (s *symbolFile) name(offset uint32) (string, error) { return s.text(s.names, offset) }
 
-// frames gives the calls that are at a place of a function's code: first the innermost that was inlined there, last
-// the function itself.
+// frames returns the calls at an offset in a function's code, from the innermost inlined call to the function itself.
 func (s *symbolFile) frames(f *function, offset uint32) ([]frame, error) {
 	begin, length, err := s.inlineTree(f)
 	if err != nil {
 		return nil, err
 	}
 	var all []frame
-	// Each inlined call lies further out than the one before, so there are no more than the tree has.
+	// Each step leads to an outer call, so there are at most as many steps as calls in the tree.
 	for range length/inlinedSize + 1 {
 		file, line, err := s.fileLine(f, offset)
 		if err != nil {
@@ -88,7 +87,7 @@ func (s *symbolFile) fileLine(f *function, offset uint32) (string, int32, error)
 	return name, line, err
 }
 
-// valueAt is what a pc table says of a place in a function's code. -1 where there is no table.
+// valueAt returns the value of a pc table at an offset in a function's code, or -1 if there is no table.
 func (s *symbolFile) valueAt(table, offset uint32) (int32, error) {
 	if table == 0 {
 		return -1, nil
@@ -111,7 +110,7 @@ func (s *symbolFile) valueAt(table, offset uint32) (int32, error) {
 	return -1, nil
 }
 
-// printed is a function's name in the form that a crash has it: without what a generic function is made for.
+// printed returns a function's name as a crash prints it, without the type arguments of a generic function.
 func printed(name string) string {
 	if name == "runtime.gopanic" {
 		return "panic"

@@ -12,32 +12,33 @@ import (
 	"strings"
 )
 
-// magic begins the table of Go 1.20 and later: abi.Go120PCLnTabMagic.
+// magic is the first word of the table since Go 1.20 (abi.Go120PCLnTabMagic).
 const magic = 0xfffffff1
 
-// goFuncWord says, for each Go version that is known, which word of the module's data (runtime.moduledata)
-// is the address of the functions' data. The words before it are the same in all of them.
+// goFuncWord has the supported Go versions. The value is the index of the word in the module's data
+// (runtime.moduledata) with the address of the functions' data. The words that are used before it are the same in all
+// versions.
 var goFuncWord = map[string]int{"1.26": 40, "1.27": 43}
 
-// GoReleases lists the Go releases whose programs can be stripped, as in 1.26.
+// GoReleases returns the Go releases whose programs can be stripped, for example "1.26".
 func GoReleases() []string { return slices.Sorted(maps.Keys(goFuncWord)) }
 
 // machines are the processors of this project's platforms.
 var machines = []elf.Machine{elf.EM_X86_64, elf.EM_AARCH64, elf.EM_ARM}
 
-// le is how all platforms of this project have their numbers.
+// le is the byte order of all platforms of this project.
 var le = binary.LittleEndian
 
-// program is a linked Go program with the places of its function table.
+// program is a linked Go program with the locations of its function table.
 type program struct {
 	content []byte
 	ptrSize int
-	// quantum is what lengths of code are multiples of.
+	// Lengths of code are multiples of quantum.
 	quantum int
-	// What follows are ranges of content. units says which files each compilation unit numbers.
+	// These are ranges of content. units has the file numbers of each compilation unit.
 	names, units, files, pcTables, records span
 	functions                              int
-	// data is where the functions' data begins in content, and dataEnd where its section ends.
+	// data is where the functions' data begins in content, and dataEnd is the end of its section.
 	data, dataEnd int
 	textStart     uint64
 	goVersion     string
@@ -45,7 +46,7 @@ type program struct {
 
 type span struct{ begin, end int }
 
-// parse finds the function table of a program, and refuses one that it doesn't know exactly.
+// parse finds the function table of a program. It returns an error if anything about the table is unknown.
 func parse(content []byte) (*program, error) {
 	info, err := buildinfo.Read(bytes.NewReader(content))
 	if err != nil {
@@ -58,21 +59,21 @@ func parse(content []byte) (*program, error) {
 	}
 	word, ok := goFuncWord[release]
 	if !ok {
-		return nil, fmt.Errorf("the function table of %s is not known; of Go %s it is", info.GoVersion, strings.Join(GoReleases(), " and "))
+		return nil, fmt.Errorf("unknown function table of %s: want Go %s", info.GoVersion, strings.Join(GoReleases(), " or "))
 	}
 	file, err := elf.NewFile(bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
 	if !slices.Contains(machines, file.Machine) || file.Data != elf.ELFDATA2LSB {
-		return nil, fmt.Errorf("a program for %v is not known", file.Machine)
+		return nil, fmt.Errorf("unsupported machine %v", file.Machine)
 	}
 	if file.Type != elf.ET_EXEC {
-		// The addresses in a crash would not be those of the file.
+		// Otherwise the addresses in a crash would differ from those in the file.
 		return nil, errors.New("the program has no fixed address (it was built with -buildmode=pie, or is a library)")
 	}
 	if err := p.locate(file, word); err != nil {
-		return nil, fmt.Errorf("the function table is not as %s has it: %w", info.GoVersion, err)
+		return nil, fmt.Errorf("unexpected function table for %s: %w", info.GoVersion, err)
 	}
 	return p, nil
 }
@@ -98,17 +99,17 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	}
 	header := p.content[table.Offset : table.Offset+table.Size]
 	if len(header) < 8 || le.Uint32(header) != magic || header[4] != 0 || header[5] != 0 {
-		return errors.New("it begins otherwise")
+		return errors.New("its header is different")
 	}
 	p.quantum, p.ptrSize = int(header[6]), int(header[7])
 	if want := map[elf.Class]int{elf.ELFCLASS32: 4, elf.ELFCLASS64: 8}[file.Class]; p.ptrSize != want {
-		return fmt.Errorf("its pointers have %d bytes, the program's %d", p.ptrSize, want)
+		return fmt.Errorf("its pointers have %d bytes, but the program's have %d", p.ptrSize, want)
 	}
 	if len(header) < 8+8*p.ptrSize || module.Size < uint64(goFunc+1)*uint64(p.ptrSize) {
 		return errors.New("it is cut short")
 	}
 	p.functions = int(p.word(int(table.Offset)+8, 0))
-	// Where the parts begin: names, compilation units, files, pc tables, function records.
+	// The offsets of the parts: names, compilation units, files, pc tables, function records.
 	var at [6]uint64
 	for i := range 5 {
 		at[i] = p.word(int(table.Offset)+8, 3+i)
@@ -118,7 +119,7 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	}
 	at[5] = table.Size
 
-	// The module's data says the same: the table's address, then a slice for each part, then one of the functions.
+	// The module's data repeats this: the table's address, then a slice for each part, then a slice of the functions.
 	words := func(i int) uint64 { return p.word(int(module.Offset), i) }
 	if words(0) != table.Addr {
 		return fmt.Errorf("it is at %#x, but the module says %#x", table.Addr, words(0))
@@ -129,11 +130,11 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 		}
 	}
 	if words(16) != table.Addr+at[4] || words(17) != uint64(p.functions)+1 {
-		return errors.New("the module has another number of functions")
+		return errors.New("the module has a different number of functions")
 	}
 	p.textStart = words(22)
 
-	// The functions' data is behind the records, in the same section or in one of its own.
+	// The functions' data follows the records, or has a section of its own.
 	data := words(goFunc)
 	for _, s := range file.Sections {
 		if s.Flags&elf.SHF_ALLOC != 0 && s.Type != elf.SHT_NOBITS && s.Addr <= data && data < s.Addr+s.Size && s.Offset+s.Size <= uint64(len(p.content)) {
@@ -155,7 +156,7 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	return nil
 }
 
-// word is the i-th pointer-sized number from a place.
+// word returns the i-th pointer-sized number after place.
 func (p *program) word(place, i int) uint64 {
 	place += i * p.ptrSize
 	if p.ptrSize == 4 {

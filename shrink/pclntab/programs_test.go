@@ -23,18 +23,18 @@ import (
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
-// toolchains are a Go release of each version whose table is known.
+// toolchains has a Go release of each supported version.
 var toolchains = []string{"go" + recipe.GoVersion, "go1.27.3"}
 
-// unknownToolchain is of a version whose table is not.
+// unknownToolchain is a Go release with an unsupported version.
 const unknownToolchain = "go1.25.5"
 
-// asTailscale is how the recipe compiles: nothing is inlined, and there are no symbols.
+// asTailscale are the recipe's compiler flags: no inlining, no symbols.
 var asTailscale = []string{"-trimpath", "-gcflags=all=-l", "-ldflags=-s -w"}
 
-// eachWay does something for each platform and toolchain, with a program that is compiled as Tailscale is, and with
-// one that has inlined calls. Emulators are slow, so by default they only run what an image is made with, and never a
-// combination that is alike on all platforms.
+// eachWay runs do for each platform and toolchain, with a program compiled like Tailscale and with one that has
+// inlined calls. Emulators are slow. By default they only run programs built with the images' toolchain, and no
+// combination that is the same on all platforms.
 func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platform.Target, flags []string)) {
 	for i, toolchain := range toolchains {
 		for _, target := range platform.All() {
@@ -51,7 +51,7 @@ func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platfo
 
 func emulated(target platform.Target) bool { return target.Architecture != runtime.GOARCH }
 
-// emulators run what this machine's processor does not.
+// emulators run programs for other processors.
 var emulators = map[string][]string{
 	"amd64": {"qemu-x86_64-static"},
 	"arm64": {"qemu-aarch64-static"},
@@ -59,7 +59,7 @@ var emulators = map[string][]string{
 	"armv5": {"qemu-arm-static", "-cpu", "arm926"},
 }
 
-// command runs a program for a platform.
+// command returns a command that runs a program for a platform.
 func command(t *testing.T, target platform.Target, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	argv := append([]string{program}, args...)
@@ -71,7 +71,7 @@ func command(t *testing.T, target platform.Target, program string, args ...strin
 	return exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 }
 
-// native is this machine's own platform.
+// native returns this machine's own platform.
 func native(t *testing.T) platform.Target {
 	t.Helper()
 	target, err := platform.Parse(runtime.GOARCH)
@@ -81,20 +81,20 @@ func native(t *testing.T) platform.Target {
 	return target
 }
 
-// environment is that of a toolchain that compiles for a platform.
+// environment returns the environment in which a toolchain compiles for a platform.
 func environment(toolchain string, target platform.Target) []string {
 	return append(os.Environ(), "GOTOOLCHAIN="+toolchain, "GOFLAGS=-buildvcs=false", "GOWORK=off",
 		"CGO_ENABLED=0", "GOOS="+target.OS, "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
 }
 
-// build compiles the directory of testdata with the given name, and gives the path of the program.
+// build compiles the directory of testdata with the given name, and returns the path of the program.
 func build(t *testing.T, toolchain string, target platform.Target, name string, flags ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
 		t.Fatal(err)
 	}
-	// An old language, which old toolchains know too.
+	// The language version must be one that old toolchains know.
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module program\n\ngo 1.25\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// strip writes the stripped program beside the program, and gives its path.
+// strip writes the stripped program next to the program, and returns its path.
 func strip(t *testing.T, program string) string {
 	t.Helper()
 	content := read(t, program)
@@ -137,7 +137,7 @@ func read(t *testing.T, path string) []byte {
 	return content
 }
 
-// run gives all that a program prints, and its exit code: -1 when a signal ended it.
+// run returns a program's output and exit code, which is -1 if a signal ended it.
 func run(t *testing.T, cmd *exec.Cmd, env ...string) (out string, code int) {
 	t.Helper()
 	cmd.Env = append(os.Environ(), env...)
@@ -149,11 +149,11 @@ func run(t *testing.T, cmd *exec.Cmd, env ...string) (out string, code int) {
 	return string(both), cmd.ProcessState.ExitCode()
 }
 
-// stripping are the files that decide what a stripped program is, and how the tests make one.
+// stripping lists the files that affect a stripped program and how the tests build it.
 var stripping = []string{"program.go", "function.go", "strip.go", "programs_test.go", "testdata"}
 
-// passedBefore says that the test has passed with the very files that it is about, and the very toolchains. If not, it
-// notes so when the test passes.
+// passedBefore reports whether the test has passed with the same files and toolchains. If not, it records that when
+// the test passes.
 func passedBefore(t *testing.T, about ...string) bool {
 	t.Helper()
 	base, err := local.DefaultCache()
@@ -179,7 +179,7 @@ func passedBefore(t *testing.T, about ...string) bool {
 	directory := base + "-pclntab"
 	stamp := filepath.Join(directory, strings.ReplaceAll(t.Name(), "/", "-"))
 	if before, err := os.ReadFile(stamp); err == nil && string(before) == these {
-		t.Logf("NOT RUN AGAIN: %s says that it has passed with what it is about as it is now; remove it to run it", stamp)
+		t.Logf("NOT RUN AGAIN: according to %s, the test has passed with the same files; remove that file to run the test", stamp)
 		return true
 	}
 	t.Cleanup(func() {
@@ -193,7 +193,7 @@ func passedBefore(t *testing.T, about ...string) bool {
 	return false
 }
 
-// partly says that the user asked for some tests within tests alone.
+// partly reports whether the user selected subtests.
 func partly() bool {
 	return strings.Contains(flag.Lookup("test.run").Value.String(), "/") || flag.Lookup("test.skip").Value.String() != ""
 }

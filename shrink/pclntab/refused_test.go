@@ -15,7 +15,7 @@ import (
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
-// section gives the part of a program's content that is a section.
+// section returns the content of a section.
 func section(t *testing.T, content []byte, name string) []byte {
 	t.Helper()
 	file, err := elf.NewFile(bytes.NewReader(content))
@@ -24,12 +24,12 @@ func section(t *testing.T, content []byte, name string) []byte {
 	}
 	s := file.Section(name)
 	if s == nil {
-		t.Fatalf("there is no section %s", name)
+		t.Fatalf("no section %s", name)
 	}
 	return content[s.Offset : s.Offset+s.Size]
 }
 
-// refused checks that neither Strip nor Symbols takes a program, and that it stays as it was.
+// refused checks that Strip and Symbols return an error, and that the program doesn't change.
 func refused(t *testing.T, content []byte, want string) {
 	t.Helper()
 	before := bytes.Clone(content)
@@ -52,28 +52,28 @@ func TestDamagedProgramsAreRefused(t *testing.T) {
 		damage func(content []byte) []byte
 		want   string
 	}{
-		"nothing":           {func([]byte) []byte { return nil }, "build information"},
-		"a text":            {func([]byte) []byte { return []byte("#!/bin/sh\necho hello\n") }, "build information"},
-		"half a program":    {func(b []byte) []byte { return b[:len(b)/2] }, ""},
-		"a later Go":        {func(b []byte) []byte { replace(t, b, version, "go1.28.0"); return b }, "go1.28.0 is not known; of Go 1.26 and 1.27 it is"},
-		"a Go of one's own": {func(b []byte) []byte { replace(t, b, version, "devel +1"); return b }, "devel +1 is not known"},
-		"another magic":     {func(b []byte) []byte { le.PutUint32(table(t, b), 0xfffffff0); return b }, "begins otherwise"},
-		"an older magic":    {func(b []byte) []byte { le.PutUint32(table(t, b), 0xfffffffb); return b }, "begins otherwise"},
-		"a newer form":      {func(b []byte) []byte { table(t, b)[4] = 1; return b }, "begins otherwise"},
-		"other pointers":    {func(b []byte) []byte { table(t, b)[7] ^= 12; return b }, "pointers"},
-		"no functions":      {func(b []byte) []byte { le.PutUint64(table(t, b)[8:], 0); return b }, "number of functions"},
-		"other functions":   {func(b []byte) []byte { table(t, b)[8]++; return b }, "number of functions"},
-		"parts swapped":     {func(b []byte) []byte { le.PutUint64(table(t, b)[8+5*8:], 0); return b }, "not in order"},
-		"parts elsewhere":   {func(b []byte) []byte { table(t, b)[8+3*8] += 8; return b }, "the module says"},
-		"a part outside":    {func(b []byte) []byte { le.PutUint64(table(t, b)[8+7*8:], 1<<40); return b }, "not in order"},
-		"another place":     {func(b []byte) []byte { section(t, b, ".go.module")[0]++; return b }, "the module says"},
-		"no data":           {func(b []byte) []byte { clear(section(t, b, ".go.module")[40*8:][:8]); return b }, "data is not at 0x0"},
-		"a cut table":       {func(b []byte) []byte { resize(t, b, ".gopclntab", 100); return b }, "not in order"},
-		"hardly a table":    {func(b []byte) []byte { resize(t, b, ".gopclntab", 20); return b }, "cut short"},
-		"a cut module":      {func(b []byte) []byte { resize(t, b, ".go.module", 100); return b }, "cut short"},
-		"a table outside":   {func(b []byte) []byte { resize(t, b, ".gopclntab", 1<<40); return b }, "not in the file"},
-		"a table too far":   {func(b []byte) []byte { resize(t, b, ".gopclntab", ^uint64(0)-100); return b }, ""},
-		"no table":          {func(b []byte) []byte { replace(t, b, []byte("\x00.gopclntab\x00"), "\x00.gopclntaX\x00"); return b }, "no section .gopclntab"},
+		"nothing":          {func([]byte) []byte { return nil }, "build information"},
+		"a text":           {func([]byte) []byte { return []byte("#!/bin/sh\necho hello\n") }, "build information"},
+		"half a program":   {func(b []byte) []byte { return b[:len(b)/2] }, ""},
+		"a later Go":       {func(b []byte) []byte { replace(t, b, version, "go1.28.0"); return b }, "unknown function table of go1.28.0: want Go 1.26 or 1.27"},
+		"a development Go": {func(b []byte) []byte { replace(t, b, version, "devel +1"); return b }, "unknown function table of devel +1"},
+		"another magic":    {func(b []byte) []byte { le.PutUint32(table(t, b), 0xfffffff0); return b }, "header is different"},
+		"an older magic":   {func(b []byte) []byte { le.PutUint32(table(t, b), 0xfffffffb); return b }, "header is different"},
+		"a newer form":     {func(b []byte) []byte { table(t, b)[4] = 1; return b }, "header is different"},
+		"other pointers":   {func(b []byte) []byte { table(t, b)[7] ^= 12; return b }, "pointers"},
+		"no functions":     {func(b []byte) []byte { le.PutUint64(table(t, b)[8:], 0); return b }, "number of functions"},
+		"other functions":  {func(b []byte) []byte { table(t, b)[8]++; return b }, "number of functions"},
+		"parts swapped":    {func(b []byte) []byte { le.PutUint64(table(t, b)[8+5*8:], 0); return b }, "not in order"},
+		"parts elsewhere":  {func(b []byte) []byte { table(t, b)[8+3*8] += 8; return b }, "the module says"},
+		"a part outside":   {func(b []byte) []byte { le.PutUint64(table(t, b)[8+7*8:], 1<<40); return b }, "not in order"},
+		"another place":    {func(b []byte) []byte { section(t, b, ".go.module")[0]++; return b }, "the module says"},
+		"no data":          {func(b []byte) []byte { clear(section(t, b, ".go.module")[40*8:][:8]); return b }, "data is not at 0x0"},
+		"a cut table":      {func(b []byte) []byte { resize(t, b, ".gopclntab", 100); return b }, "not in order"},
+		"hardly a table":   {func(b []byte) []byte { resize(t, b, ".gopclntab", 20); return b }, "cut short"},
+		"a cut module":     {func(b []byte) []byte { resize(t, b, ".go.module", 100); return b }, "cut short"},
+		"a table outside":  {func(b []byte) []byte { resize(t, b, ".gopclntab", 1<<40); return b }, "not in the file"},
+		"a table too far":  {func(b []byte) []byte { resize(t, b, ".gopclntab", ^uint64(0)-100); return b }, ""},
+		"no table":         {func(b []byte) []byte { replace(t, b, []byte("\x00.gopclntab\x00"), "\x00.gopclntaX\x00"); return b }, "no section .gopclntab"},
 		"no module": {func(b []byte) []byte {
 			replace(t, b, []byte("\x00.go.module\x00"), "\x00.go.moduleX\x00"[:12])
 			return b
@@ -88,7 +88,7 @@ func table(t *testing.T, content []byte) []byte {
 	return section(t, content, ".gopclntab")
 }
 
-// replace puts a text of the same length in for every one there is.
+// replace replaces every occurrence of a text with one of the same length.
 func replace(t *testing.T, content, old []byte, with string) {
 	t.Helper()
 	if len(old) != len(with) || !bytes.Contains(content, old) {
@@ -116,7 +116,7 @@ func resize(t *testing.T, content []byte, name string, size uint64) {
 	binary.LittleEndian.PutUint64(content[headers+uint64(i)*header+sizeInHeader:], size)
 }
 
-// No damage makes Strip or Symbols panic, or leaves a program half stripped.
+// Damaged programs never make Strip or Symbols panic, and are never half stripped.
 func TestRandomDamage(t *testing.T) {
 	whole := read(t, build(t, toolchains[0], native(t), "program", asTailscale...))
 	failed := 0
@@ -125,7 +125,7 @@ func TestRandomDamage(t *testing.T) {
 		content := bytes.Clone(whole)
 		part := table(t, content)
 		switch seed % 4 {
-		case 1: // the records
+		case 1: // records
 			begin := binary.LittleEndian.Uint64(part[8+7*8:])
 			part = part[begin:]
 		case 2: // the header
@@ -152,12 +152,12 @@ func TestRandomDamage(t *testing.T) {
 	}
 }
 
-// Programs of other forms and other versions of Go are refused.
+// Programs of other forms and from other Go versions are refused.
 func TestOtherProgramsAreRefused(t *testing.T) {
 	t.Run("not by Go", func(t *testing.T) { refused(t, read(t, "/bin/true"), "build information") })
 	t.Run("an older Go", func(t *testing.T) {
 		program := build(t, unknownToolchain, native(t), "program")
-		refused(t, read(t, program), unknownToolchain+" is not known; of Go 1.26 and 1.27 it is")
+		refused(t, read(t, program), "unknown function table of "+unknownToolchain+": want Go 1.26 or 1.27")
 	})
 	t.Run("no program", func(t *testing.T) {
 		dir := t.TempDir()
@@ -172,10 +172,10 @@ func TestOtherProgramsAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		os, architecture, mode, want string
 	}{
-		{"linux", "mips", "exe", "a program for EM_MIPS is not known"},
-		{"linux", "mipsle", "exe", "a program for EM_MIPS is not known"},
-		{"linux", "ppc64", "exe", "a program for EM_PPC64 is not known"},
-		{"linux", "386", "exe", "a program for EM_386 is not known"},
+		{"linux", "mips", "exe", "unsupported machine EM_MIPS"},
+		{"linux", "mipsle", "exe", "unsupported machine EM_MIPS"},
+		{"linux", "ppc64", "exe", "unsupported machine EM_PPC64"},
+		{"linux", "386", "exe", "unsupported machine EM_386"},
 		{"linux", "amd64", "pie", "no fixed address"},
 		{"linux", "arm64", "pie", "no fixed address"},
 		{"windows", "amd64", "exe", "bad magic number"},

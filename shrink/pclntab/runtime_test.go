@@ -8,12 +8,12 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// whatWorks are the things that the test program tries everywhere. Where Go's own profiler can be trusted, which
-// it can't on ARMv5, it tries that, too.
+// whatWorks has the names of the things that the test program tries everywhere. It also tries Go's own profiler,
+// except on ARMv5, where the profiler is unreliable.
 var whatWorks = []string{"callers", "caller", "defer", "goexit", "nil method", "growing stacks", "collecting", "preemption",
 	"reflected calls", "stack text", "profiles", "trace", "iterators", "finalizers", "logs", "signals", "faults"}
 
-// Everything in a stripped program works that looks at the function table.
+// Everything that uses the function table works in a stripped program.
 func TestStrippedProgramWorks(t *testing.T) {
 	if passedBefore(t, "runtime_test.go") {
 		return
@@ -26,14 +26,14 @@ func TestStrippedProgramWorks(t *testing.T) {
 		}
 		for _, thing := range whatWorks {
 			if !saysWorking(got, thing) {
-				t.Errorf("%s is not said to work:\n%s", thing, got)
+				t.Errorf("%s does not work:\n%s", thing, got)
 			}
 		}
 		if tried := saysWorking(got, "processor profile"); tried != (target.GOARM != "5") {
-			t.Errorf("the processor profile is tried: %v\n%s", tried, got)
+			t.Errorf("the processor profile was tried: %v\n%s", tried, got)
 		}
 		if strings.Contains(got, "main.") || !strings.Contains(got, "name: ?.(*?).?\n") {
-			t.Errorf("there is still a name, or another one:\n%s", got)
+			t.Errorf("a name was not removed, or is unexpected:\n%s", got)
 		}
 		if emulated(target) {
 			return
@@ -47,14 +47,14 @@ func TestStrippedProgramWorks(t *testing.T) {
 
 func saysWorking(out, thing string) bool { return strings.Contains("\n"+out, "\n"+thing+"\n") }
 
-// calls is how many calls, with those that were inlined, the program says there were.
+// calls returns the number of calls that the program has counted, including inlined ones.
 func calls(out string) string {
 	_, rest, _ := strings.Cut(out, "calls: ")
 	n, _, _ := strings.Cut(rest, "\n")
 	return n
 }
 
-// A stripped program is of the same form as before.
+// A stripped program has the same layout as the original.
 func TestStrippedProgramHasTheSameForm(t *testing.T) {
 	program := build(t, toolchains[0], native(t), "program")
 	stripped := strip(t, program)
@@ -67,7 +67,7 @@ func TestStrippedProgramHasTheSameForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	// Nothing but the table and the functions' data is touched.
+	// Only the table and the functions' data may change.
 	touched := map[string]bool{}
 	for i := range before {
 		if before[i] == after[i] {
@@ -82,7 +82,7 @@ func TestStrippedProgramHasTheSameForm(t *testing.T) {
 		touched[where] = true
 	}
 	delete(touched, ".gopclntab")
-	delete(touched, ".go.func") // the functions' data where it has a section of its own
+	delete(touched, ".go.func") // the functions' data, if it has its own section
 	if len(touched) > 0 {
 		t.Errorf("changed outside of the function table: %v", touched)
 	}

@@ -7,11 +7,11 @@ import (
 	"fmt"
 )
 
-// goroutineStarts finds every call of runtime.newproc, which is what a go statement becomes, and gives the places
-// behind them as numbers of 4 bytes from the beginning of the code. A crash says of who created a goroutine
-// only how far behind the beginning of a function that was.
+// goroutineStarts finds every call of runtime.newproc, which the compiler makes of a go statement. It returns the
+// return addresses as 4-byte offsets from the beginning of the code. For the creator of a goroutine, a crash only has
+// the offset in a function.
 func (p *program) goroutineStarts(all []function) ([]byte, error) {
-	targets := map[uint64]bool{} // the function, and what passes on calls by another convention
+	targets := map[uint64]bool{} // the function itself and its wrapper for another calling convention
 	for i := range all {
 		if name, err := p.text(p.names, all[i].number(nameOffset)); err != nil {
 			return nil, err
@@ -42,13 +42,13 @@ func (p *program) goroutineStarts(all []function) ([]byte, error) {
 	return starts, nil
 }
 
-// callInstruction reads a processor's direct calls.
+// callInstruction decodes a processor's direct calls.
 type callInstruction struct {
 	size   int
 	target func(code []byte, pc uint64) (to uint64, ok bool)
 }
 
-// calls has the one of each of the machines.
+// calls has one callInstruction for each machine.
 var calls = map[elf.Machine]callInstruction{
 	elf.EM_X86_64: {5, func(code []byte, pc uint64) (uint64, bool) {
 		return pc + 5 + uint64(int64(int32(le.Uint32(code[1:])))), code[0] == 0xe8

@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// Names that the runtime compares as a whole: how to find the pointers in reflect's own frames, and where a
-// panic begins in a crash.
+// The runtime compares these whole names, to find the pointers in reflect's own frames and the beginning of a panic
+// in a crash.
 var wholeNames = []string{"reflect.makeFuncStub", "reflect.methodValueCall", "runtime.gopanic"}
 
-// Beginnings of names that the runtime compares with: what must not be stopped at any moment, what belongs to
-// it in a crash, and where a fault is its own. The longest stands first.
+// The runtime compares these prefixes, to decide where a goroutine must not be stopped, which calls of a crash are
+// its own, and whether a fault is its own. The longest comes first.
 var nameBeginnings = []string{"internal/runtime/atomic.", "internal/runtime/", "runtime.", "reflect."}
 
 const (
-	// unknownName has the form of a method's name, which the runtime takes apart when a method of a nil
-	// pointer is called.
+	// unknownName has the form of a method's name, because the runtime parses the name when a method is called on a
+	// nil pointer.
 	unknownName = "?.(*?).?"
-	// unknownRoutine has no dot: such names are of assembly, which a crash does not show.
+	// unknownRoutine has no dot, like the names of assembly functions, which a crash does not show.
 	unknownRoutine = "?"
 )
 
-// shortName is what stays of a function's name.
+// shortName returns what Strip keeps of a function's name.
 func shortName(name string) string {
 	if slices.Contains(wholeNames, name) {
 		return name
@@ -38,12 +38,12 @@ func shortName(name string) string {
 	return unknownName
 }
 
-// Strip takes everything out of the function table of a linked program that only a crash's text needs. It
-// changes the content where it is, and leaves it as it was when it fails. A program whose table is not exactly
-// known is refused.
+// Strip removes everything from the function table of a linked program that is only used to print crashes. It changes
+// content in place, and leaves it unchanged if it returns an error. It returns an error if anything about the table
+// is unknown.
 //
-// What is left stands at the beginning of each part, with zeros behind it, so that the program's file and
-// memory keep their layout and the zeros pack to nothing.
+// What remains is moved to the beginning of each part and followed by zeros. The layout of file and memory stays the
+// same, and the zeros compress to almost nothing.
 func Strip(content []byte) error {
 	p, err := parse(content)
 	if err != nil {
@@ -56,7 +56,7 @@ func Strip(content []byte) error {
 	s := stripper{program: p, names: []byte{0}, nameAt: map[string]uint32{"": 0}, tables: []byte{0}, tableAt: map[uint32]uint32{0: 0},
 		data: slices.Clone(content[p.data:p.dataEnd]), renamed: map[int]bool{}}
 	if err := s.arguments(all); err != nil {
-		return fmt.Errorf("reading what is known of arguments: %w", err)
+		return fmt.Errorf("reading the argument data: %w", err)
 	}
 	for i := range all {
 		if err := s.function(&all[i]); err != nil {
@@ -72,7 +72,7 @@ func Strip(content []byte) error {
 		content []byte
 	}{{p.names, s.names}, {p.pcTables, s.tables}, {p.records, records}} {
 		if len(part.content) > part.place.end-part.place.begin {
-			return fmt.Errorf("what is left takes %d bytes, more than the %d there were", len(part.content), part.place.end-part.place.begin)
+			return fmt.Errorf("the remaining %d bytes don't fit into %d", len(part.content), part.place.end-part.place.begin)
 		}
 	}
 	put := func(place span, with []byte) {
@@ -87,18 +87,18 @@ func Strip(content []byte) error {
 	return nil
 }
 
-// stripper collects what is left.
+// stripper collects the remaining content.
 type stripper struct {
 	*program
 	names   []byte
 	nameAt  map[string]uint32
 	tables  []byte
-	tableAt map[uint32]uint32 // by the old place
+	tableAt map[uint32]uint32 // by the old offset
 	data    []byte
-	renamed map[int]bool // inlined calls, by their place in the data
+	renamed map[int]bool // inlined calls, by their offset in the data
 }
 
-// name gives the new place of what is left of a name.
+// name returns the new offset of a shortened name.
 func (s *stripper) name(old uint32) (uint32, error) {
 	name, err := s.text(s.program.names, old)
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *stripper) name(old uint32) (uint32, error) {
 	return at, nil
 }
 
-// table gives the new place of a pc table.
+// table returns the new offset of a pc table.
 func (s *stripper) table(old uint32) (uint32, error) {
 	at, ok := s.tableAt[old]
 	if ok {
@@ -159,8 +159,8 @@ func (s *stripper) function(f *function) error {
 	return nil
 }
 
-// allTables keeps the pc tables that the functions still have. Tables of a kind are alike, and pack best side by
-// side: first the sizes of frames, then one kind after the other.
+// allTables keeps the pc tables that functions still refer to. Tables of one kind are similar, and compress best side
+// by side: first the frame sizes, then one kind after the other.
 func (s *stripper) allTables(all []function) error {
 	kinds := 0
 	for i := range all {
@@ -186,7 +186,7 @@ func (s *stripper) allTables(all []function) error {
 	return nil
 }
 
-// inlinedCalls renames the calls that were inlined into a function, and takes their lines.
+// inlinedCalls shortens the names of the calls that were inlined into a function, and removes their lines.
 func (s *stripper) inlinedCalls(f *function) error {
 	begin, size, err := s.inlineTree(f)
 	if err != nil {
@@ -207,7 +207,7 @@ func (s *stripper) inlinedCalls(f *function) error {
 	return nil
 }
 
-// arguments clears what says how arguments are printed, but for what other data shares.
+// arguments clears the data that describes how to print arguments, except where other data shares it.
 func (s *stripper) arguments(all []function) error {
 	inUse := map[uint32]bool{}
 	for _, f := range all {
@@ -234,8 +234,8 @@ func (s *stripper) arguments(all []function) error {
 	return nil
 }
 
-// argumentsSize is how many bytes the description of a function's arguments has: a pair of place and size for
-// each, and single bytes for what groups them, of which the largest ends it.
+// argumentsSize returns the size of the description of a function's arguments. An argument is a pair of bytes with
+// its offset and size. Single bytes group arguments, and the largest of them ends the description.
 func argumentsSize(b []byte) (int, error) {
 	const single, end = 0xf0, 0xff
 	for at := 0; at < len(b); at++ {
@@ -249,11 +249,11 @@ func argumentsSize(b []byte) (int, error) {
 	return 0, errCutShort
 }
 
-// records are the list of functions and their records, one after the other.
+// records returns the list of functions, followed by their records.
 func (s *stripper) records(all []function) []byte {
 	old := s.content[s.program.records.begin:]
 	out := make([]byte, 8*len(all)+4)
-	copy(out[8*len(all):], old[8*len(all):]) // where the last function ends
+	copy(out[8*len(all):], old[8*len(all):]) // the end of the last function
 	for i, f := range all {
 		for len(out)%s.ptrSize != 0 {
 			out = append(out, 0)

@@ -11,34 +11,34 @@ import (
 	"strings"
 )
 
-// What lines of a crash look like, behind whatever a log has put before them. A call has a line with its name and one
-// with its place, and only where GOTRACEBACK is system does the latter have the address. Inlined calls have none of
-// their own.
+// The forms of a crash's lines, after any prefix of a log. A call has a line with its name and a line with its
+// location. The address is only printed with GOTRACEBACK=system. Inlined calls have no address of their own.
 var (
 	callLine    = regexp.MustCompile(`^(|.*\s)` + strippedName() + `\((\.\.\.)?\)(\s*)$`)
 	createdLine = regexp.MustCompile(`^(|.*\s)created by ` + strippedName() + `( in goroutine \d+)?(\s*)$`)
 	placeLine   = regexp.MustCompile(`^(|.*\s)\?:0( \+0x([0-9a-f]+))?( fp=0x[0-9a-f]+ sp=0x[0-9a-f]+ pc=0x([0-9a-f]+))?(\s*)$`)
-	// trapLine says where the program was when a signal ended it, and registerLine where a processor was.
+	// trapLine has the address at which a signal ended the program, and registerLine an address in a register.
 	trapLine     = regexp.MustCompile(`(?:^|\s)PC=0x([0-9a-f]+) m=`)
 	registerLine = regexp.MustCompile(`(?:(?:^|\s)PC=0x([0-9a-f]+) m=.*|\[signal .* pc=0x([0-9a-f]+)\]|(?:^|\s)(?:pc|rip|lr) +0x([0-9a-f]+))\s*$`)
 	stackLine    = regexp.MustCompile(`(?:^|\s)goroutine \d+ .*\[.*\].*:\s*$|runtime stack:\s*$`)
 )
 
-// strippedName matches each name that Strip leaves, as a crash prints it.
+// strippedName returns an expression for every name that Strip leaves, as a crash prints it.
 func strippedName() string {
 	names := append(append([]string{unknownName, unknownRoutine}, wholeNames...), nameBeginnings...)
 	for i, name := range names {
 		names[i] = regexp.QuoteMeta(printed(name))
 	}
-	// The longest first, since one may begin another.
+	// The longest first, because one name may be the prefix of another.
 	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	return "(" + strings.Join(names, "|") + ")"
 }
 
-// Symbolize copies the text of a crash that a stripped program printed, such as a log of it, and puts in what the
-// symbol file of the program knows: names, files and lines of calls, and of the addresses in registers. What it does
-// not recognise stays as it is, and so do stacks without addresses: those that a program logs and survives, of
-// runtime.Stack, never have any. When a crash is of another build than the symbols, nothing is written.
+// Symbolize copies the text of a stripped program's crash, for example a log, and adds what the program's symbols
+// file contains: the names, files and lines of calls, and of addresses in registers. It copies all other text
+// unchanged. It can't add anything to stacks without addresses, for example stacks from runtime.Stack that a program
+// logs and survives. If the crash is from another build than the symbols, Symbolize writes nothing and returns an
+// error.
 func Symbolize(symbols []byte, crash io.Reader, out io.Writer) error {
 	s, err := readSymbols(symbols)
 	if err != nil {
@@ -62,29 +62,31 @@ func Symbolize(symbols []byte, crash io.Reader, out io.Writer) error {
 		return errors.New("the crash has no addresses, so there is nothing to look up: the program prints them with GOTRACEBACK=system in its " +
 			"environment, and never in a stack that the program itself logs and survives")
 	case c.found == 0:
-		return errors.New("this is not the crash of a stripped program: there are no calls of the form " + unknownName + "(...) with their addresses in it")
+		return errors.New("this is not the crash of a stripped program: it has no calls of the form " + unknownName + "(...) with addresses")
 	}
 	_, err = io.WriteString(out, strings.Join(c.lines, ""))
 	return err
 }
 
-// crashText is a crash whose lines get their symbols one after the other.
+// crashText is a crash whose lines are symbolized one after the other.
 type crashText struct {
 	*symbolFile
 	lines []string
-	// found counts the calls whose address was looked up, and stripped says that there were calls at all.
+	// found counts the calls whose address was looked up. stripped is true if there was any call of a stripped
+	// program.
 	found    int
 	stripped bool
 
-	// The calls that wait for an address: the line of the name, and of the place.
+	// The calls that wait for an address, each with the lines of its name and of its location.
 	waiting [][2]int
-	name    int // the line of a name whose place is to come, counted from 1
+	name    int // the line of the name whose location comes next, counted from 1
 	created bool
-	// trap is where the program was when a signal ended it, and injected says that the call before was one that
-	// a signal put there: the next address is then not the one behind a call.
+	// trap is the address at which a signal ended the program. injected is true if a signal injected the previous
+	// call. The next address is then not a return address.
 	trap     uint64
 	injected bool
-	// outermost is the name of the outermost call so far, which in the end is what the goroutine began with.
+	// outermost is the name of the outermost call so far. At the end it is the function that the goroutine started
+	// with.
 	outermost string
 }
 
@@ -108,7 +110,7 @@ func (c *crashText) line(i int) error {
 	return nil
 }
 
-// place is given a line with the place of a call.
+// place handles a line with the location of a call.
 func (c *crashText) place(i int) error {
 	name := c.name - 1
 	c.name = 0
@@ -136,13 +138,13 @@ func (c *crashText) place(i int) error {
 	f, in, ok := c.function(pc)
 	if !ok || uint64(in) != offset {
 		if !strings.HasSuffix(c.lines[i], "\n") {
-			return nil // the text may have been cut within the address
+			return nil // the text may be cut within the address
 		}
 		return c.otherBuild(pc, offset, f, in)
 	}
 	trapped := c.injected || pc == c.trap && c.outermost == ""
 	if !trapped && in > 0 {
-		in-- // into the call, whose line is meant
+		in-- // from the return address into the call
 	}
 	frames, err := c.frames(f, in)
 	if err != nil {
@@ -154,7 +156,7 @@ func (c *crashText) place(i int) error {
 		c.outermost = own
 	}
 	c.found++
-	// Both end with the call that has the address.
+	// Both lists end with the call that has the address.
 	for len(frames) > 0 && len(c.waiting) > 0 {
 		frame, lines := frames[len(frames)-1], c.waiting[len(c.waiting)-1]
 		frames, c.waiting = frames[:len(frames)-1], c.waiting[:len(c.waiting)-1]
@@ -175,7 +177,7 @@ func (c *crashText) setPlace(i int, place string) {
 	c.lines[i] = c.lines[i][:end] + place + c.lines[i][end+len("?:0"):]
 }
 
-// otherBuild is the error for an address that does not fit.
+// otherBuild returns the error for an address that doesn't fit.
 func (c *crashText) otherBuild(pc, offset uint64, f *function, in uint32) error {
 	found := "in no function"
 	if f != nil {
@@ -185,17 +187,17 @@ func (c *crashText) otherBuild(pc, offset uint64, f *function, in uint32) error 
 		}
 		found = fmt.Sprintf("%#x bytes into %s", in, name)
 	}
-	return fmt.Errorf("the crash is of another build than the symbols: %#x is %#x bytes into a function there, and %s here. The symbols are of %v",
+	return fmt.Errorf("the crash is from another build than the symbols: %#x is %#x bytes into a function there, but %s here. The symbols are of %v",
 		pc, offset, found, c.symbolsHeader)
 }
 
-// creator is given the lines that say who created a goroutine. They have no address, only how far it is into
-// a function: enough where but one function of such a name starts a goroutine there. Of several, the one is meant that
-// the goroutine's own function is named after.
+// creator handles the two lines about the creator of a goroutine. They only have the offset in a function, not an
+// address. That is enough if a single function with such a name starts a goroutine at that offset. If several do, the
+// goroutine's own function is usually named after its creator.
 func (c *crashText) creator(name, place int, hex string) error {
 	offset, err := strconv.ParseUint(hex, 16, 64)
 	if err != nil {
-		return nil // there is no offset
+		return nil // no offset
 	}
 	left := createdLine.FindStringSubmatch(c.lines[name])[2]
 	var found []frame
@@ -231,7 +233,7 @@ func (c *crashText) creator(name, place int, hex string) error {
 	return nil
 }
 
-// registers says what the address in a line is that is not of a call.
+// registers adds the function and line of an address that is not part of a call.
 func (c *crashText) registers(i int) error {
 	line := strings.TrimRight(c.lines[i], "\r\n")
 	m := registerLine.FindStringSubmatch(line)
@@ -246,7 +248,7 @@ func (c *crashText) registers(i int) error {
 	if !ok {
 		return nil
 	}
-	if in > 0 && strings.HasPrefix(strings.TrimSpace(m[0]), "lr") { // of the call that comes back there
+	if in > 0 && strings.HasPrefix(strings.TrimSpace(m[0]), "lr") { // lr is a return address
 		in--
 	}
 	frames, err := c.frames(f, in)

@@ -21,7 +21,7 @@ import (
 
 const system = "GOTRACEBACK=system"
 
-// crashes are those of the test program.
+// crashes are the kinds of crashes that the test program has.
 var crashes = []string{
 	"panic", "inlined", "repanic", "nilmap", "nilptr", "nilmethod", "generic", "goroutine", "method",
 	"index", "overflow", "deadlock", "goexit", "throw", "fault", "abort", "quit",
@@ -37,7 +37,7 @@ var (
 	anyStack   = regexp.MustCompile(`(goroutine \d+ .*|runtime stack):$`)
 )
 
-// stacks gives the calls of a crash, one list for each goroutine.
+// stacks returns the calls of a crash, one list for each goroutine.
 func stacks(crash string) [][]call {
 	var all [][]call
 	name := ""
@@ -75,9 +75,9 @@ func symbolize(t *testing.T, symbols []byte, crash string) string {
 	return out.String()
 }
 
-// The crash of a stripped program, symbolized, tells of the goroutine that crashed what the program tells that was
-// not stripped: each call, those that were inlined too, with its file and line.
-func TestSymbolizedCrashTellsWhatTheProgramTells(t *testing.T) {
+// For the goroutine that crashed, a stripped program's symbolized crash has the same calls as the original program's
+// crash: with file and line, and with inlined calls.
+func TestASymbolizedCrashEqualsTheOriginal(t *testing.T) {
 	if passedBefore(t, "symbols.go", "starts.go", "lookup.go", "symbolize.go", "symbolize_test.go") {
 		return
 	}
@@ -93,18 +93,18 @@ func TestSymbolizedCrashTellsWhatTheProgramTells(t *testing.T) {
 			}
 			expected, got := stacks(whole), stacks(symbolize(t, symbols, bare))
 			if len(expected) == 0 || len(expected[0]) == 0 || len(got) == 0 {
-				t.Errorf("%s: there are no calls:\n%s\n%s", crash, whole, bare)
+				t.Errorf("%s: no calls:\n%s\n%s", crash, whole, bare)
 				continue
 			}
 			if crash == "goexit" || crash == "deadlock" {
-				continue // it is left to chance which of the runtime's threads finds that nobody is left
+				continue // it is random which of the runtime's threads detects the deadlock
 			}
 			compareCalls(t, crash, got[0], expected[0])
 		}
 	})
 }
 
-// compareCalls wants calls to be the same. Of who created a goroutine several may be named, with the right one.
+// compareCalls fails unless the calls are the same. The creator of a goroutine may be one of several names.
 func compareCalls(t *testing.T, crash string, got, want []call) {
 	t.Helper()
 	same := slices.EqualFunc(got, want, func(a, b call) bool {
@@ -127,7 +127,8 @@ func compareCalls(t *testing.T, crash string, got, want []call) {
 	}
 }
 
-// bared makes of the crash of a whole program what the stripped one would have printed in the very same state.
+// bared turns the crash of an original program into the crash that the stripped program would have printed in the
+// same state.
 func bared(crash string) string {
 	var b strings.Builder
 	for line := range strings.Lines(crash) {
@@ -151,7 +152,7 @@ func bared(crash string) string {
 	return b.String()
 }
 
-// Of all goroutines at once, too, and in every kind of crash.
+// All goroutines and all kinds of crashes are symbolized.
 func TestEveryGoroutineIsSymbolized(t *testing.T) {
 	for how, flags := range map[string][]string{"as Tailscale": asTailscale, "inlined": nil} {
 		program := build(t, toolchains[0], native(t), "program", flags...)
@@ -161,7 +162,7 @@ func TestEveryGoroutineIsSymbolized(t *testing.T) {
 				whole, _ := run(t, command(t, native(t), program, crash), system)
 				text := symbolize(t, symbols, bared(whole))
 				if strings.Contains(text, "?:0") {
-					t.Errorf("not all places are known:\n%s", text)
+					t.Errorf("some locations are missing:\n%s", text)
 				}
 				got, want := stacks(text), stacks(whole)
 				if len(got) != len(want) || len(want) < 2 {
@@ -175,7 +176,7 @@ func TestEveryGoroutineIsSymbolized(t *testing.T) {
 	}
 }
 
-// What surrounds the calls stays as it is, and addresses elsewhere are told, too.
+// The text around the calls doesn't change, and addresses in registers are symbolized.
 func TestTheRestOfACrash(t *testing.T) {
 	program := build(t, toolchains[0], native(t), "program")
 	stripped, symbols := strip(t, program), symbolsOf(t, program)
@@ -206,7 +207,7 @@ func TestTheRestOfACrash(t *testing.T) {
 	}
 }
 
-// A crash may have gone through a log, and through other hands.
+// A crash may have been copied through logs and editors.
 func TestCrashesThatWereCopied(t *testing.T) {
 	program := build(t, toolchains[0], native(t), "program")
 	stripped, symbols := strip(t, program), symbolsOf(t, program)
@@ -240,12 +241,12 @@ func TestCrashesThatWereCopied(t *testing.T) {
 		t.Errorf("twice:\n%s", got)
 	}
 	if got := symbolize(t, symbols, want+bare); got != want+want {
-		t.Errorf("what is symbolized already has changed:\n%s", got)
+		t.Errorf("symbolizing a symbolized crash has changed it:\n%s", got)
 	}
-	// Cut short anywhere behind the first call, the rest is still told.
+	// If the text is cut anywhere after the first call, the rest is still symbolized.
 	for cut := strings.Index(bare, "pc=") + 20; cut < len(bare); cut += 211 {
 		if got := symbolize(t, symbols, bare[:cut]); !strings.Contains(got, "runtime/panic.go:") {
-			t.Errorf("the first %d bytes give\n%s", cut, got)
+			t.Errorf("the first %d bytes result in\n%s", cut, got)
 		}
 	}
 }
@@ -269,18 +270,18 @@ func TestWhatCannotBeSymbolized(t *testing.T) {
 		crash   string
 		want    []string
 	}{
-		"another build":                 {other, bare, []string{"of another build than the symbols", "The symbols are of program", "linux/amd64 by " + toolchains[0] + ", build ID "}},
-		"another processor":             {foreign, bare, []string{"of another build than the symbols", "linux/arm/v5 by " + toolchains[1]}},
-		"other addresses":               {symbols, offByOne, []string{"line 5 of the crash", "of another build than the symbols", "bytes into runtime.gopanic here"}},
+		"another build":                 {other, bare, []string{"from another build than the symbols", "The symbols are of program", "linux/amd64 by " + toolchains[0] + ", build ID "}},
+		"another processor":             {foreign, bare, []string{"from another build than the symbols", "linux/arm/v5 by " + toolchains[1]}},
+		"other addresses":               {symbols, offByOne, []string{"line 5 of the crash", "from another build than the symbols", "bytes into runtime.gopanic here"}},
 		"no addresses":                  {symbols, short, []string{"no addresses", system}},
 		"a stack that the program logs": {symbols, logged, []string{"no addresses", "a stack that the program itself logs"}},
 		"not stripped":                  {symbols, whole, []string{"not the crash of a stripped program"}},
 		"no crash":                      {symbols, "hello\n", []string{"not the crash of a stripped program"}},
 		"nothing":                       {symbols, "", []string{"not the crash of a stripped program"}},
-		"no symbols":                    {nil, bare, []string{"reading the symbols", "no symbol file"}},
-		"a text for symbols":            {[]byte("main.main\n"), bare, []string{"no symbol file"}},
-		"the program itself":            {read(t, program), bare, []string{"no symbol file"}},
-		"another file":                  {zipped(t, []byte("hello\n")), bare, []string{"no symbol file", "symbols of a Go program"}},
+		"no symbols":                    {nil, bare, []string{"reading the symbols", "not a symbols file"}},
+		"a text for symbols":            {[]byte("main.main\n"), bare, []string{"not a symbols file"}},
+		"the program itself":            {read(t, program), bare, []string{"not a symbols file"}},
+		"another file":                  {zipped(t, []byte("hello\n")), bare, []string{"not a symbols file", "symbols of a Go program"}},
 		"half the symbols":              {symbols[:len(symbols)/2], bare, []string{"reading the symbols: it is damaged"}},
 		"half of the parts":             {zipped(t, unzipped(t, symbols)[:100_000]), bare, []string{"it is damaged: it is cut short"}},
 		"only a header":                 {zipped(t, unzipped(t, symbols)[:100]), bare, []string{"it is damaged"}},
@@ -289,11 +290,11 @@ func TestWhatCannotBeSymbolized(t *testing.T) {
 			var out bytes.Buffer
 			err := pclntab.Symbolize(c.symbols, strings.NewReader(c.crash), &out)
 			if err == nil || out.Len() > 0 {
-				t.Fatalf("%v, and there is an output:\n%s", err, &out)
+				t.Fatalf("error = %v, and there is output:\n%s", err, &out)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(err.Error(), want) {
-					t.Errorf("the error does not say %q: %v", want, err)
+					t.Errorf("the error does not contain %q: %v", want, err)
 				}
 			}
 		})
@@ -337,7 +338,7 @@ func unzipped(t *testing.T, file []byte) []byte {
 	return content
 }
 
-// Damaged symbols give an error or wrong names, never a panic.
+// Damaged symbols result in an error or wrong names, never in a panic.
 func TestDamagedSymbols(t *testing.T) {
 	program := build(t, toolchains[0], native(t), "program")
 	bare, _ := run(t, command(t, native(t), strip(t, program), "inlined"), system)
@@ -347,7 +348,7 @@ func TestDamagedSymbols(t *testing.T) {
 		content := bytes.Clone(whole)
 		part := content
 		if seed%2 == 0 {
-			part = content[:1000] // the header, and the first names
+			part = content[:1000] // the header and the first names
 		}
 		for range 1 + random.IntN(2000)*int(seed%2) {
 			part[random.IntN(len(part))] = byte(random.Uint32())
@@ -356,7 +357,8 @@ func TestDamagedSymbols(t *testing.T) {
 	}
 }
 
-// The same program has the same symbols, which are smaller than it is, and which a stripped program has not.
+// The same program always has the same symbols. They are smaller than the program, and can't be read from a stripped
+// one.
 func TestSymbols(t *testing.T) {
 	program := build(t, toolchains[0], native(t), "program", asTailscale...)
 	content := read(t, program)
@@ -370,8 +372,8 @@ func TestSymbols(t *testing.T) {
 	if len(first) > len(content)/5 {
 		t.Errorf("the symbols of a program of %d bytes have %d", len(content), len(first))
 	}
-	if _, err := pclntab.Symbols(read(t, strip(t, program))); err == nil || !strings.Contains(err.Error(), "stripped already") {
-		t.Errorf("of a stripped program: %v", err)
+	if _, err := pclntab.Symbols(read(t, strip(t, program))); err == nil || !strings.Contains(err.Error(), "already stripped") {
+		t.Errorf("for a stripped program: %v", err)
 	}
 	text := string(unzipped(t, first))
 	for _, want := range []string{"symbols of a Go program, format 1\n{", `"program":"program"`, `"go":"` + toolchains[0] + `"`, "main.main"} {
@@ -381,7 +383,7 @@ func TestSymbols(t *testing.T) {
 	}
 }
 
-// The programs for a build's stages do what the package does.
+// The programs for the build's stages do the same as the package.
 func TestPrograms(t *testing.T) {
 	dir := t.TempDir()
 	goCommand(t, ".", os.Environ(), "build", "-o", dir, "./strip", "./symbols")
@@ -396,7 +398,7 @@ func TestPrograms(t *testing.T) {
 		"strip":              {[]string{"strip", program, out}, 0, stripped},
 		"symbols":            {[]string{"symbols", program, out}, 0, string(symbolsOf(t, program))},
 		"strip no program":   {[]string{"strip", "/bin/true", out}, 1, "strip: stripping /bin/true: reading the build information"},
-		"symbols of none":    {[]string{"symbols", "/bin/true", out}, 1, "symbols: taking the symbols of /bin/true: reading the build information"},
+		"symbols of none":    {[]string{"symbols", "/bin/true", out}, 1, "symbols: extracting the symbols of /bin/true: reading the build information"},
 		"strip nothing":      {[]string{"strip", "/nowhere/x", out}, 1, "/nowhere/x: no such file"},
 		"symbols of nothing": {[]string{"symbols", "/nowhere/x", out}, 1, "/nowhere/x: no such file"},
 		"strip nowhere":      {[]string{"strip", program, "/nowhere/x"}, 1, "/nowhere/x: no such file"},
@@ -412,15 +414,15 @@ func TestPrograms(t *testing.T) {
 			}
 			if code != 0 {
 				if !strings.Contains(said, c.want) {
-					t.Errorf("it says %q, want %q", said, c.want)
+					t.Errorf("it printed %q, want %q", said, c.want)
 				}
 				if _, err := os.Stat(out); err == nil {
-					t.Error("there is an output")
+					t.Error("there is output")
 				}
 				return
 			}
 			if got := string(read(t, out)); got != c.want || said != "" {
-				t.Errorf("the output is another one, and it says %q", said)
+				t.Errorf("the output differs, and it printed %q", said)
 			}
 		})
 	}

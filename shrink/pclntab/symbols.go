@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// symbolsMagic is the first line of a symbol file, within gzip.
+// symbolsMagic is the first line of a symbols file, after decompression.
 const symbolsMagic = "symbols of a Go program, format 1\n"
 
-// symbolsHeader is the second line of a symbol file, as JSON. Behind it stand the parts of the program's function
-// table as the linker wrote them, one after the other: names, compilation units, files, pc tables, records, the
-// functions' data and the starts of goroutines. What no symbol needs is zeros there.
+// symbolsHeader is the second line of a symbols file, as JSON. The parts of the program's function table follow, as
+// the linker wrote them: names, compilation units, files, pc tables, records, the functions' data and the starts of
+// goroutines. Bytes that no symbol needs are zero.
 type symbolsHeader struct {
-	// Program, Version, Go, Platform and BuildID say which program it is.
+	// Program, Version, Go, Platform and BuildID identify the program.
 	Program  string `json:"program"`
 	Version  string `json:"version,omitempty"`
 	Go       string `json:"go"`
@@ -32,7 +32,7 @@ type symbolsHeader struct {
 	Quantum     int    `json:"quantum"`
 	TextStart   uint64 `json:"textStart"`
 	Functions   int    `json:"functions"`
-	// Sizes are those of the parts, in their order.
+	// Sizes are the sizes of the parts, in their order.
 	Sizes [7]int `json:"sizes"`
 }
 
@@ -45,8 +45,9 @@ func (h symbolsHeader) String() string {
 	return s
 }
 
-// Symbols gives the symbol file of a linked program: what Strip takes out of it, and Symbolize needs. The same
-// program has the same symbols. A stripped program is refused, and one that Strip would refuse.
+// Symbols returns the symbols file of a linked program: everything that Strip removes and Symbolize needs. The same
+// program always has the same symbols. Symbols returns an error for a stripped program, and for any program that
+// Strip refuses.
 func Symbols(content []byte) ([]byte, error) {
 	p, err := parse(content)
 	if err != nil {
@@ -57,7 +58,7 @@ func Symbols(content []byte) ([]byte, error) {
 		return nil, fmt.Errorf("reading the functions: %w", err)
 	}
 	if !slices.ContainsFunc(all, func(f function) bool { return f.number(pclnOffset) != 0 }) {
-		return nil, errors.New("the program is stripped already: it has no names, files and lines any more")
+		return nil, errors.New("the program is already stripped: it has no names, files and lines")
 	}
 	tables, data, err := p.onlySymbols(all)
 	if err != nil {
@@ -79,7 +80,7 @@ func Symbols(content []byte) ([]byte, error) {
 	return h.file(parts)
 }
 
-// describe notes which program it is.
+// describe fills in the fields that identify the program.
 func (h *symbolsHeader) describe(content []byte) error {
 	info, err := buildinfo.Read(bytes.NewReader(content))
 	if err != nil {
@@ -131,8 +132,8 @@ func (h *symbolsHeader) file(parts [][]byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// onlySymbols gives the part of pc tables, and the functions' data, with zeros where what stands there is neither of
-// files, nor of lines, nor of inlined calls.
+// onlySymbols returns the pc tables and the functions' data, with zeros instead of everything that isn't about files,
+// lines or inlined calls.
 func (p *program) onlySymbols(all []function) (tables, data []byte, err error) {
 	tables = make([]byte, p.pcTables.end-p.pcTables.begin)
 	end := 0
@@ -159,7 +160,7 @@ func (p *program) onlySymbols(all []function) (tables, data []byte, err error) {
 	return tables, keptData[:end], nil
 }
 
-// symbolFile is a symbol file that was read.
+// symbolFile is a symbols file that has been read.
 type symbolFile struct {
 	symbolsHeader
 	*program
@@ -167,11 +168,11 @@ type symbolFile struct {
 	starts []uint32
 }
 
-// readSymbols reads a symbol file.
+// readSymbols reads a symbols file.
 func readSymbols(file []byte) (*symbolFile, error) {
 	z, err := gzip.NewReader(bytes.NewReader(file))
 	if err != nil {
-		return nil, fmt.Errorf("it is no symbol file: %w", err)
+		return nil, fmt.Errorf("it is not a symbols file: %w", err)
 	}
 	content, err := io.ReadAll(z)
 	if err != nil {
@@ -179,7 +180,7 @@ func readSymbols(file []byte) (*symbolFile, error) {
 	}
 	content, ok := bytes.CutPrefix(content, []byte(symbolsMagic))
 	if !ok {
-		return nil, fmt.Errorf("it is no symbol file: it does not begin with %q", strings.TrimSpace(symbolsMagic))
+		return nil, fmt.Errorf("it is not a symbols file: it does not begin with %q", strings.TrimSpace(symbolsMagic))
 	}
 	line, content, _ := bytes.Cut(content, []byte{'\n'})
 	s := &symbolFile{}

@@ -1,4 +1,4 @@
-// Package roots makes CA certificates small enough to be part of a program.
+// Package roots shrinks CA certificates, so that they can be part of a program.
 package roots
 
 import (
@@ -11,10 +11,9 @@ import (
 	"slices"
 )
 
-// Pack gives certificates, of which the text has one or more in PEM, as DER, one behind the other, without
-// what proves nothing: a root is trusted for its name and its key, and nobody checks the signature that it
-// puts under itself. In place of the signature are zeros, which pack to nothing; the rest cannot be packed
-// any further and is as it was.
+// Pack returns the certificates in a PEM text as concatenated DER, with zeros instead of their signatures. Programs
+// trust a root certificate for its name and key, and don't check its own signature. Zeros compress to almost nothing.
+// The rest can't be compressed further, and doesn't change.
 func Pack(text []byte) ([]byte, error) {
 	var all []*x509.Certificate
 	for number := 1; ; number++ {
@@ -30,12 +29,12 @@ func Pack(text []byte) ([]byte, error) {
 		all = append(all, certificate)
 	}
 	if len(all) == 0 {
-		return nil, errors.New("there are no certificates")
+		return nil, errors.New("no certificates")
 	}
 	if rest := bytes.TrimSpace(text); len(rest) > 0 {
-		return nil, fmt.Errorf("behind %d certificates there is something else: %.40q", len(all), rest)
+		return nil, fmt.Errorf("unexpected text after %d certificates: %.40q", len(all), rest)
 	}
-	// What is alike packs best side by side.
+	// Similar certificates compress best side by side.
 	slices.SortStableFunc(all, func(a, b *x509.Certificate) int {
 		return cmp.Or(cmp.Compare(a.PublicKeyAlgorithm, b.PublicKeyAlgorithm), bytes.Compare(a.RawSubject, b.RawSubject))
 	})

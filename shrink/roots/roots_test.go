@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// issue makes a certificate for a key. Without an issuer it is a root.
+// issue issues a certificate for a key. Without an issuer it is a root certificate.
 func issue(t *testing.T, name string, key crypto.Signer, issuer *x509.Certificate, issuerKey crypto.Signer) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -59,9 +59,9 @@ func asPEM(all ...*x509.Certificate) []byte {
 	return text
 }
 
-// A chain is verified with a packed root as with the whole one, whether the server sends its root along
-// or not, and a name that another key has is still refused.
-func TestPackedRootsVerifyWhatTheirKeysHaveSigned(t *testing.T) {
+// A chain is verified with a packed root like with the original one, whether the server sends its root or not. A
+// certificate with the root's name and another key is still rejected.
+func TestPackedRootsVerifyTheSameChains(t *testing.T) {
 	ec, r := keys(t)
 	for name, key := range map[string]crypto.Signer{"ECDSA": ec, "RSA": r} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestPackedRootsVerifyWhatTheirKeysHaveSigned(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(again.RawTBSCertificate, root.RawTBSCertificate) {
-				t.Error("what the certificate says is not what it was")
+				t.Error("the content of the certificate has changed")
 			}
 			if len(bytes.Trim(again.Signature, "\x00")) > 0 {
 				t.Error("the signature is still there")
@@ -102,7 +102,7 @@ func TestPackedRootsVerifyWhatTheirKeysHaveSigned(t *testing.T) {
 	}
 }
 
-// The certificates come in the order of their keys' kinds and their names, whatever order they had.
+// The certificates are sorted by the type of their keys and by their names.
 func TestPackOrdersCertificates(t *testing.T) {
 	ec, r := keys(t)
 	a, b, c := issue(t, "a", r, nil, nil), issue(t, "b", r, nil, nil), issue(t, "c", ec, nil, nil)
@@ -115,7 +115,7 @@ func TestPackOrdersCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(one, two) {
-		t.Error("another order of the same certificates gives other bytes")
+		t.Error("another order of the same certificates results in other bytes")
 	}
 	all, err := x509.ParseCertificates(one)
 	if err != nil {
@@ -137,13 +137,13 @@ func TestPackRefuses(t *testing.T) {
 		text []byte
 		want string
 	}{
-		"nothing":             {nil, "there are no certificates"},
-		"something else":      {[]byte("hello"), "there are no certificates"},
+		"nothing":             {nil, "no certificates"},
+		"something else":      {[]byte("hello"), "no certificates"},
 		"a broken one":        {append(bytes.Clone(root), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1}})...), "certificate 2: "},
-		"one that ends early": {append(bytes.Clone(root), root[:len(root)/2]...), "behind 1 certificates there is something else"},
+		"one that ends early": {append(bytes.Clone(root), root[:len(root)/2]...), "unexpected text after 1 certificates"},
 	} {
 		if _, err := Pack(c.text); err == nil || !strings.HasPrefix(err.Error(), c.want) {
-			t.Errorf("%s: the error is %v, wanted was %q", name, err, c.want)
+			t.Errorf("%s: error = %v, want %q", name, err, c.want)
 		}
 	}
 }

@@ -2,7 +2,7 @@ package roots
 
 import "embed"
 
-// Source is what the program in the directory pack is built from, for the stage that runs it.
+// Source has the source of the program in the directory pack, for the stage that runs it.
 //
 //go:embed roots.go pack/main.go
 var Source embed.FS

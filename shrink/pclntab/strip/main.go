@@ -1,4 +1,4 @@
-// Strip takes out of a Go program's function table what only a crash's text needs.
+// Strip removes everything from a Go program's function table that is only used to print crashes.
 package main
 
 import (

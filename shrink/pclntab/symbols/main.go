@@ -1,4 +1,4 @@
-// Symbols makes the symbol file of a Go program, before strip takes its names, files and lines out.
+// Symbols writes the symbols file of a Go program, before strip removes names, files and lines from it.
 package main
 
 import (
@@ -26,7 +26,7 @@ func run(program, output string) error {
 	}
 	symbols, err := pclntab.Symbols(content)
 	if err != nil {
-		return fmt.Errorf("taking the symbols of %s: %w", program, err)
+		return fmt.Errorf("extracting the symbols of %s: %w", program, err)
 	}
 	return os.WriteFile(output, symbols, 0o644)
 }

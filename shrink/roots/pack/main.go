@@ -1,4 +1,4 @@
-// Pack makes a file of CA certificates in PEM small enough to be part of a program.
+// Pack shrinks a PEM file of CA certificates, so that it can be part of a program.
 package main
 
 import (

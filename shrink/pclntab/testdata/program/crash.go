@@ -78,7 +78,7 @@ func inGoroutine() {
 	wait()
 }
 
-// fault reads memory that may not be read, which no program survives.
+// fault reads memory that must not be read. No program survives that.
 func fault() {
 	page, err := syscall.Mmap(-1, 0, os.Getpagesize(), syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
@@ -100,7 +100,7 @@ func endless(n int) int {
 	return endless(n+1) + 1
 }
 
-// sendSelf sends a signal to the very thread that it runs on.
+// sendSelf sends a signal to the thread on which it runs.
 func sendSelf(s syscall.Signal) {
 	runtime.LockOSThread()
 	if err := syscall.Tgkill(os.Getpid(), syscall.Gettid(), s); err != nil {
@@ -109,7 +109,7 @@ func sendSelf(s syscall.Signal) {
 	wait()
 }
 
-// quit is asked to say what all goroutines do, of which there are many kinds.
+// quit gets a request to print the stacks of all goroutines, of which there are many kinds.
 func quit() {
 	var lock sync.Mutex
 	lock.Lock()
@@ -131,7 +131,7 @@ func quit() {
 			}
 		}
 	}()
-	for range 3 { // all of them begin
+	for range 3 { // all of them start
 		time.Sleep(50 * time.Millisecond)
 		runtime.Gosched()
 	}
@@ -142,7 +142,7 @@ func inlinedWait() { wait() }
 
 func (n *number) waits() { wait() }
 
-// logged prints a stack as a server does that survives a panic.
+// logged prints a stack like a server that survives a panic.
 func logged() {
 	defer func() {
 		recover()

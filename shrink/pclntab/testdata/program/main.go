@@ -1,5 +1,5 @@
-// A program that uses whatever of the runtime looks at the function table, and that ends in each of the ways a
-// program can crash. Its first argument says which.
+// This program uses everything in the runtime that reads the function table, and ends in each way that a program can
+// crash. Its first argument selects what to do.
 package main
 
 import (

@@ -37,8 +37,8 @@ func works() {
 		{"iterators", iterators}, {"finalizers", finalizers}, {"logs", logs}, {"signals", signals}, {"faults", faults},
 	}
 	if goarm() != "5" {
-		// On ARMv5 Go's own profiler hangs once in a while, whatever names functions have: its signal may come while a
-		// 64-bit atomic holds its lock in "kernelcas", a name that sigprof does not look for before it takes the lock.
+		// On ARMv5, Go's own profiler sometimes hangs, even in an unstripped program: its signal may arrive while a
+		// 64-bit atomic holds its lock in "kernelcas", and sigprof takes the lock without checking for that name.
 		things = append(things, thing{"processor profile", processorProfile})
 	}
 	for _, c := range things {
@@ -50,7 +50,7 @@ func works() {
 	}
 }
 
-// callers wants each call, the inlined ones too, to be there, whatever they are called.
+// callers checks that every call is found, including inlined ones, whatever its name.
 func callers() error {
 	var counts []int
 	for _, depth := range []int{1, 5, 200} {
@@ -88,7 +88,7 @@ func caller() error {
 	f.FileLine(pc)
 	fmt.Println("name:", f.Name())
 	if _, _, _, ok := runtime.Caller(1000); ok {
-		return errors.New("there is no end")
+		return errors.New("the list of callers has no end")
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func deferred() (err error) {
 	note := func(s string) { order = append(order, s) }
 	func() {
 		defer func() { note(fmt.Sprint(recover())) }()
-		for i := range 3 { // these are not open-coded
+		for i := range 3 { // deferred calls in a loop are not open-coded
 			defer func() { note(fmt.Sprint(i)) }()
 		}
 		defer func() {
@@ -137,7 +137,7 @@ func goexit() error {
 	return nil
 }
 
-// nilMethod makes the runtime take the name of a method apart.
+// nilMethod makes the runtime parse the name of a method.
 func nilMethod() (err error) {
 	defer func() {
 		e, ok := recover().(error)
@@ -153,10 +153,10 @@ func nilMethod() (err error) {
 	return errors.New("no panic")
 }
 
-// Get is found by reflection.
+// Get is called by reflection.
 func (n number) Get() int { return n.value }
 
-// growingStacks moves stacks that have pointers into themselves, while memory is collected.
+// growingStacks moves stacks that have pointers into themselves, during garbage collection.
 func growingStacks() error {
 	stop := make(chan bool)
 	go func() {
@@ -220,7 +220,7 @@ func (n *node) count() int {
 	return n.left.count() + n.right.count()
 }
 
-// collecting collects memory while many goroutines make and drop it.
+// collecting collects garbage while many goroutines allocate.
 func collecting() error {
 	const many = 80
 	defer debug.SetGCPercent(debug.SetGCPercent(5))
@@ -253,7 +253,7 @@ func collecting() error {
 	return nil
 }
 
-// preemption stops goroutines anywhere in loops that call nothing.
+// preemption stops goroutines in loops without calls.
 func preemption() error {
 	var stop atomic.Bool
 	var group sync.WaitGroup
@@ -293,7 +293,7 @@ func (a *adder) Sum(b *[]int, s string, more ...*int) (int, *string) {
 	return grow(&sum, 100) - 100, &s
 }
 
-// reflectedCalls goes through the frames that the runtime knows by their names, with pointers in them.
+// reflectedCalls goes through the frames that the runtime knows by name, with pointers in them.
 func reflectedCalls() error {
 	made := reflect.MakeFunc(reflect.TypeFor[func(*adder, *[]int, string) (int, *string)](), func(args []reflect.Value) []reflect.Value {
 		runtime.GC()
@@ -442,7 +442,7 @@ func logs() error {
 	return nil
 }
 
-// signals come in while goroutines do all kinds of things.
+// signals arrive while goroutines do various things.
 func signals() error {
 	got := make(chan os.Signal, 1000)
 	signal.Notify(got, syscall.SIGUSR1)
