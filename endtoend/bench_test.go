@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// BenchmarkRouters measures routers that run the image beside routers that run the same Tailscale as
-// it is by itself: with all features, not packed. All else is the same. They take turns, so that what
-// else the machine does shows as a difference between the rounds.
+// BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale, unpacked and with
+// all features. Everything else is the same. The rounds alternate, so that other work on the machine shows as a
+// difference between rounds.
 func BenchmarkRouters(b *testing.B) {
 	images := []struct {
 		name  string
@@ -33,7 +33,7 @@ func BenchmarkRouters(b *testing.B) {
 	}
 }
 
-// figures are what is measured of a router.
+// figures are the measurements of one router.
 type figures struct {
 	name             string
 	files            int64
@@ -53,8 +53,7 @@ func printFigures(all []figures) {
 	_ = table.Flush()
 }
 
-// measure starts two routers, the first of them twice, and sends TCP from a host of the first site to
-// one of the second.
+// measure starts two routers, the first of them twice, and sends TCP between hosts of both sites.
 func measure(b *testing.B, i image) figures {
 	w := newWorld(b)
 	w.control.start()
@@ -86,8 +85,8 @@ func measure(b *testing.B, i image) figures {
 	return f
 }
 
-// benched starts a router and waits until it is logged in. Without a key, it has its state. Upstream's daemon has no
-// supervisor that reads the environment.
+// benched starts a router and waits until it is logged in. Without a key, the router uses its state. Upstream's
+// daemon has no supervisor that reads the environment.
 func benched(b *testing.B, i image, s site, name, key, state string) *container {
 	b.Helper()
 	o := options{name: name, image: i, network: s.container, state: state}
@@ -108,7 +107,7 @@ func benched(b *testing.B, i image, s site, name, key, state string) *container 
 	return c
 }
 
-// reach waits until the hosts reach each other, on the direct path between the routers.
+// reach waits until the hosts reach each other, on a direct path between the routers.
 func reach(b *testing.B, first *container, one, two site) {
 	b.Helper()
 	eventually(b, "the hosts reach each other", func() bool {
@@ -120,7 +119,7 @@ func reach(b *testing.B, first *container, one, two site) {
 	})
 }
 
-// throughput runs iperf3 for a while between two hosts and gives the Mbit/s that arrived.
+// throughput runs iperf3 between two hosts for a while and returns the received Mbit/s.
 func throughput(b *testing.B, from, to namespace, args ...string) float64 {
 	b.Helper()
 	server := start(b, "iperf3", nil, to.in("iperf3", "--server", "--one-off", "--forceflush")...)
@@ -135,7 +134,7 @@ func throughput(b *testing.B, from, to namespace, args ...string) float64 {
 	}
 	out := from.command(append([]string{"iperf3", "--json", "--time", "8"}, args...)...)
 	if err := json.Unmarshal([]byte(out), &report); err != nil || report.Error != "" {
-		b.Fatalf("iperf3 %q: %v\n%s\nthe other end says\n%s", args, err, out, server.log())
+		b.Fatalf("iperf3 %q: %v\n%s\nthe other end printed\n%s", args, err, out, server.log())
 	}
 	<-server.done
 	return report.End.Received.Rate / 1e6

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// lonely is a container's network with a way out, and Tailscale's test control server in it, which
-// lets everybody log in.
+// lonely returns a container's network with internet access, in which Tailscale's test control server runs. It
+// accepts every login.
 func lonely(t testing.TB) namespace {
 	t.Helper()
 	n, outside := newNamespace(t, "container"), newNamespace(t, "outside")
@@ -23,34 +23,34 @@ func TestWithNoEnvironmentTheDaemonWaitsForUp(t *testing.T) {
 	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t)})
 	eventually(t, "the daemon waits", func() bool { out, _ := c.sh("healthcheck"); return out == "NeedsLogin\n" })
 	if c.healthy() {
-		t.Error("a daemon that nobody logged in counts as healthy")
+		t.Error("the health check accepts a daemon that is not logged in")
 	}
 	c.must("tailscale up --netfilter-mode=off " + testcontrol)
 	if out, err := c.sh("healthcheck"); out != "Running\n" || err != nil {
-		t.Errorf("the health check says %q (%v)", out, err)
+		t.Errorf("the health check prints %q (%v)", out, err)
 	}
 	c.must("tailscale down")
 	if out, err := c.sh("healthcheck"); out != "Stopped\n" || err == nil {
-		t.Errorf("the health check says %q (%v)", out, err)
+		t.Errorf("the health check prints %q (%v)", out, err)
 	}
 	if out, err := c.sh("healthcheck alive"); out != "Stopped\n" || err != nil {
-		t.Errorf("the daemon answers, and the check says %q (%v)", out, err)
+		t.Errorf("the daemon answers, but the check prints %q (%v)", out, err)
 	}
 	c.signal(syscall.SIGSTOP)
 	if out, err := c.sh("healthcheck"); err == nil {
-		t.Errorf("the health check says %q of a daemon that hangs", out)
+		t.Errorf("the health check prints %q for a daemon that hangs", out)
 	}
 	if out, err := c.sh("healthcheck alive"); err == nil {
-		t.Errorf("the daemon hangs, and the check says %q", out)
+		t.Errorf("the daemon hangs, but the check prints %q", out)
 	}
 	c.signal(syscall.SIGCONT)
 	if out := c.must("ps | grep '[ ]Z' || true"); out != "" {
-		t.Errorf("processes that nobody takes care of are left:\n%s", out)
+		t.Errorf("zombie processes are left:\n%s", out)
 	}
-	// An answer that comes at once ends the check at once, and not when its time is over.
+	// If the check gets its answer early, it ends early, not at its timeout.
 	c.must("mv /run/tailscale/tailscaled.sock /run/away; i=0; while [ $i -lt 50 ]; do timeout 20 healthcheck 2>/dev/null; [ $? = 1 ] || exit 9; i=$((i + 1)); done; mv /run/away /run/tailscale/tailscaled.sock")
 	if code := c.stop(); code != 0 {
-		t.Errorf("the container ends with %d", code)
+		t.Errorf("the exit code is %d", code)
 	}
 }
 
@@ -64,14 +64,14 @@ func TestTheEnvironmentReachesTheDaemon(t *testing.T) {
 	if got := c.must("tailscale status --json"); !strings.Contains(got, `"HostName": "late"`) {
 		t.Errorf("the status is %s", got)
 	}
-	// The port is in the kernel's table as a hexadecimal number.
+	// The kernel's table has the port as a hexadecimal number.
 	c.must("ls /tmp/state/here/tailscaled.state; [ -S /tmp/run/sock ]; grep -q ':A028 ' /proc/net/udp")
 	if want := "entrypoint: TS_AUTH_ONCE=perhaps is neither true nor false: using false"; !strings.Contains(c.log(), want) {
-		t.Errorf("the log does not say %s", want)
+		t.Errorf("the log lacks %s", want)
 	}
 }
 
-func TestWhatIsMissingIsPutRightOrTold(t *testing.T) {
+func TestMissingDevicesAndSettingsAreFixedOrReported(t *testing.T) {
 	const noForwarding = "echo 0 >proc/sys/net/ipv4/ip_forward; echo 0 >proc/sys/net/ipv6/conf/all/forwarding; "
 	t.Run("Device", func(t *testing.T) {
 		c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t), without: "net/tun",
@@ -92,7 +92,7 @@ func TestWhatIsMissingIsPutRightOrTold(t *testing.T) {
 		c.running()
 		for _, want := range []string{"can't use /dev/net/tun", "/proc/sys/net/ipv4/ip_forward is 0 and can't be set to 1", "/proc/sys/net/ipv6/conf/all/forwarding is 0 and can't be set to 1"} {
 			if strings.Count(c.log(), "entrypoint: "+want) != 1 {
-				t.Errorf("the log does not say once: %s", want)
+				t.Errorf("the log does not contain once: %s", want)
 			}
 		}
 	})
@@ -104,7 +104,7 @@ func TestWhatIsMissingIsPutRightOrTold(t *testing.T) {
 	})
 }
 
-// A control server that is away at boot, a key for one use, and restarts of every kind.
+// A control server that is unreachable at boot, a one-time key, and restarts of every kind.
 func TestTheRouterKeepsItsIdentity(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -119,7 +119,7 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 	w.control.start()
 	c.running()
 	if strings.Contains(c.log(), "don't reach tailscale0") {
-		t.Error("the entrypoint misses routes of a router that was not logged in")
+		t.Error("the entrypoint reports missing routes before the login")
 	}
 	id := c.status().Self.ID
 	again := func(what string) {
@@ -128,7 +128,7 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 		c.running()
 		eventually(t, what+": the routes are back", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
 		if got := c.status().Self.ID; got != id {
-			t.Errorf("%s: the router is %s; it was %s", what, got, id)
+			t.Errorf("%s: the router is %s; before it was %s", what, got, id)
 		}
 		keptSecret(t, key, c)
 	}
@@ -136,7 +136,7 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 	<-c.done
 	again("after a kill")
 	if code := c.stop(); code != 0 {
-		t.Errorf("the container ends with %d", code)
+		t.Errorf("the exit code is %d", code)
 	}
 	again("after a stop, with a used key")
 	c.stop()
@@ -148,7 +148,7 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 
 	w.control.stop()
 	c = startContainer(t, o)
-	eventually(t, "the daemon answers although its control server is away", func() bool { _, err := c.sh("healthcheck alive"); return err == nil })
+	eventually(t, "the daemon answers although its control server is down", func() bool { _, err := c.sh("healthcheck alive"); return err == nil })
 	w.control.start()
 	c.running()
 }

@@ -20,31 +20,30 @@ import (
 // container is a running image.
 type container struct {
 	*process
-	init     int // its process 1, as this machine numbers it
+	init     int // its process 1, by its number on this machine
 	emulated bool
-	env      []string // for what is run in it
+	env      []string // of programs that run in it
 }
 
-// options say how a container runs.
+// options are the options of a container.
 type options struct {
 	name    string
 	image   image
 	network namespace
 	env     []string
-	// args replace the image's own.
+	// args replace the image's arguments.
 	args []string
-	// state is the directory of the volume, a new one when empty.
+	// state is the directory of the volume. If it is empty, a new directory is used.
 	state string
-	// without leaves out "tun", the device.
+	// without is "tun" to run without that device.
 	without string
-	// emulated gives the container a user namespace, and a network of its own instead of that above.
+	// emulated runs the container in a user namespace, with a network of its own instead of network.
 	emulated bool
-	// setup is run in the container's namespaces, with the root filesystem as its directory, before
-	// the container starts.
+	// setup is a script that runs in the container's namespaces, in its root filesystem, before the container starts.
 	setup string
 }
 
-// setup makes what a container engine makes: its own view of the file systems, devices, a name.
+// setup prepares what a container engine provides: mounts, devices and a host name.
 const setup = `
 	set -eu
 	name=$1 state=$2 without=$3 emulated=$4 own=$5 path=$6
@@ -84,7 +83,7 @@ func startContainer(t testing.TB, o options) *container {
 		args = o.image.config.Cmd
 	}
 	args = append(append([]string{}, o.image.config.Entrypoint...), args...)
-	// Tools of this machine are looked for before the image's path is set.
+	// This machine's programs are looked up before the image's PATH is set.
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	path := ""
 	for _, v := range append(append([]string{}, o.image.config.Env...), o.env...) {
@@ -104,14 +103,14 @@ func startContainer(t testing.TB, o options) *container {
 	}
 	c := &container{process: start(t, o.name, env, line...), emulated: o.emulated}
 	if o.emulated {
-		c.env = o.env // names the processor
+		c.env = o.env // selects the processor
 	}
 	eventually(t, o.name+" starts", func() bool {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", c.cmd.Process.Pid))
 		c.init, _ = strconv.Atoi(strings.TrimSpace(string(children)))
 		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c.init))
 		program, _, _ := strings.Cut(string(line), "\x00")
-		// Before, it is what makes the namespaces, and the setup.
+		// Until then, the process is still setting up the namespaces.
 		return c.ended() || program != "" && !slices.Contains([]string{"unshare", "sh", "/usr/sbin/chroot"}, program)
 	})
 	if c.ended() {
@@ -120,7 +119,7 @@ func startContainer(t testing.TB, o options) *container {
 	return c
 }
 
-// sh runs a shell script in the container, as "/container/shell" does.
+// sh runs a shell script in the container, like /container/shell.
 func (c *container) sh(script string) (string, error) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
 	defer cancel()
@@ -135,7 +134,7 @@ func (c *container) sh(script string) (string, error) {
 	return string(out), err
 }
 
-// must runs a shell script in the container that has to succeed.
+// must runs a shell script in the container and fails the test if it fails.
 func (c *container) must(script string) string {
 	c.t.Helper()
 	out, err := c.sh(script)
@@ -159,7 +158,7 @@ func (c *container) running() {
 	}
 }
 
-// status is the part of "tailscale status --json" that tests look at.
+// status is the part of "tailscale status --json" that tests use.
 type status struct {
 	BackendState string
 	Self         peer
@@ -183,7 +182,7 @@ func (c *container) status() status {
 	return s
 }
 
-// stop asks the container to stop and gives its exit code.
+// stop stops the container and returns its exit code.
 func (c *container) stop() int {
 	c.t.Helper()
 	c.signal(syscall.SIGTERM)
@@ -198,7 +197,7 @@ func (c *container) signal(s syscall.Signal) {
 	}
 }
 
-// processes are the directories of the container's processes in this machine's /proc.
+// processes returns the directories of the container's processes in this machine's /proc.
 func (c *container) processes() (all []string) {
 	c.t.Helper()
 	ours, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.init))
@@ -217,7 +216,7 @@ func (c *container) processes() (all []string) {
 	return all
 }
 
-// runs tells whether the command line of a process of the container begins with a text.
+// runs reports whether the command line of a process in the container begins with a text.
 func (c *container) runs(text string) bool {
 	c.t.Helper()
 	return slices.ContainsFunc(c.processes(), func(p string) bool {
@@ -226,7 +225,7 @@ func (c *container) runs(text string) bool {
 	})
 }
 
-// size is what the image's files take.
+// size returns the size of the image's files.
 func (i image) size(t testing.TB) int64 {
 	t.Helper()
 	size, err := assembly.Size(i.rootfs)

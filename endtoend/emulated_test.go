@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// emulator is the program that runs a target's binaries on a processor that the target's boards
-// have, and how the kernel tells those binaries: by the class and the machine in the ELF header.
+// emulator is the program that runs a platform's binaries on the processor of the platform's boards. The kernel
+// recognizes those binaries by the class and the machine in the ELF header.
 type emulator struct {
 	program, cpu   string
 	class, machine byte
@@ -20,8 +20,8 @@ var emulators = map[string]emulator{
 	"armv5": {"qemu-arm-static", "arm926", 1, 0x28},
 }
 
-// ARM images log in on emulated processors. They do so with networking in user space, since an emulator knows too little
-// of what the kernel's part takes. That needs images with gVisor's network stack.
+// ARM images log in on emulated processors. They use userspace networking, because an emulator doesn't support all of
+// the kernel's networking. That needs images with gVisor's network stack.
 func TestArmImagesLogIn(t *testing.T) {
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
@@ -30,16 +30,16 @@ func TestArmImagesLogIn(t *testing.T) {
 				t.Errorf("the router's name is %q", got)
 			}
 			if code := c.stop(); code != 0 {
-				t.Errorf("the container ends with %d", code)
+				t.Errorf("the exit code is %d", code)
 			}
 		})
 	}
 }
 
-// emulated starts an image on an emulated processor, beside a control server, and waits until it is logged
-// in. The emulator is registered in a user namespace, for the container alone, which therefore has a network
-// of its own as well. The emulator gets programs as open files (O), since one that was unpacked in memory has no
-// path, and by their own names (P).
+// emulated starts an image on an emulated processor, next to a control server, and waits until it is logged in. The
+// emulator is only registered for the container, in a user namespace, so the container has its own network, too. Flag
+// O passes programs to the emulator as open files, because a program unpacked into memory has no path. Flag P passes
+// their own names.
 func emulated(t testing.TB, i image, state string) *container {
 	t.Helper()
 	e := emulators[i.target.Name]

@@ -52,7 +52,7 @@ func (a *authority) issue(template *x509.Certificate) *x509.Certificate {
 	return cert
 }
 
-// from is a certificate of the control server that is valid from a time on.
+// from returns a certificate of the control server that becomes valid at the given time.
 func (a *authority) from(begin time.Time) *tls.Certificate {
 	a.t.Helper()
 	cert := a.issue(&x509.Certificate{
@@ -62,7 +62,7 @@ func (a *authority) from(begin time.Time) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: a.key}
 }
 
-// serveTLS speaks TLS for the control server, with the certificate that there is at the moment.
+// serveTLS serves TLS for the control server, with the current certificate.
 func serveTLS(w *world, port string, cert *atomic.Pointer[tls.Certificate]) {
 	w.t.Helper()
 	l := tls.NewListener(w.internet.listen(net.JoinHostPort(controlAddress, port)), &tls.Config{
@@ -91,9 +91,9 @@ func serveTLS(w *world, port string, cert *atomic.Pointer[tls.Certificate]) {
 	}()
 }
 
-// A board without a battery for its clock boots before any certificate is valid. This machine's clock
-// cannot be changed, so here the certificate comes from the future, and one from the present stands for
-// the clock that was set. What the log says of a clock in 1970 is shown in package supervisor.
+// A board without a battery boots with a clock before any certificate is valid. The tests can't change this machine's
+// clock, so the certificate starts in the future. A certificate that is already valid then stands for setting the
+// clock. Package supervisor has tests for the log messages about a clock in 1970.
 func TestAClockThatIsWrongAtBoot(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -110,12 +110,12 @@ func TestAClockThatIsWrongAtBoot(t *testing.T) {
 	c.waitFor("x509: certificate has expired or is not yet valid")
 	c.waitFor("entrypoint: the control server can't be reached yet, the daemon keeps trying")
 	if c.healthy() || c.ended() {
-		t.Error("the router is logged in, or gone")
+		t.Error("the router is logged in, or has exited")
 	}
 	cert.Store(a.from(time.Now().AddDate(0, -1, 0)))
 	c.running()
 	eventually(t, "the routes are there", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
 	if strings.Contains(c.log(), "do not get to tailscale0") {
-		t.Error("the entrypoint misses routes before the router is logged in")
+		t.Error("the entrypoint reports missing routes before the login")
 	}
 }

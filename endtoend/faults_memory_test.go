@@ -13,16 +13,16 @@ import (
 	"dagger/mikrotik-tailscale/endtoend/testmode"
 )
 
-// group is a control group of the kernel, as a container engine makes one.
+// group is a control group of the kernel, like those of a container engine.
 type group struct {
 	t   *testing.T
 	dir string
-	// unified says that it is one of the second version.
+	// unified is true for cgroup v2.
 	unified bool
 }
 
-// newGroup makes a control group of the first version or the second, whichever the machine has, with the limits of
-// that version. Its cleanup sets the values of free, since ending takes resources, too.
+// newGroup creates a control group with limits, of version 1 or 2, whichever the machine has. Its cleanup sets the
+// values of free, because processes need resources to exit.
 func newGroup(t *testing.T, controller string, first, second, free map[string]string) group {
 	t.Helper()
 	testmode.Machine(t)
@@ -34,7 +34,7 @@ func newGroup(t *testing.T, controller string, first, second, free map[string]st
 		write(t, root+"/cgroup.subtree_control", "+"+controller)
 	}
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
-		t.Fatalf("this test needs control groups of %s: %v", controller, err)
+		t.Fatalf("this test needs control groups for %s: %v", controller, err)
 	}
 	t.Cleanup(func() {
 		for file, value := range free {
@@ -44,21 +44,21 @@ func newGroup(t *testing.T, controller string, first, second, free map[string]st
 	})
 	for file, value := range limits {
 		if _, err := os.Stat(filepath.Join(g.dir, file)); err != nil {
-			t.Fatalf("this test needs control groups of %s: %v", controller, err)
+			t.Fatalf("this test needs control groups for %s: %v", controller, err)
 		}
 		write(t, filepath.Join(g.dir, file), value)
 	}
 	return g
 }
 
-// memoryGroup limits the memory of its processes.
+// memoryGroup limits memory.
 func memoryGroup(t *testing.T, limit int) group {
 	t.Helper()
 	bytes := strconv.Itoa(limit)
 	return newGroup(t, "memory", map[string]string{"memory.limit_in_bytes": bytes}, map[string]string{"memory.max": bytes, "memory.swap.max": "0"}, nil)
 }
 
-// cpuGroup limits its processes to a share of one processor, in percent.
+// cpuGroup limits processes to a share of one processor, in percent.
 func cpuGroup(t *testing.T, percent int) group {
 	t.Helper()
 	quota := strconv.Itoa(percent * 1000)
@@ -66,10 +66,10 @@ func cpuGroup(t *testing.T, percent int) group {
 		map[string]string{"cpu.cfs_quota_us": "-1", "cpu.max": "max"})
 }
 
-// enter is the shell command that takes the shell into the group, and all that it becomes.
+// enter returns the shell command that moves the shell into the group.
 func (g group) enter() string { return "echo 0 >" + filepath.Join(g.dir, "cgroup.procs") }
 
-// kills tells how many processes the kernel killed for want of memory.
+// kills returns how many processes the kernel killed because memory ran out.
 func (g group) kills() int {
 	g.t.Helper()
 	if g.unified {
@@ -78,7 +78,7 @@ func (g group) kills() int {
 	return g.count("memory.oom_control", "oom_kill")
 }
 
-// count reads a number that the kernel counts.
+// count reads a counter of the kernel.
 func (g group) count(file, name string) int {
 	g.t.Helper()
 	text, err := os.ReadFile(filepath.Join(g.dir, file))
@@ -88,16 +88,16 @@ func (g group) count(file, name string) int {
 	_, after, found := strings.Cut(string(text), name+" ")
 	number, err := strconv.Atoi(strings.Fields(after + " none")[0])
 	if !found || err != nil {
-		g.t.Fatalf("%s says %q", file, text)
+		g.t.Fatalf("%s contains %q", file, text)
 	}
 	return number
 }
 
-// A container of 64 MB is enough: the daemon keeps to GOMEMLIMIT under load. When there is no memory
-// all the same, the kernel kills the daemon, and RouterOS starts the container again.
+// A container with 64 MB is enough, because under load the daemon stays within GOMEMLIMIT. If memory runs out anyway,
+// the kernel kills the daemon, and RouterOS starts the container again.
 func TestOutOfMemory(t *testing.T) {
 	group := memoryGroup(t, 64<<20)
-	run := t.TempDir() // outlives the daemon, as the container's own files do when it is started again
+	run := t.TempDir() // survives the daemon, like the files of a container that is restarted
 	r := newSurvivor(t, func(o *options) {
 		o.setup = group.enter() + "; mount --bind " + run + " run"
 		o.env = append(o.env, "TS_EXTRA_ARGS=--accept-routes")

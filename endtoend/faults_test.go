@@ -17,8 +17,8 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// survivor is a router that something bad happens to. It was logged in with a key for one use, which
-// is spent: if it lost its identity, it could not come back.
+// survivor is a router that a fault happens to. It was logged in with a one-time key. If it lost its identity, it
+// could not log in again.
 type survivor struct {
 	*container
 	options options
@@ -27,7 +27,7 @@ type survivor struct {
 	self    peer
 }
 
-// newSurvivor logs a router in. change may say how it is to run.
+// newSurvivor logs a router in. change may change its options.
 func newSurvivor(t *testing.T, change func(*options)) *survivor {
 	t.Helper()
 	w := newWorld(t)
@@ -45,27 +45,27 @@ func newSurvivor(t *testing.T, change func(*options)) *survivor {
 	return r
 }
 
-// again makes a container anew on the state volume.
+// again starts a new container with the same state.
 func (r *survivor) again() {
 	r.t.Helper()
 	if !r.ended() {
-		r.t.Fatal("the router still runs")
+		r.t.Fatal("the router is still running")
 	}
 	r.container = startContainer(r.t, r.options)
 	r.same()
 }
 
-// same waits for the router to be logged in with its routes, and looks whether it is the one it was.
+// same waits until the router is logged in with its routes, and checks that it is the same machine.
 func (r *survivor) same() {
 	r.t.Helper()
 	r.running()
 	eventually(r.t, "the routes are back", func() bool { return len(r.status().Self.PrimaryRoutes) == 2 })
 	if got := r.status().Self; got.ID != r.self.ID || !slices.Equal(got.TailscaleIPs, r.self.TailscaleIPs) {
-		r.t.Errorf("the router is %s with %v; it was %s with %v", got.ID, got.TailscaleIPs, r.self.ID, r.self.TailscaleIPs)
+		r.t.Errorf("the router is %s with %v; before it was %s with %v", got.ID, got.TailscaleIPs, r.self.ID, r.self.TailscaleIPs)
 	}
 }
 
-// whole waits until the state has its good copy.
+// whole waits until the state has been copied.
 func (r *survivor) whole() {
 	r.t.Helper()
 	eventually(r.t, "the state is copied", func() bool {
@@ -74,7 +74,7 @@ func (r *survivor) whole() {
 	})
 }
 
-// file gives one of the state's files, nothing where there is none.
+// file returns one of the state's files, or nil if it is missing.
 func (r *survivor) file(suffix string) []byte {
 	text, _ := os.ReadFile(r.path(suffix))
 	return text
@@ -84,7 +84,7 @@ func (r *survivor) path(suffix string) string {
 	return filepath.Join(r.options.state, "tailscaled.state"+suffix)
 }
 
-// unfinished lists the files of writes that have not come to their end.
+// unfinished returns the files of incomplete writes.
 func (r *survivor) unfinished() []string {
 	r.t.Helper()
 	names, err := filepath.Glob(r.path(".tmp*"))
@@ -94,23 +94,23 @@ func (r *survivor) unfinished() []string {
 	return names
 }
 
-// kill ends the router as a power cut does.
+// kill ends the router like a power failure.
 func (r *survivor) kill() {
 	r.t.Helper()
 	r.signal(syscall.SIGKILL)
 	<-r.done
 }
 
-// says looks for a line of the entrypoint.
+// says checks how often the entrypoint has printed a line.
 func (r *survivor) says(line string, times int) {
 	r.t.Helper()
 	if got := strings.Count(r.log(), "entrypoint: "+line); got != times {
-		r.t.Errorf("the log says %d times, not %d: %s", got, times, line)
+		r.t.Errorf("the log contains %d times, not %d: %s", got, times, line)
 	}
 }
 
-// The daemon writes a new file and gives it the state's name. It is killed when the new file is
-// there, and again when only half of it is.
+// The daemon writes a new file and renames it to the state. It is killed when the new file exists, and again when
+// half of it is written.
 func TestAKillInTheMiddleOfAStateWrite(t *testing.T) {
 	testtools.Require(t, local.Tool{Command: "strace", Package: "strace"})
 	r := newSurvivor(t, nil)
@@ -125,12 +125,12 @@ func TestAKillInTheMiddleOfAStateWrite(t *testing.T) {
 		}()
 		eventually(t, "the daemon writes its state", func() bool { return len(r.unfinished()) == 1 })
 		r.signal(syscall.SIGKILL)
-		strace.kill() // it would keep what is killed for as long as the write takes
+		strace.kill() // it would delay the kill until the end of the write
 		<-r.done
 		<-set
 		left := r.unfinished()
 		if len(left) != 1 || !bytes.Equal(before, r.file("")) {
-			t.Fatalf("the kill did not come in the middle of a write: it left %v", left)
+			t.Fatalf("the kill did not hit the middle of a write: it left %v", left)
 		}
 		if cut {
 			if err := os.Truncate(left[0], 100); err != nil {
@@ -139,14 +139,14 @@ func TestAKillInTheMiddleOfAStateWrite(t *testing.T) {
 		}
 		r.again()
 		if left := r.unfinished(); len(left) > 0 {
-			t.Errorf("what the killed write left stays: %v", left)
+			t.Errorf("leftovers of the killed write remain: %v", left)
 		}
 		r.says(r.path(""), 0)
 	}
 }
 
-// What a file system may make of a state after a power cut, whatever the daemon does.
-func TestADamagedStateIsPutRight(t *testing.T) {
+// A power failure may damage the state's file in any of these ways, whatever the daemon does.
+func TestADamagedStateIsRestored(t *testing.T) {
 	r := newSurvivor(t, nil)
 	damages := []struct {
 		name  string
@@ -178,7 +178,7 @@ func TestADamagedStateIsPutRight(t *testing.T) {
 		r.again()
 		r.says("/var/lib/tailscale", 0)
 		if !bytes.Equal(state, r.file("")) || inode(t, r.path(".good")) != before {
-			t.Error("a start that changes nothing wears the flash")
+			t.Error("a start without changes writes to the flash")
 		}
 	})
 	t.Run("NoCopyEither", func(t *testing.T) {
@@ -192,11 +192,11 @@ func TestADamagedStateIsPutRight(t *testing.T) {
 		r.container = startContainer(t, o)
 		r.waitFor("entrypoint: /var/lib/tailscale/tailscaled.state is damaged, and there is no good copy of it: the router has to log in again")
 		if got := string(r.file(".bad")); got != cut {
-			t.Errorf("the damaged state is gone; in its place is %q", got)
+			t.Errorf("the damaged state was replaced by %q", got)
 		}
 		r.running()
 		if r.status().Self.ID == r.self.ID {
-			t.Error("there was no damage")
+			t.Error("the state was not damaged")
 		}
 		r.whole()
 	})
@@ -211,7 +211,7 @@ func TestADamagedStateIsPutRight(t *testing.T) {
 		r.waitFor("store.New failed: ")
 		r.says("/var/lib/tailscale", 0)
 		if got := string(r.file("")); got != unknown {
-			t.Errorf("what only another daemon can read is now %q", got)
+			t.Errorf("a state that only another daemon can read is now %q", got)
 		}
 	})
 }
@@ -256,7 +256,7 @@ func TestAFullStateVolume(t *testing.T) {
 		t.Error("the state on a full volume has changed")
 	}
 	if left := r.unfinished(); len(left) > 0 {
-		t.Errorf("the full volume keeps %v", left)
+		t.Errorf("the full volume still contains %v", left)
 	}
 	r.kill()
 	r.again()
@@ -278,12 +278,12 @@ func TestAFullStateVolume(t *testing.T) {
 	r.again()
 }
 
-// zeros are endless.
+// zeros is an endless reader of zeros.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// As "docker run --read-only --tmpfs /run" has it.
+// Like docker run --read-only --tmpfs /run.
 func TestAReadOnlyRoot(t *testing.T) {
 	r := newSurvivor(t, func(o *options) { o.setup = "mount -t tmpfs tmpfs run; mount -o remount,bind,ro ." })
 	if out, err := r.sh("touch /here"); err == nil {
@@ -293,7 +293,7 @@ func TestAReadOnlyRoot(t *testing.T) {
 	r.again()
 }
 
-// The image of another revision, not packed, in place of the old one.
+// An image with another revision, not packed, replaces the old one.
 func TestANewerImage(t *testing.T) {
 	r := newSurvivor(t, nil)
 	r.stop()
@@ -307,7 +307,7 @@ func TestANewerImage(t *testing.T) {
 	r.again()
 }
 
-// A second container that is started while the first still runs, as by somebody who updates the image.
+// A second container is started while the first is still running, for example by a user who updates the image.
 func TestTwoContainersOnOneState(t *testing.T) {
 	r := newSurvivor(t, nil)
 	state := r.file("")
@@ -319,7 +319,7 @@ func TestTwoContainersOnOneState(t *testing.T) {
 		t.Errorf("the second container runs a daemon: %s", out)
 	}
 	if code := second.stop(); code != 0 {
-		t.Errorf("the container that waited ends with %d", code)
+		t.Errorf("the exit code of the waiting container is %d", code)
 	}
 	second = startContainer(t, o)
 	second.waitFor("waiting for it to stop")

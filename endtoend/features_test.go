@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// imageWithFeatures is an image with the features that variables of the official image need. Some of these need gVisor.
+// imageWithFeatures returns an image with the features that the official image's variables need. Some of them need
+// gVisor.
 func imageWithFeatures(t testing.TB) image {
 	t.Helper()
 	return builtImage(t, "amd64", previousRelease, "--features=+oauthkey,+serve,+outboundproxy,+usermetrics,+debug", "--compression=none")
 }
 
-// Variables of the official image that need a feature work in an image that was built with it.
+// Variables of the official image that need a feature work in an image with that feature.
 func TestVariablesOfFeatures(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()

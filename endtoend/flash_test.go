@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// Flash wears off: what happens in the tailnet is not written down, neither by the daemon nor by the
-// entrypoint, but for the few lines of resolv.conf when a node joins. A copy of the state is none of
-// this.
+// Flash wears out, so neither the daemon nor the entrypoint writes files when something happens in the tailnet. The
+// exceptions are the few lines of resolv.conf when a node joins, and the copy of the state.
 func TestARunningRouterWritesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()

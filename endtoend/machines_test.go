@@ -18,8 +18,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// On whole emulated machines with an arm64 kernel, ARM images use the kernel's networking: they log in, and a
-// packet that the kernel sends to the tailnet is answered by another node, an image with gVisor's network stack.
+// On whole emulated machines with an arm64 kernel, ARM images use the kernel's networking. They log in, and another
+// node answers a packet that the kernel sends to the tailnet. That node is an image with gVisor's network stack.
 func TestArmImagesCarryPackets(t *testing.T) {
 	testmode.Long(t)
 	for arch := range emulators {
@@ -50,16 +50,16 @@ func TestArmImagesCarryPackets(t *testing.T) {
 				busybox-plain ping -c 5 -W 20 "$other" >/tmp/out 2>&1 && say answer yes
 				tail -n 20 /tmp/out /tmp/control /tmp/other /tmp/log`)
 			if !strings.Contains(said["device"], "inet 100.") || !strings.Contains(said["route"], "dev tailscale0") || said["answer"] != "yes" {
-				t.Errorf("the machine said %q", said)
+				t.Errorf("the machine printed %q", said)
 			}
 		})
 	}
 }
 
-// BenchmarkMachines measures the ARM images on whole emulated machines with an arm64 kernel, which hold nothing
-// but the image and a script that measures. Other than under an emulator of programs, the kernel there is
-// that of the processor, as on a router: a command can run the daemon's unpacked program, and memory is the
-// machine's. The daemon does not log in, since the machine has no network.
+// BenchmarkMachines measures the ARM images on whole emulated machines with an arm64 kernel, which only contain the
+// image and a measuring script. Unlike with emulated programs, the kernel is for the same processor, as on a router:
+// a command can run the daemon's unpacked program, and memory is the machine's own. The daemon does not log in,
+// because the machine has no network.
 func BenchmarkMachines(b *testing.B) {
 	for b.Loop() {
 		table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -89,8 +89,8 @@ func BenchmarkMachines(b *testing.B) {
 	}
 }
 
-// measuring is what a machine measures: times in its seconds, and in kB the memory that is anonymous or in files
-// in memory.
+// measuring prints times in seconds of the machine's clock, and in kB the memory that is anonymous or in files in
+// memory.
 const measuring = `
 now() { read -r seconds _ </proc/uptime; say "$1" "$seconds"; }
 memory() { say "memory $1" "$(busybox-plain awk '/^(AnonPages|Shmem):/ { kb += $2 } END { print kb }' /proc/meminfo)"; }
@@ -112,8 +112,8 @@ busybox-plain sleep 10
 memory command
 [ -d /proc/$! ] || exit`
 
-// machineInit is a machine's process 1. It has a busybox of its own, not packed, so that what the image's shell
-// takes can be measured.
+// machineInit is a machine's process 1. It uses its own unpacked busybox, so that the memory of the image's shell can
+// be measured.
 const machineInit = `#!/bin/busybox-plain sh
 export %s
 for directory in proc sysfs:sys devtmpfs:dev tmpfs:run; do
@@ -129,8 +129,8 @@ echo o >/proc/sysrq-trigger
 busybox-plain sleep 60
 `
 
-// runMachine starts a whole emulated machine, with an image and further files as its only file system, and runs a
-// script on it. It gives what the script says: values by their names.
+// runMachine boots a whole emulated machine with an image and additional files as its only file system, and runs a
+// script on it. It returns the values that the script prints, by name.
 func runMachine(t testing.TB, i image, files map[string]string, script string) map[string]string {
 	t.Helper()
 	kernel, err := arm64Kernel()
@@ -157,7 +157,7 @@ func runMachine(t testing.TB, i image, files map[string]string, script string) m
 	select {
 	case <-machine.done:
 	case <-ctx.Done():
-		t.Fatalf("the machine did not end:\n%s", lastLines(machine.log(), 60))
+		t.Fatalf("the machine did not shut down:\n%s", lastLines(machine.log(), 60))
 	}
 	said := map[string]string{}
 	for line := range strings.Lines(machine.log()) {
@@ -167,14 +167,14 @@ func runMachine(t testing.TB, i image, files map[string]string, script string) m
 		}
 	}
 	if said["end"] != "yes" {
-		t.Fatalf("the machine did not come to the end of its script:\n%s", lastLines(machine.log(), 60))
+		t.Fatalf("the machine did not finish its script:\n%s", lastLines(machine.log(), 60))
 	}
 	delete(said, "end")
 	return said
 }
 
-// arm64Kernel gives a directory with the kernel of the Debian release for virtual arm64 machines, and the modules
-// that the machines use.
+// arm64Kernel returns a directory with the Debian release's kernel for virtual arm64 machines, and the modules that
+// the machines need.
 var arm64Kernel = sync.OnceValues(func() (string, error) {
 	ctx := context.Background()
 	if err := local.Require(ctx, func(s string) bool { fmt.Println(s); return true },
@@ -198,7 +198,7 @@ var arm64Kernel = sync.OnceValues(func() (string, error) {
 			find unpacked -name "$module.ko" -o -name "$module.ko.xz" | xargs xz -dcf >$module.ko # -f: or as it is
 		done`, "sh", dir).CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("getting a kernel: %w\n%s", err, out)
+		return "", fmt.Errorf("downloading a kernel: %w\n%s", err, out)
 	}
 	return dir, nil
 })

@@ -20,14 +20,15 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// previousRelease is the flag for images that need gVisor. Not every Go proxy has the version of gVisor that the newest
-// Tailscale release needs.
+// previousRelease is the flag for images that need gVisor: not every Go proxy has the gVisor version of the newest
+// Tailscale release.
 const previousRelease = "--tailscale-version=" + recipe.PreviousTailscaleVersion
 
-// withGVisor are the flags for an image with gVisor's network stack, which answers MagicDNS and has userspace networking.
+// withGVisor are the flags for an image with gVisor's network stack, which answers MagicDNS and supports userspace
+// networking.
 var withGVisor = []string{previousRelease, "--features=+netstack,+gro"}
 
-// magicDNS are two routers of one tailnet: package magicdns answers at the first, gVisor at the second.
+// magicDNS has two routers of one tailnet. Package magicdns answers on the first, gVisor on the second.
 type magicDNS struct {
 	world         *world
 	one, two      site
@@ -52,7 +53,7 @@ func newMagicDNS(t testing.TB, first image) magicDNS {
 	return m
 }
 
-// services are the ways to ask.
+// services are the ways to send a query.
 var services = []struct{ network, address string }{
 	{"udp", "100.100.100.100:53"}, {"udp", "[fd7a:115c:a1e0::53]:53"},
 	{"tcp", "100.100.100.100:53"}, {"tcp", "[fd7a:115c:a1e0::53]:53"},
@@ -67,14 +68,14 @@ func (n namespace) dial(network, address string) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// raw asks a question as it is. No answer is nil.
+// raw sends a query unchanged. It returns nil if there is no answer.
 func raw(from namespace, network, address string, question []byte) ([]byte, error) {
 	conn, err := from.dial(network, address)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
-	// Longer than Tailscale itself waits for other name servers.
+	// This is longer than Tailscale waits for other name servers.
 	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return nil, err
 	}
@@ -100,7 +101,7 @@ func raw(from namespace, network, address string, question []byte) ([]byte, erro
 	return answer, err
 }
 
-// question is a DNS message, with room for an answer of some bytes if it says so.
+// question returns a DNS query. room is the size of an answer that it accepts, if it names one.
 func question(t testing.TB, name string, kind dnsmessage.Type, room int) []byte {
 	t.Helper()
 	m := dnsmessage.Message{
@@ -117,7 +118,7 @@ func question(t testing.TB, name string, kind dnsmessage.Type, room int) []byte 
 	return packed
 }
 
-// questions are named by what they ask for.
+// questions returns queries by description.
 func (m magicDNS) questions(t testing.TB) map[string][]byte {
 	all := map[string][]byte{}
 	names := []string{"first.tailnet.example.", "SECOND.Tailnet.example.", "second.", "nobody.tailnet.example.", "tailnet.example.", "printer.tailnet.example.",
@@ -171,8 +172,8 @@ func (m magicDNS) questions(t testing.TB) map[string][]byte {
 	return all
 }
 
-// common is the part of an answer that both routers have to agree on. In what Tailscale's resolver says of malformed
-// questions, an earlier question may be quoted.
+// common returns the part of an answer that must be the same on both routers. Tailscale's answer to a malformed query
+// may quote an earlier query.
 func common(answer []byte) []byte {
 	if len(answer) >= 12 && dnsmessage.RCode(answer[3]&15) == dnsmessage.RCodeFormatError {
 		return answer[:4]
@@ -180,7 +181,7 @@ func common(answer []byte) []byte {
 	return answer
 }
 
-// reverse is the name that an address's own name is asked for with.
+// reverse returns the name for a reverse lookup of an address.
 func reverse(a netip.Addr) string {
 	if a.Is4() {
 		b := a.As4()
@@ -194,7 +195,7 @@ func reverse(a netip.Addr) string {
 	return name.String() + "ip6.arpa."
 }
 
-// A host gets the same answers from a router without gVisor's network stack as from one with it.
+// A host gets the same answers from a router with and without gVisor's network stack.
 func TestMagicDNS(t *testing.T) {
 	for _, version := range []string{recipe.TailscaleVersion, recipe.PreviousTailscaleVersion} {
 		t.Run(version, func(t *testing.T) { testMagicDNS(t, version) })
@@ -207,7 +208,7 @@ func testMagicDNS(t *testing.T, version string) {
 	t.Run("SameAnswers", func(t *testing.T) {
 		all := m.questions(t)
 		var answered, silent sync.Map
-		// Some wait for an answer that doesn't come. More connections than this at once, and the routers close some.
+		// Some queries wait for an answer that doesn't come. With more connections at once, the routers close some.
 		slots := make(chan struct{}, 40)
 		var wg sync.WaitGroup
 		for name, question := range all {
@@ -217,7 +218,7 @@ func testMagicDNS(t *testing.T, version string) {
 					defer func() { <-slots }()
 					what := fmt.Sprintf("%s over %s to %s", name, s.network, s.address)
 					var answers [2][]byte
-					// The serial number of a zone is the time.
+					// The serial number of a zone contains the time.
 					for range 5 {
 						var both sync.WaitGroup
 						for i, host := range []namespace{m.one.host, m.two.host} {
@@ -235,7 +236,7 @@ func testMagicDNS(t *testing.T, version string) {
 						}
 					}
 					if !bytes.Equal(common(answers[0]), common(answers[1])) {
-						t.Errorf("%s:\n% x\nis the answer; gVisor's is\n% x", what, answers[0], answers[1])
+						t.Errorf("%s:\nthe answer is\n% x\ngVisor's is\n% x", what, answers[0], answers[1])
 					} else if answers[0] == nil {
 						silent.Store(what, true)
 					} else {
@@ -251,11 +252,11 @@ func testMagicDNS(t *testing.T, version string) {
 		}
 		t.Logf("of %d questions, %d have the same answer, and %d have none from both", len(all)*len(services), count(&answered), count(&silent))
 		if count(&answered) < 300 {
-			t.Error("hardly anything is answered")
+			t.Error("too few queries were answered")
 		}
 	})
 
-	// The resolver of Go's library asks again over TCP when an answer is truncated.
+	// If an answer is truncated, the resolver of Go's library asks again over TCP.
 	t.Run("Resolver", func(t *testing.T) {
 		for _, address := range []string{"100.100.100.100:53", "[fd7a:115c:a1e0::53]:53"} {
 			over := map[string]int{}
@@ -289,7 +290,7 @@ func testMagicDNS(t *testing.T, version string) {
 		}
 	})
 
-	// In a build without gVisor, 1.102.5 ends when it answers a ping with a packet of its own.
+	// In a build without gVisor, release 1.102.5 crashes when it answers a ping itself.
 	t.Run("EveryKindOfPing", func(t *testing.T) {
 		for _, kind := range []string{"", "--tsmp", "--icmp", "--peerapi"} {
 			for _, c := range []struct {
@@ -303,11 +304,11 @@ func testMagicDNS(t *testing.T, version string) {
 			}
 		}
 		if m.first.ended() || strings.Contains(m.first.log(), "panic") {
-			t.Errorf("the router has ended:\n%s", m.first.log())
+			t.Errorf("the router has exited:\n%s", m.first.log())
 		}
 	})
 
-	// Many questions at once, which nobody answers, leave the tunnel and the memory alone.
+	// Many queries at once that nobody answers don't affect the tunnel or the memory.
 	t.Run("Flood", func(t *testing.T) {
 		eventually(t, "the hosts reach each other", func() bool { return m.one.host.try("ping", "-c1", "-W2", m.two.lan4) })
 		before := m.first.memory().unreclaimable
@@ -333,7 +334,7 @@ func testMagicDNS(t *testing.T, version string) {
 	})
 }
 
-// BenchmarkMagicDNS measures what a question of a LAN host takes.
+// BenchmarkMagicDNS measures a query from a LAN host.
 func BenchmarkMagicDNS(b *testing.B) {
 	m := newMagicDNS(b, builtImage(b, "amd64"))
 	ask := question(b, "first.tailnet.example.", dnsmessage.TypeA, 1232)

@@ -23,7 +23,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// scratch is a directory for this run.
+// scratch is the directory for this run.
 var scratch string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -34,7 +34,7 @@ func run(m *testing.M) int {
 		return m.Run()
 	}
 	if os.Geteuid() != 0 {
-		fmt.Println("these tests make network namespaces: run them as root")
+		fmt.Println("these tests create network namespaces: run them as root")
 		return 1
 	}
 	tools := append(local.Tools(),
@@ -58,12 +58,12 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// image is a built image, unpacked.
+// image is an unpacked image.
 type image struct {
 	target platform.Target
 	rootfs string
 	config v1.Config
-	// plain says that the programs are upstream's.
+	// plain is true if the programs are upstream's.
 	plain bool
 }
 
@@ -72,7 +72,7 @@ var (
 	images   = map[string]image{}
 )
 
-// builtImage gives the image that the command builds for a platform, with further flags.
+// builtImage returns the image that the command builds for a platform with additional flags.
 func builtImage(t testing.TB, arch string, flags ...string) image {
 	t.Helper()
 	testmode.Machine(t)
@@ -112,7 +112,7 @@ func builtImage(t testing.TB, arch string, flags ...string) image {
 	return i
 }
 
-// command runs a program of this machine and gives what it prints.
+// command runs a program on this machine and returns its output.
 func command(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
@@ -122,17 +122,17 @@ func command(t testing.TB, name string, args ...string) string {
 	return string(out)
 }
 
-// eventually waits until a condition holds. The limit is far above what a slow machine takes: no
-// test is about time.
+// eventually waits until a condition holds. The limit is far longer than a slow machine needs, because no test checks
+// times.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	if until(time.Now().Add(3*time.Minute), holds) {
 		return
 	}
-	t.Fatalf("waited for three minutes in vain: %s", what)
+	t.Fatalf("not true after three minutes: %s", what)
 }
 
-// until waits until a condition holds, or for the end of its time.
+// until waits until a condition holds, or until the given time.
 func until(end time.Time, holds func() bool) bool {
 	for time.Now().Before(end) {
 		if holds() {

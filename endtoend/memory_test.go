@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is what a container's processes take, in kilobytes.
+// memory is the memory of a container's processes, in kilobytes.
 type memory struct {
-	// daemon is the resident memory of process 1: also what it shares and what the kernel can drop.
+	// daemon is the resident memory of process 1, including memory that is shared or that the kernel can drop.
 	daemon int64
-	// unreclaimable is what only the end of the processes, or swap, gives back: the anonymous memory
-	// of all of them, and the programs that were unpacked into files in memory.
+	// unreclaimable is the memory that can only be freed by ending the processes or by swapping: the anonymous memory
+	// of all processes, and programs unpacked into files in memory.
 	unreclaimable int64
 }
 
-// memory adds up what the processes in the container take.
+// memory returns the memory of the processes in the container.
 func (c *container) memory() (m memory) {
 	c.t.Helper()
 	programs := map[uint64]int64{}
@@ -27,7 +27,7 @@ func (c *container) memory() (m memory) {
 		m.unreclaimable += c.rollup(p, "Pss_Anon")
 		var system unix.Statfs_t
 		var file unix.Stat_t
-		// Also what no process has mapped of such a file stays in memory.
+		// The parts of such a file that no process has mapped stay in memory, too.
 		if unix.Statfs(p+"/exe", &system) == nil && system.Type == unix.TMPFS_MAGIC && unix.Stat(p+"/exe", &file) == nil {
 			programs[file.Ino] = file.Blocks / 2
 		}
@@ -39,8 +39,7 @@ func (c *container) memory() (m memory) {
 	return m
 }
 
-// rollup gives one line of what the kernel tells of a process's memory, in kilobytes, and nothing of
-// a process that has ended.
+// rollup returns one value of a process's smaps_rollup in kilobytes, or 0 if the process has exited.
 func (c *container) rollup(process, name string) (kb int64) {
 	c.t.Helper()
 	text, err := os.ReadFile(process + "/smaps_rollup")

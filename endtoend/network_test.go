@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prefix begins the names of all namespaces. The number of the process that made one comes next.
+// prefix begins the names of all namespaces. The process that created one follows.
 const prefix = "mikrotik-tailscale-"
 
 var namespaces atomic.Int64
@@ -28,7 +28,7 @@ type namespace struct {
 	name string
 }
 
-// newNamespace makes a network namespace that is removed with the test.
+// newNamespace creates a network namespace for the duration of the test.
 func newNamespace(t testing.TB, name string) namespace {
 	t.Helper()
 	testmode.Machine(t)
@@ -43,7 +43,7 @@ func newNamespace(t testing.TB, name string) namespace {
 	return n
 }
 
-// removeLeftovers removes the namespaces of test runs that were killed.
+// removeLeftovers removes the namespaces of killed test runs.
 func removeLeftovers() {
 	names, _ := os.ReadDir("/run/netns")
 	for _, n := range names {
@@ -58,19 +58,19 @@ func removeLeftovers() {
 
 func (n namespace) path() string { return "/run/netns/" + n.name }
 
-// in is the command line that runs a program in the namespace.
+// in returns the command line that runs a program in the namespace.
 func (n namespace) in(args ...string) []string {
 	return append([]string{"nsenter", "--net=" + n.path(), "--"}, args...)
 }
 
-// command runs a program in the namespace that has to succeed.
+// command runs a program in the namespace and fails the test if it fails.
 func (n namespace) command(args ...string) string {
 	n.t.Helper()
 	all := n.in(args...)
 	return command(n.t, all[0], all[1:]...)
 }
 
-// try tells whether a program succeeds in the namespace.
+// try reports whether a program succeeds in the namespace.
 func (n namespace) try(args ...string) bool {
 	all := n.in(args...)
 	return exec.CommandContext(n.t.Context(), all[0], all[1:]...).Run() == nil
@@ -81,7 +81,7 @@ func (n namespace) ip(args ...string) {
 	command(n.t, "ip", append([]string{"-n", n.name}, args...)...)
 }
 
-// link connects two namespaces and gives each end its addresses.
+// link connects two namespaces and assigns addresses to both ends.
 func link(a namespace, nameA string, addressesA []string, b namespace, nameB string, addressesB []string) {
 	a.t.Helper()
 	a.ip("link", "add", nameA, "type", "veth", "peer", "name", nameB, "netns", b.name)
@@ -97,7 +97,7 @@ func (n namespace) addresses(device string, addresses ...string) {
 	n.ip("link", "set", device, "up")
 }
 
-// routes adds routes, each "TO VIA" and what else the route has.
+// routes adds routes, each as "TO VIA" with further options.
 func (n namespace) routes(routes ...string) {
 	n.t.Helper()
 	for _, r := range routes {
@@ -106,13 +106,13 @@ func (n namespace) routes(routes ...string) {
 	}
 }
 
-// forward makes a router of the namespace.
+// forward turns the namespace into a router.
 func (n namespace) forward() {
 	n.t.Helper()
 	n.command("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
 }
 
-// within does something, such as opening a socket, with the namespace as its network.
+// within calls do with the namespace as its network, for example to open a socket.
 func (n namespace) within(do func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -131,12 +131,12 @@ func (n namespace) within(do func() error) error {
 	}
 	done := do()
 	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
-		panic(err) // the thread would go on in a wrong network
+		panic(err) // the thread would continue in the wrong network
 	}
 	return done
 }
 
-// listen opens a TCP port in the namespace until the test ends.
+// listen opens a TCP port in the namespace for the duration of the test.
 func (n namespace) listen(address string) net.Listener {
 	n.t.Helper()
 	var l net.Listener

@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// The secret of an OAuth client is no key to log in with: Tailscale's API gives one for it. The default
-// image lacks the feature that asks there, says so and stays up.
+// An OAuth client secret is not a login key: Tailscale's API exchanges it for one. The default image lacks the
+// feature for that, says so and keeps running.
 //
-// The API speaks TLS, as Tailscale's does, with a certificate of an authority that stands among the roots
-// in the image's program and nowhere else.
+// The test's API uses TLS like Tailscale's. Its certificate authority is only trusted because its root is in the
+// image's program.
 func TestTheSecretOfAnOAuthClient(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -46,19 +46,19 @@ func TestTheSecretOfAnOAuthClient(t *testing.T) {
 		c := w.router(builtImage(t, "amd64"), w.site(1), "without", "TS_AUTHKEY="+secret)
 		c.waitFor(hint)
 		if asked.Load() {
-			t.Error("Tailscale's interface was asked by an image without the feature")
+			t.Error("an image without the feature called Tailscale's API")
 		}
 		if c.ended() {
-			t.Errorf("the container ended:\n%s", c.log())
+			t.Errorf("the container has exited:\n%s", c.log())
 		}
 		keptSecret(t, secret, c)
 	})
 	t.Run("Feature", func(t *testing.T) {
 		i := authority.builtIn(imageWithFeatures(t))
 		c := w.router(i, w.site(2), "with", "TS_AUTHKEY="+secret)
-		c.waitFor(hint) // since the tags are missing
+		c.waitFor(hint) // because the tags are missing
 		if !strings.Contains(c.log(), "--advertise-tags") {
-			t.Errorf("the log does not say what is missing:\n%s", c.log())
+			t.Errorf("the log does not name what is missing:\n%s", c.log())
 		}
 		c.stop()
 		c = w.router(i, w.site(3), "tagged", "TS_AUTHKEY="+secret, "TS_EXTRA_ARGS=--advertise-tags=tag:router")
@@ -70,7 +70,7 @@ func TestTheSecretOfAnOAuthClient(t *testing.T) {
 	})
 }
 
-// root returns the authority's own certificate, filled up to a size, or nil if no filling leads to the size.
+// root returns the authority's own certificate, padded to a size, or nil if no padding results in that size.
 func (a *authority) root(size int) []byte {
 	template := *a.cert
 	for filling := max(0, size-600); filling < size; filling++ {
@@ -82,7 +82,7 @@ func (a *authority) root(size int) []byte {
 	return nil
 }
 
-// builtIn returns a copy of an image in whose program the authority takes the place of a root of the same size.
+// builtIn returns a copy of an image in whose program the authority's root replaces a root of the same size.
 func (a *authority) builtIn(i image) image {
 	t := a.t
 	t.Helper()
@@ -90,7 +90,7 @@ func (a *authority) builtIn(i image) image {
 	i.rootfs = filepath.Join(t.TempDir(), "rootfs")
 	command(t, "cp", "-a", original, i.rootfs)
 	if _, err := os.Stat(filepath.Join(i.rootfs, "etc/ssl")); err == nil {
-		t.Fatal("the image has /etc/ssl, which takes the place of the roots in the program")
+		t.Fatal("the image has /etc/ssl, which overrides the roots in the program")
 	}
 	path := filepath.Join(i.rootfs, "usr/local/bin/tailscaled")
 	program, err := os.ReadFile(path)
@@ -105,7 +105,7 @@ func (a *authority) builtIn(i image) image {
 		if at+size > len(program) {
 			continue
 		}
-		// The build leaves out the roots' own signatures, so no other certificate looks like this.
+		// The build removes the roots' own signatures, so no other certificate looks like this.
 		found, err := x509.ParseCertificate(program[at : at+size])
 		if err != nil || !found.IsCA || len(bytes.Trim(found.Signature, "\x00")) > 0 {
 			continue

@@ -13,8 +13,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// The ways to pack that are compared: not at all, the way that is common elsewhere, and this project's. What
-// is packed is the same: features, applets and trusted roots.
+// packings are the ways of packing that the benchmark compares: none, UPX as used elsewhere, and this project's. The
+// packed content is the same: features, applets and trusted roots.
 var packings = []struct {
 	name  string
 	flags []string
@@ -24,10 +24,10 @@ var packings = []struct {
 	{"ours", nil},
 }
 
-// BenchmarkPacking measures images that are packed in different ways: their sizes, how long the command line
-// tool takes, what memory the daemon takes alone and together with a running command, and how long it takes
-// from the container's start until it is logged in. ARM images run on an emulated processor, where times can
-// be compared with each other only, and memory would be the emulator's.
+// BenchmarkPacking measures images that are packed in different ways: their sizes, the duration of a CLI command, the
+// daemon's memory alone and together with a running command, and the time from the container's start to the login.
+// ARM images run on an emulated processor: their times can only be compared with each other, and their memory is not
+// measured because it would include the emulator's.
 func BenchmarkPacking(b *testing.B) {
 	for b.Loop() {
 		packedSizes(b)
@@ -44,7 +44,7 @@ func BenchmarkPacking(b *testing.B) {
 	}
 }
 
-// measuredFlags adds to the flags of an image that it needs under an emulator, where networking is in user space.
+// measuredFlags adds the flags that an image needs on an emulator, where it uses userspace networking.
 func measuredFlags(platform string, flags []string) []string {
 	if _, ok := emulators[platform]; ok {
 		return slices.Concat(withGVisor, flags)
@@ -73,7 +73,7 @@ func packedSizes(b *testing.B) {
 	_ = table.Flush()
 }
 
-// measurePacked gives a row of the table.
+// measurePacked returns a row of the table.
 func measurePacked(b *testing.B, i image) string {
 	state := b.TempDir()
 	again := func() *container { return emulated(b, i, state) }
@@ -93,7 +93,7 @@ func measurePacked(b *testing.B, i image) string {
 			return c
 		}
 	}
-	again().stop() // the first time it becomes a new node of the tailnet
+	again().stop() // the first start registers a new node
 	c := again()
 	ready := time.Since(c.began)
 	eventually(b, "the entrypoint is done", func() bool { return !c.runs("tailscale --socket") })

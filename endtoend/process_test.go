@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// process is a program in the background. It ends with the test, or when the test is killed.
+// process is a program in the background. It is killed with the test.
 type process struct {
 	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	done chan struct{}
-	// began is when it was started.
+	// began is the start time.
 	began time.Time
 
 	mu  sync.Mutex
 	out bytes.Buffer
 }
 
-// start runs a program until the test ends. Its log is shown where the test fails.
+// start runs a program until the test ends. If the test fails, its log is printed.
 func start(t testing.TB, name string, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{}), began: time.Now()}
@@ -33,7 +33,7 @@ func start(t testing.TB, name string, env []string, args ...string) *process {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
-		// Linux sends the death signal when the thread that started the program ends.
+		// Linux sends the death signal when the thread that started the program exits.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(p.done)
@@ -67,12 +67,12 @@ func (p *process) log() string {
 	return p.out.String()
 }
 
-// waitFor waits until the log has a text.
+// waitFor waits until the log contains a text.
 func (p *process) waitFor(text string) {
 	p.t.Helper()
 	eventually(p.t, p.name+" says "+text, func() bool { return strings.Contains(p.log(), text) || p.ended() })
 	if !strings.Contains(p.log(), text) {
-		p.t.Fatalf("%s ended without saying %q:\n%s", p.name, text, lastLines(p.log(), 60))
+		p.t.Fatalf("%s exited without printing %q:\n%s", p.name, text, lastLines(p.log(), 60))
 	}
 }
 

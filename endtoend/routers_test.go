@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Two sites whose routers run the built image with its defaults, and a plain client.
+// TestTwoRouters has two sites whose routers run the image with its defaults, and an upstream client.
 func TestTwoRouters(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -49,10 +49,10 @@ func TestTwoRouters(t *testing.T) {
 			one.host.command("ping", "-c3", "-W5", "-s1400", to)
 		}
 		eventually(t, "the other host reaches the first", func() bool { return two.host.try("ping", "-c1", "-W2", one.lan4) })
-		// Without source NAT, hosts see who calls.
+		// Without source NAT, hosts see the caller's address.
 		for _, c := range []struct{ from, to string }{{one.lan4, two.lan4}, {one.lan6, two.lan6}} {
 			if got := caller(t, one.host, two.host, c.to); got != c.from {
-				t.Errorf("the host %s sees %s calling; want %s", c.to, got, c.from)
+				t.Errorf("the host %s sees calls from %s; want %s", c.to, got, c.from)
 			}
 		}
 		for _, to := range []string{one.lan4, two.lan4, one.lan6} {
@@ -64,12 +64,12 @@ func TestTwoRouters(t *testing.T) {
 		want := second.status().Self.TailscaleIPs[0]
 		name := strings.TrimSuffix(second.status().Self.DNSName, ".")
 		if got := first.must("nslookup " + name); !strings.Contains(got, "100.100.100.100") || !strings.Contains(got, want) {
-			t.Errorf("the router's own resolver says\n%s", got)
+			t.Errorf("the router's own resolver answers\n%s", got)
 		}
-		// A host of the site asks through the router, and so does RouterOS itself.
+		// A host of the site sends queries through the router, and so does RouterOS itself.
 		for _, asking := range []namespace{one.host, one.gateway} {
 			if got := lookup(t, asking, name); got != want {
-				t.Errorf("100.100.100.100 tells %s that %s is %s; want %s", asking.name, name, got, want)
+				t.Errorf("for %s, 100.100.100.100 resolves %s to %s; want %s", asking.name, name, got, want)
 			}
 		}
 	})
@@ -77,7 +77,7 @@ func TestTwoRouters(t *testing.T) {
 	t.Run("ExitNode", func(t *testing.T) {
 		for address, want := range map[string]string{websiteAddress: client4, "[" + websiteAddress6 + "]": client6} {
 			if got := client.must("wget -qO- http://" + address); got != "you are "+want+"\n" {
-				t.Errorf("without an exit node %s says %q; want %s", address, got, want)
+				t.Errorf("without an exit node %s returns %q; want %s", address, got, want)
 			}
 		}
 		client.must("tailscale set --exit-node=first-router")
@@ -89,7 +89,7 @@ func TestTwoRouters(t *testing.T) {
 				return strings.HasPrefix(got, "you are ")
 			})
 			if got != "you are "+want+"\n" {
-				t.Errorf("with an exit node %s says %q; want %s", website, got, want)
+				t.Errorf("with an exit node %s returns %q; want %s", website, got, want)
 			}
 			if from := w.dns.whoAsked(website); from != one.wan4 {
 				t.Errorf("the name server was asked for %s by %q; want %s", website, from, one.wan4)
@@ -112,25 +112,25 @@ func TestTwoRouters(t *testing.T) {
 		eventually(t, "the routers use the relay", func() bool { return strings.Contains(path(), "via DERP(test)") })
 		eventually(t, "hosts reach each other through the relay", func() bool { return one.host.try("ping", "-c1", "-W2", two.lan4) })
 		if got := caller(t, one.host, two.host, two.lan4); got != one.lan4 {
-			t.Errorf("through the relay the host sees %s calling", got)
+			t.Errorf("through the relay, the host sees calls from %s", got)
 		}
 		for _, tables := range []string{"iptables", "ip6tables"} {
 			one.gateway.command(tables, "-F", "FORWARD")
 		}
-		eventually(t, "the routers find back to a direct path", func() bool { return !strings.Contains(path(), "DERP") && strings.Contains(path(), "via ") })
+		eventually(t, "the routers use a direct path again", func() bool { return !strings.Contains(path(), "DERP") && strings.Contains(path(), "via ") })
 	})
 
 	t.Run("MissingRoutes", func(t *testing.T) {
-		// As RouterOS 7.22 does: the rules that lead to Tailscale's own table have no effect.
+		// RouterOS 7.22 does the same: the rules that lead to Tailscale's own table have no effect.
 		first.must("ip rule add pref 10 lookup main; ip -6 rule add pref 10 lookup main")
 		if one.host.try("ping", "-c1", "-W2", two.lan4) {
-			t.Fatal("there is no fault to put right")
+			t.Fatal("the fault has no effect")
 		}
 		for _, to := range []string{two.lan4, two.lan6, client.status().Self.TailscaleIPs[0]} {
 			eventually(t, "a host reaches "+to+" again", func() bool { return one.host.try("ping", "-c1", "-W2", to) })
 		}
-		second.stop() // by hand, the offer would be renewed
-		eventually(t, "a route that is no longer offered goes", func() bool {
+		second.stop() // without this, the router would advertise its routes again
+		eventually(t, "a withdrawn route disappears", func() bool {
 			return !strings.Contains(first.must("ip route; ip -6 route"), "192.168.82.0/24") && !strings.Contains(first.must("ip -6 route"), "fd82::")
 		})
 		if got := first.must("ip route"); !strings.Contains(got, "100.64.0.0/10 dev tailscale0") {
@@ -140,12 +140,12 @@ func TestTwoRouters(t *testing.T) {
 
 	t.Run("Stop", func(t *testing.T) {
 		if code := first.stop(); code != 0 {
-			t.Errorf("a stopped container ends with %d", code)
+			t.Errorf("the exit code of a stopped container is %d", code)
 		}
 	})
 }
 
-// keptSecret looks for a key everywhere it could show while the container runs.
+// keptSecret looks for a key everywhere it could be visible while the container is running.
 func keptSecret(t *testing.T, key string, c *container) {
 	t.Helper()
 	if strings.Contains(c.log(), key) {
@@ -157,7 +157,7 @@ func keptSecret(t *testing.T, key string, c *container) {
 	}
 	for _, p := range processes {
 		for _, file := range []string{"cmdline", "environ"} {
-			// Those of the looking processes are gone.
+			// The processes of this search have exited.
 			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/proc/%s/%s", c.init, p, file))
 			if err == nil && bytes.Contains(text, []byte(key)) {
 				t.Errorf("the key is in the %s of process %s", file, p)
@@ -169,7 +169,7 @@ func keptSecret(t *testing.T, key string, c *container) {
 	}
 }
 
-// caller connects two namespaces with TCP and tells which address the called one sees.
+// caller connects two namespaces with TCP and returns the address that the other end sees.
 func caller(t *testing.T, from, to namespace, address string) string {
 	t.Helper()
 	l := to.listen(net.JoinHostPort(address, "0"))
@@ -198,7 +198,7 @@ func caller(t *testing.T, from, to namespace, address string) string {
 	return <-seen
 }
 
-// lookup asks 100.100.100.100 from a namespace for an IPv4 address.
+// lookup sends a query for an IPv4 address from a namespace to 100.100.100.100.
 func lookup(t *testing.T, from namespace, name string) string {
 	t.Helper()
 	var conn net.Conn

@@ -17,15 +17,15 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// headscaleVersion is the control server that people run themselves.
+// headscaleVersion is the release of headscale, the control server that people run themselves.
 const headscaleVersion = "v0.27.1"
 
-// serversVersion is the Tailscale release of the servers, and of the client without build tags. That client needs a version of
-// gVisor that not every Go proxy has for the newest release.
+// serversVersion is the Tailscale release of the servers and of the upstream client. That client needs gVisor, in a
+// version that not every Go proxy has for the newest release.
 const serversVersion = recipe.PreviousTailscaleVersion
 
-// serverAddress is where all servers are, in the namespace that plays the internet. Tailscale
-// insists on TLS for a control server that failed once, but where its address is a private one.
+// serverAddress is the address of all servers, in the namespace that simulates the internet. After a failure,
+// Tailscale insists on TLS to the control server unless its address is private.
 const (
 	serverAddress  = "198.18.0.1"
 	serverAddress6 = "2001:db8::1"
@@ -33,24 +33,24 @@ const (
 	controlURL     = "http://" + controlAddress + ":8080"
 )
 
-// programs are built from modules as the proxy gives them, each in a module of its own.
+// programs are built from published modules, each in a module of its own.
 var programs = map[string]struct{ module, version string }{
 	"github.com/juanfont/headscale/cmd/headscale": {"github.com/juanfont/headscale", headscaleVersion},
 	"tailscale.com/cmd/testcontrol":               {"tailscale.com", "v" + serversVersion},
 	"tailscale.com/cmd/derper":                    {"tailscale.com", "v" + serversVersion},
 	"tailscale.com/cmd/stund":                     {"tailscale.com", "v" + serversVersion},
-	// As Tailscale itself builds them, with no tags.
+	// Built without tags, like upstream's own.
 	"tailscale.com/cmd/tailscale":  {"tailscale.com", "v" + serversVersion},
 	"tailscale.com/cmd/tailscaled": {"tailscale.com", "v" + serversVersion},
 }
 
-// program builds a program for this machine and gives its path.
+// program builds a program for this machine and returns its path.
 func program(t testing.TB, name string) string {
 	t.Helper()
 	return programFor(t, runtime.GOARCH, name)
 }
 
-// programFor builds a program and gives its path. The directory is kept, so that this is quick the next time.
+// programFor builds a program and returns its path. The directory is kept, so that later runs are fast.
 func programFor(t testing.TB, architecture, name string) string {
 	t.Helper()
 	cache, err := local.DefaultCache()
@@ -81,7 +81,7 @@ func programFor(t testing.TB, architecture, name string) string {
 		}
 		return filepath.Join(dir, architecture, name)
 	}
-	t.Fatalf("nothing is known of the program %s", name)
+	t.Fatalf("unknown program %s", name)
 	return ""
 }
 
@@ -93,7 +93,7 @@ type control struct {
 	server       *process
 }
 
-// url is where routers find the server.
+// url returns the server's URL.
 func (c *control) url() string { return "http://" + c.address + ":8080" }
 
 const headscaleConfig = `
@@ -127,13 +127,13 @@ regions:
       - {name: 900a, regionid: 900, hostname: ` + serverAddress + `, ipv4: ` + serverAddress + `, ipv6: "` + serverAddress6 + `", stunport: 3478, derpport: 8443, insecurefortests: true}
 `
 
-// Routers may offer what they are told to.
+// The policy approves the routes that the tests advertise.
 const policy = `{
 	"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
 	"autoApprovers": {"routes": {"192.168.0.0/16": ["router@"], "fd00::/8": ["router@"]}, "exitNode": ["router@"]}
 }`
 
-// anotherControl prepares a control server.
+// anotherControl prepares a second control server.
 func anotherControl(t testing.TB, network namespace, address string) *control {
 	t.Helper()
 	c := &control{t: t, network: network, dir: t.TempDir(), address: address}
@@ -155,7 +155,7 @@ func newControl(t testing.TB, network namespace) *control {
 	return c
 }
 
-// start starts the control server and waits for it to answer.
+// start starts the control server and waits until it answers.
 func (c *control) start() {
 	c.t.Helper()
 	c.server = start(c.t, "headscale", []string{"HOME=" + c.dir, "PATH=" + os.Getenv("PATH")},
@@ -179,13 +179,13 @@ func (c *control) try(args ...string) error {
 	return exec.CommandContext(c.t.Context(), all[0], all[1:]...).Run()
 }
 
-// key makes a key to log in with, for one use or many.
+// key creates a login key, for one use or for many.
 func (c *control) key(reusable bool) string {
 	c.t.Helper()
 	var key struct{ Key string }
 	out := c.run("preauthkeys", "create", "--user", "1", fmt.Sprintf("--reusable=%v", reusable), "--expiration", "1h", "--output", "json")
 	if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &key); err != nil || key.Key == "" {
-		c.t.Fatalf("headscale gave no key (%v):\n%s", err, out)
+		c.t.Fatalf("headscale created no key (%v):\n%s", err, out)
 	}
 	return key.Key
 }

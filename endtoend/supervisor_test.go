@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// node is a machine as the control server has it.
+// node is a machine in the control server.
 type node struct {
 	ID   int
 	Name string `json:"given_name"`
 }
 
-// nodes lists the machines that the control server knows.
+// nodes returns the machines that the control server knows.
 func (c *control) nodes() (all []node) {
 	c.t.Helper()
 	out := c.run("nodes", "list", "--output", "json")
@@ -28,12 +28,12 @@ func (c *control) nodes() (all []node) {
 	return all
 }
 
-// only is the one machine that there is.
+// only returns the only machine.
 func (c *control) only() node {
 	c.t.Helper()
 	all := c.nodes()
 	if len(all) != 1 {
-		c.t.Fatalf("the control server has %+v", all)
+		c.t.Fatalf("the control server knows %+v", all)
 	}
 	return all[0]
 }
@@ -46,7 +46,7 @@ func (c *control) remove(n node) {
 // says counts the supervisor's lines that begin with a text.
 func (c *container) says(text string) int { return strings.Count(c.log(), "entrypoint: "+text) }
 
-// What happens to a router's login while the container runs.
+// The router's login ends while the container is running.
 func TestALoginThatEndsIsRenewed(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -65,7 +65,7 @@ func TestALoginThatEndsIsRenewed(t *testing.T) {
 	w.control.run("nodes", "expire", "--identifier", fmt.Sprint(first.ID))
 	eventually(t, "the login ends", func() bool { return strings.Contains(c.log(), "Running -> NeedsLogin") })
 	back("expired")
-	// headscale tells a removed node nothing as long as its connection lasts.
+	// headscale tells a removed node nothing while its connection lasts.
 	w.control.remove(w.control.nodes()[0])
 	w.control.stop()
 	w.control.start()
@@ -75,7 +75,7 @@ func TestALoginThatEndsIsRenewed(t *testing.T) {
 	keptSecret(t, key, c)
 }
 
-// An ephemeral node is removed while its router is off. The control server is reached long after the boot.
+// An ephemeral node is removed while its router is off. The control server becomes reachable long after the boot.
 func TestANodeThatWasRemovedWhileTheRouterWasOff(t *testing.T) {
 	for _, once := range []string{"false", "true"} {
 		t.Run("TS_AUTH_ONCE="+once, func(t *testing.T) {
@@ -120,18 +120,18 @@ func TestAnotherControlServer(t *testing.T) {
 			eventually(t, "the router is known to the second server", func() bool { return len(second.nodes()) == 1 })
 			c.running()
 			if c.says("this router is logged in to "+controlURL+", and TS_LOGIN_SERVER names "+second.url()) != 1 {
-				t.Errorf("the log does not tell of the other server:\n%s", c.log())
+				t.Errorf("the log does not mention the other server:\n%s", c.log())
 			}
 			c.stop()
 			if old == "Stopped" {
 				return
 			}
-			// Back at the first one, the router is who it was there: its key is spent.
+			// Back at the first server, the router is the same machine, because its key is spent.
 			o.env[1] = "TS_LOGIN_SERVER=" + controlURL
 			c = startContainer(t, o)
 			c.running()
 			if len(w.control.nodes()) != 1 {
-				t.Errorf("the first server has %+v", w.control.nodes())
+				t.Errorf("the first server knows %+v", w.control.nodes())
 			}
 		})
 	}
@@ -149,14 +149,14 @@ func TestAKeyFileThatIsReplaced(t *testing.T) {
 	write(t, o.state+"/key", "\""+good+"\"\n")
 	c.running()
 	if got := c.says("not logged in"); got != 1 || c.says("logged in") != 1 {
-		t.Errorf("the log says %d times why the router is not logged in:\n%s", got, c.log())
+		t.Errorf("the log explains %d times why the router is not logged in:\n%s", got, c.log())
 	}
 	if strings.Contains(c.log(), good) {
 		t.Error("the key is in the log")
 	}
 }
 
-// A board with a hundredth of this machine's speed ends where a fast one does.
+// A board with a hundredth of this machine's speed reaches the same state as a fast one.
 func TestASlowBoard(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -167,14 +167,15 @@ func TestASlowBoard(t *testing.T) {
 		env:   []string{"TS_AUTHKEY=" + w.control.key(false), "TS_LOGIN_SERVER=" + controlURL, "TS_ROUTES=" + s.routes}})
 	eventually(t, "the slow router has its routes", func() bool { return strings.Contains(w.control.run("nodes", "list-routes"), "192.168.81.0/24") })
 	if c.says("") != 0 {
-		t.Errorf("the log complains of slowness:\n%s", c.log())
+		t.Errorf("the log contains errors because of the slowness:\n%s", c.log())
 	}
 	if group.count("cpu.stat", "nr_throttled") == 0 {
 		t.Error("the router was not slowed down")
 	}
 }
 
-// Values as people write them, all at once. Each mistake is named in one line, and the router logs in.
+// Values as people write them, all at once. Each mistake results in one line in the log, and the router still logs
+// in.
 func TestMistakesInTheEnvironment(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -185,7 +186,7 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 		"TS_AUTH_ONCE=  ", "TS_STATE_DIR=/etc/passwd/state", "TS_SOCKET=/etc/passwd/sock", "GOMEMLIMIT=48MB", "GOGC=50%", "TS_LOG_VERBOSITY=loud", "TS_BOOT_TIMEOUT=1s", "TS_DEST_IP=192.168.81.2")
 	c.running()
 	routes := func() []string { return c.status().Self.PrimaryRoutes }
-	eventually(t, "the routes are offered", func() bool { return len(routes()) == 1 }) // the policy approves of no 10.9.0.0/24
+	eventually(t, "the routes are offered", func() bool { return len(routes()) == 1 }) // the policy doesn't approve 10.9.0.0/24
 	if got := c.status().Self.HostName; got != "My-Router" {
 		t.Errorf("the router is %s", got)
 	}
@@ -207,7 +208,7 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 		"TS_DEST_IP has no effect in this image",
 	} {
 		if got := c.says(line); got != 1 {
-			t.Errorf("the log says %d times: %s", got, line)
+			t.Errorf("the log contains %d times: %s", got, line)
 		}
 	}
 	if strings.Contains(c.log(), "USAGE") || c.says("") > 16 {
@@ -216,10 +217,10 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 	keptSecret(t, key, c)
 }
 
-// As RouterOS 7.22 does: the rules that lead to Tailscale's own table have no effect.
+// RouterOS 7.22 does the same: the rules that lead to Tailscale's own table have no effect.
 const ignoreRules = "ip rule add pref 10 lookup main; ip -6 rule add pref 10 lookup main"
 
-// Two routers offer the same network and take each other's. Its hosts stay where they are.
+// Two routers advertise the same network and accept each other's routes. Packets to its hosts stay in the network.
 func TestTwoRoutersOfOneNetwork(t *testing.T) {
 	w := newWorld(t)
 	w.control.start()
@@ -240,15 +241,15 @@ func TestTwoRoutersOfOneNetwork(t *testing.T) {
 		}
 	}
 	if got := first.must("ip route get " + one.lan4); !strings.Contains(got, "via 172.20.0.1") {
-		t.Errorf("the router's own host is reached by\n%s", got)
+		t.Errorf("the route to the router's own host is\n%s", got)
 	}
 	if !first.healthy() || w.control.try("nodes", "list") != nil {
 		t.Error("the router has lost its control server")
 	}
 }
 
-// Packets of the router and of a host behind it leave through another router's exit node, and the control server is
-// still reached.
+// Packets of the router and of a host behind it leave through another router's exit node. The control server is still
+// reachable.
 func TestUsingAnExitNode(t *testing.T) {
 	for name, setup := range map[string]string{"Rules": "", "NoRules": ignoreRules} {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +272,7 @@ func TestUsingAnExitNode(t *testing.T) {
 			one.gateway.ip("rule", "add", "iif", "lan", "lookup", "100")
 			eventually(t, "the host's packets leave through the exit node", func() bool { return visit(one.host, websiteAddress) == want })
 			if got := first.must("ip route get " + controlAddress); name == "NoRules" && !strings.Contains(got, "via 172.20.0.1") {
-				t.Errorf("the control server is reached by\n%s", got)
+				t.Errorf("the route to the control server is\n%s", got)
 			}
 			if !first.healthy() {
 				t.Errorf("the router is no longer logged in:\n%s", first.log())
@@ -280,7 +281,7 @@ func TestUsingAnExitNode(t *testing.T) {
 	}
 }
 
-// visit is what the website says to a namespace.
+// visit returns the website's answer to a namespace.
 func visit(n namespace, address string) string {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, network, address string) (conn net.Conn, err error) {
 		err = n.within(func() (err error) {

@@ -19,7 +19,7 @@ import (
 	"dagger/mikrotik-tailscale/endtoend/testmode"
 )
 
-// world is what the routers are connected to: one network that plays the internet, with servers.
+// world is the network that the routers are connected to: it simulates the internet, with servers.
 type world struct {
 	t        testing.TB
 	internet namespace
@@ -27,16 +27,16 @@ type world struct {
 	dns      *dnsServer
 }
 
-// site is a home: its router with RouterOS's part (the gateway) and the container's, and a host.
-// The gateway does what RouterOS is configured to do in docs/usage.md: it masquerades what leaves to
-// the internet, lets nobody in from there, and sends to the container what is meant for the tailnet.
+// site is a home: a router with RouterOS (the gateway) and the container, and a host. The gateway is configured like
+// RouterOS in docs/usage.md: it masquerades packets to the internet, drops connections from there, and routes the
+// tailnet to the container.
 type site struct {
 	gateway, container, host namespace
 	wan4, wan6, lan4, lan6   string // the addresses of the gateway's uplink and of the host
 	routes                   string
 }
 
-// The website, and the names that the name server answers with its addresses.
+// The website, and the names that the name server resolves to its addresses.
 const (
 	websiteAddress  = "203.0.113.80"
 	websiteAddress6 = "2001:db8:80::80"
@@ -73,7 +73,7 @@ func (w *world) plug(n namespace, number int) (address4, address6 string) {
 	return address4, address6
 }
 
-// site makes the home of a number between 1 and 9.
+// site returns a new home with a number between 1 and 9.
 func (w *world) site(number int) site {
 	w.t.Helper()
 	name := func(what string) string { return fmt.Sprintf("%s%d", what, number) }
@@ -84,8 +84,8 @@ func (w *world) site(number int) site {
 	}
 	s.wan4, s.wan6 = w.plug(s.gateway, 10+number)
 	s.gateway.forward()
-	// Since 7.21 the container's interface has the name that the veth has in RouterOS. Tailscale
-	// passes over names that begin with its own.
+	// Since 7.21, the container's interface has the same name as the veth in RouterOS. Tailscale ignores interfaces
+	// whose names begin with its own.
 	link(s.gateway, "veth", []string{"172.20.0.1/24", "fd20::1/64"}, s.container, "veth-tailnet", []string{"172.20.0.2/24", "fd20::2/64"})
 	s.container.routes("default 172.20.0.1", "::/0 fd20::1")
 	link(s.gateway, "lan", []string{fmt.Sprintf("192.168.8%d.1/24", number), fmt.Sprintf("fd8%d::1/64", number)},
@@ -94,7 +94,7 @@ func (w *world) site(number int) site {
 	s.gateway.routes("100.64.0.0/10 172.20.0.2", "192.168.80.0/20 172.20.0.2", "fd7a:115c:a1e0::/48 fd20::2", "fd80::/12 fd20::2")
 	for _, tables := range []string{"iptables", "ip6tables"} {
 		s.gateway.command(tables, "-t", "nat", "-A", "POSTROUTING", "-o", "wan", "-j", "MASQUERADE")
-		// As RouterOS does by default. Without it, a packet that comes too early keeps the way closed.
+		// RouterOS does the same by default. Otherwise a packet that arrives too early blocks the path.
 		s.gateway.command(tables, "-A", "INPUT", "-i", "wan", "-m", "conntrack", "--ctstate", "NEW", "-p", "udp", "-j", "DROP")
 	}
 	return s
@@ -106,7 +106,7 @@ func (w *world) router(i image, s site, name string, env ...string) *container {
 	return startContainer(w.t, options{name: name, image: i, network: s.container, env: append([]string{"TS_LOGIN_SERVER=" + controlURL}, env...)})
 }
 
-// plainImage is Tailscale as it is without this project: built with no tags, not packed.
+// plainImage returns upstream's Tailscale: built without tags, not packed.
 func plainImage(t testing.TB) image {
 	t.Helper()
 	i := builtImage(t, "amd64")
@@ -123,7 +123,7 @@ func plainImage(t testing.TB) image {
 	return i
 }
 
-// client starts a plain Tailscale client on the internet, with addresses of its own there.
+// client starts an upstream Tailscale client on the internet, with its own addresses there.
 func (w *world) client(key string) (c *container, address4, address6 string) {
 	w.t.Helper()
 	n := newNamespace(w.t, "client")
@@ -135,9 +135,10 @@ func (w *world) client(key string) (c *container, address4, address6 string) {
 	return c, address4, address6
 }
 
-// dnsServer answers every question for an address with the website's and remembers who asked. Names
-// that begin with "six" have an address of IPv6 alone, others one of IPv4 alone. Names that begin with "no" don't exist,
-// those that begin with "silent" get no answer, and those that begin with "large" have a text that needs TCP, or a client that takes long answers.
+// dnsServer resolves every name to the website's addresses and records who asked. Names that begin with "six" only
+// have an IPv6 address, others only an IPv4 address. Names that begin with "no" don't exist, those that begin with
+// "silent" get no answer, and those that begin with "large" have a text that needs TCP or a client that accepts large
+// answers.
 type dnsServer struct {
 	mu    sync.Mutex
 	asked map[string]string
@@ -180,7 +181,7 @@ func serveDNS(t testing.TB, n namespace) *dnsServer {
 	return d
 }
 
-// serve answers the questions of a TCP connection.
+// serve answers the queries of a TCP connection.
 func (d *dnsServer) serve(c net.Conn) {
 	defer func() { _ = c.Close() }()
 	for {
@@ -194,7 +195,7 @@ func (d *dnsServer) serve(c net.Conn) {
 	}
 }
 
-// framed is a DNS message as it is sent over TCP.
+// framed returns a DNS message in the form that is sent over TCP.
 func framed(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
 }
@@ -252,14 +253,14 @@ func (d *dnsServer) answer(query []byte, from net.Addr, tcp bool) []byte {
 	return packed
 }
 
-// whoAsked tells where a question came from, empty where nobody asked.
+// whoAsked returns the origin of the last query for a name, or "" if there was none.
 func (d *dnsServer) whoAsked(name string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.asked[name]
 }
 
-// ask asks for an IPv4 address over a connection to a name server.
+// ask sends a query for an IPv4 address over a connection to a name server.
 func ask(t testing.TB, conn net.Conn, name string) (address string) {
 	t.Helper()
 	query := dnsmessage.Message{

@@ -1,6 +1,6 @@
-// Package testmode decides which tests run. By default those run that show that every image works. LONG_TESTS=1
-// adds the tests that prove more and take longer, LONG_TESTS=recipe,pclntab only those of these packages. With
-// -short, tests that need root, a network or an image are left out.
+// Package testmode selects the tests to run. The default is the tests that show that every image works. LONG_TESTS=1
+// adds tests that check more and take longer, and LONG_TESTS=recipe,pclntab only adds those of the named packages.
+// With -short, tests that need root, a network or an image are skipped.
 package testmode
 
 import (
@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// LongTests is the environment variable that adds the long tests: 1, or the names of packages.
+// LongTests is the environment variable that adds long tests: 1, or a list of packages.
 const LongTests = "LONG_TESTS"
 
-// Long skips a test unless long tests are wanted.
+// Long skips a test unless long tests are selected.
 func Long(t testing.TB) {
 	t.Helper()
 	Machine(t)
@@ -23,15 +23,15 @@ func Long(t testing.TB) {
 	}
 }
 
-// IsLong says whether long tests are wanted, for a test that tries more cases then. Tests run in the directory of their
-// package.
+// IsLong reports whether long tests are selected, for a test that then tries more cases. The package's name comes
+// from the working directory: tests run in the directory of their package.
 func IsLong() bool {
 	directory, err := os.Getwd()
 	wanted := os.Getenv(LongTests)
 	return wanted == "1" || err == nil && slices.Contains(strings.Split(wanted, ","), filepath.Base(directory))
 }
 
-// Machine skips a test with -short: the test needs root or a network, or builds an image.
+// Machine skips a test with -short, because it needs root or a network, or builds an image.
 func Machine(t testing.TB) {
 	t.Helper()
 	if testing.Short() {

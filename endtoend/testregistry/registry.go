@@ -22,11 +22,11 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// registryProgram is the registry that most people run, built from its source.
+// registryProgram is the most common registry, built from source.
 const registryProgram = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0"
 
-// Start runs the registry on a port of this machine that it chooses, until the test ends, and gives its
-// host and port. With a user it wants to know who calls; a read-only one refuses every push.
+// Start runs the registry on a free port of this machine until the test ends, and returns its host and port. If user
+// is set, the registry requires a login. A read-only registry refuses every push.
 func Start(t testing.TB, user, password string, readOnly bool) (address string) {
 	t.Helper()
 	if user == "" {
@@ -41,8 +41,8 @@ func Start(t testing.TB, user, password string, readOnly bool) (address string) 
 	return start(t, "  htpasswd: {realm: test, path: "+path+"}\n", readOnly)
 }
 
-// StartWithTokens runs the registry so that it lets in who brings a token from the address realm,
-// signed with the key of the certificate, in PEM.
+// StartWithTokens runs a registry that accepts tokens from the address realm, signed with the key of the certificate,
+// in PEM.
 func StartWithTokens(t testing.TB, realm, service, issuer string, certificate []byte) (address string) {
 	t.Helper()
 	path := t.TempDir() + "/token.pem"
@@ -50,7 +50,7 @@ func StartWithTokens(t testing.TB, realm, service, issuer string, certificate []
 	return start(t, fmt.Sprintf("  token: {realm: %q, service: %q, issuer: %q, rootcertbundle: %q}\n", realm, service, issuer, path), false)
 }
 
-// start runs the registry with a section of its configuration that says who is let in.
+// start runs the registry with the given authentication section in its configuration.
 func start(t testing.TB, auth string, readOnly bool) (address string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -69,7 +69,7 @@ func start(t testing.TB, auth string, readOnly bool) (address string) {
 	}
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
-		// Linux sends the death signal when the thread that started the program ends.
+		// Linux sends the death signal when the thread that started the program exits.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		started <- server.Start()
@@ -85,14 +85,13 @@ func start(t testing.TB, auth string, readOnly bool) (address string) {
 	})
 	address, printed := listening(log)
 	if address == "" {
-		t.Fatalf("the registry ended without listening:\n%s", printed)
+		t.Fatalf("the registry exited before it was listening:\n%s", printed)
 	}
-	go func() { _, _ = io.Copy(io.Discard, log) }() // or it would stop when the pipe is full
+	go func() { _, _ = io.Copy(io.Discard, log) }() // otherwise the registry stops when the pipe is full
 	return address
 }
 
-// listening reads the registry's log up to the line with the address that it has chosen. The address
-// is empty when the log ends before.
+// listening reads the registry's log up to the line with its address. The address is "" if the log ends before that.
 func listening(log io.Reader) (address, printed string) {
 	lines := bufio.NewReader(log)
 	for {
@@ -110,8 +109,8 @@ func listening(log io.Reader) (address, printed string) {
 	}
 }
 
-// Program builds a Go program, named with its version, and gives its path. The program is kept in the user's
-// cache, so each version is built once, whichever test asks first.
+// Program builds a Go program, named with its version, and returns its path. The program is kept in the user's cache,
+// so each version is only built once for all tests.
 func Program(t testing.TB, module string) string {
 	t.Helper()
 	testmode.Machine(t)

@@ -1,4 +1,4 @@
-// Package testtools sees to the programs that tests call.
+// Package testtools provides the programs that tests run.
 package testtools
 
 import (
@@ -8,7 +8,7 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// Require installs the tools that are missing on this machine. With -short it skips the test.
+// Require installs tools that are missing on this machine. With -short it skips the test.
 func Require(t testing.TB, tools ...local.Tool) {
 	t.Helper()
 	testmode.Machine(t)

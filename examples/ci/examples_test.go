@@ -1,4 +1,4 @@
-// Package ci holds examples for CIs. Its tests check them and the repository's renovate.json.
+// Package ci contains examples of CI pipelines. Its tests check them and the repository's renovate.json.
 package ci
 
 import (
@@ -14,7 +14,7 @@ import (
 
 const actionlint = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 
-// linters tell what is wrong with a file.
+// linters are the linters by file.
 var linters = map[string]func(t *testing.T, path string) (string, error){
 	"github.yml": func(t *testing.T, path string) (string, error) {
 		testtools.Require(t, shellcheck)
@@ -66,13 +66,13 @@ func TestLintersSeeMistakes(t *testing.T) {
 			write(t, path, changed(t, read(t, c.file), c.from, c.to))
 			out, err := linters[c.file](t, path)
 			if err == nil || !strings.Contains(out, c.want) {
-				t.Errorf("error %v does not say %q:\n%s", err, c.want, out)
+				t.Errorf("error %v does not contain %q:\n%s", err, c.want, out)
 			}
 		})
 	}
 }
 
-// gitlab runs gitlab-ci-local on a file, in a repository that has nothing else.
+// gitlab runs gitlab-ci-local on a file, in an otherwise empty repository.
 func gitlab(t *testing.T, path string, args ...string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -80,7 +80,7 @@ func gitlab(t *testing.T, path string, args ...string) (string, error) {
 	return run(t, dir, nil, append(node(t, "gitlab-ci-local"), args...)...)
 }
 
-func TestGitLabRunsWhatTheEventAsksFor(t *testing.T) {
+func TestGitLabRunsTheJobsOfTheEvent(t *testing.T) {
 	for name, c := range map[string]struct{ ref, want string }{
 		"change":      {"", "build"},
 		"release tag": {"1.102.5-mt.2", "publish"},

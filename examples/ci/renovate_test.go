@@ -32,13 +32,13 @@ func TestRenovateTakesItsConfiguration(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "renovate.json")
 			write(t, path, changed(t, read(t, root+"/renovate.json"), c.from, c.to))
 			if out, err := validate(t, path); err == nil || !strings.Contains(out, c.want) {
-				t.Errorf("error %v does not say %q:\n%s", err, c.want, out)
+				t.Errorf("error %v does not contain %q:\n%s", err, c.want, out)
 			}
 		})
 	}
 }
 
-// Renovate runs on JavaScript's expressions where its RE2 is missing, as it is here. Go's are RE2's.
+// Renovate uses JavaScript's regular expressions if RE2 is missing, as it is here. Go's syntax is the same as RE2's.
 func TestRenovateCanUseRE2(t *testing.T) {
 	var config struct {
 		CustomManagers []struct{ MatchStrings []string }
@@ -60,13 +60,13 @@ func validate(t *testing.T, path string) (string, error) {
 	return run(t, "", nil, append(node(t, "renovate-config-validator"), "--strict", "--no-global", path)...)
 }
 
-// dependency is one that Renovate found, with the updates that it would propose.
+// dependency is a dependency that Renovate found, with the updates that it would propose.
 type dependency struct {
 	DepName, CurrentValue, CurrentDigest, SkipReason string
 	Updates                                          []struct{ NewVersion string }
 }
 
-// renovate runs Renovate on a directory and gives what it found in each file.
+// renovate runs Renovate on a directory and returns the dependencies of each file.
 func renovate(t *testing.T, dir, dryRun string, env ...string) map[string][]dependency {
 	t.Helper()
 	base := t.TempDir()
@@ -98,7 +98,7 @@ func renovate(t *testing.T, dir, dryRun string, env ...string) map[string][]depe
 	return found
 }
 
-// Renovate works on a copy: of a checkout it would read what git knows, and not what is there.
+// The test uses a copy, because Renovate would read git's files in a checkout, not the working tree.
 func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 	dir := t.TempDir()
 	program := regexp.MustCompile(`([\w.~-]+/[\w./~-]+)@(v[0-9]\S*\.[0-9]+)`)
@@ -157,7 +157,7 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 			t.Errorf("%s: %s was not found in %v", want.file, want.name, found[want.file])
 			continue
 		}
-		// A version without one to compare with has to be in the file, at least.
+		// A dependency without a version to compare must at least be in the file.
 		got := found[want.file][i].CurrentValue
 		if want.version != "" && got != want.version || got == "" || !strings.Contains(string(read(t, filepath.Join(root, want.file))), got) {
 			t.Errorf("%s: %s was found in version %q, want %q", want.file, want.name, got, want.version)
@@ -185,15 +185,15 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 	}
 }
 
-// tagOf is the tag of an image, without a digest.
+// tagOf returns the tag of an image without its digest.
 func tagOf(image string) string {
 	_, tag, _ := strings.Cut(image, ":")
 	tag, _, _ = strings.Cut(tag, "@")
 	return tag
 }
 
-// pinned are the constants in recipe/versions.go that are a plain string: the versions, however
-// many there will be. A checksum goes with the version that it is named after.
+// pinned returns the versions in recipe/versions.go: all constants that are a plain string. A checksum belongs to the
+// version with the same name.
 func pinned(t *testing.T) map[string]string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), root+"/recipe/versions.go", nil, 0)
@@ -215,8 +215,8 @@ func pinned(t *testing.T) map[string]string {
 	return all
 }
 
-// Renovate looks versions up at a Go proxy and a download page that have what ours may not take.
-func TestRenovateProposesOnlyWhatMayBeTaken(t *testing.T) {
+// The test's Go proxy and download page also offer versions that this project must not use.
+func TestRenovateProposesOnlyAllowedVersions(t *testing.T) {
 	pages := http.NewServeMux()
 	pages.HandleFunc("/tailscale.com/@v/list", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("v1.102.5\nv1.102.9\nv1.103.4\nv1.104.1\nv1.105.2\nv1.199.0\n"))
@@ -231,7 +231,7 @@ func TestRenovateProposesOnlyWhatMayBeTaken(t *testing.T) {
 	server := httptest.NewServer(pages)
 	defer server.Close()
 
-	// Only what has a page here is looked up, or is held and so not looked up at all.
+	// Only dependencies with a page here are looked up. Others are disabled or held back.
 	var config map[string]any
 	text := changed(t, read(t, root+"/renovate.json"), "https://busybox.net/downloads/", server.URL+"/busybox/")
 	text = changed(t, text, "https://snapshot.debian.org/mr/timestamp/", server.URL+"/timestamp/")
@@ -252,7 +252,7 @@ func TestRenovateProposesOnlyWhatMayBeTaken(t *testing.T) {
 	versions = changed(t, versions, `BusyboxVersion = "`+recipe.BusyboxVersion, `BusyboxVersion = "1.38.0`)
 	write(t, filepath.Join(dir, "recipe", "versions.go"), versions)
 
-	// Without any token Renovate gives another reason for leaving out what is on GitHub.
+	// Without any token, Renovate skips dependencies on GitHub for another reason.
 	found := renovate(t, dir, "lookup", "GOPROXY="+server.URL, "RENOVATE_GITHUB_COM_TOKEN=none")
 	proposed := map[string]string{}
 	for _, deps := range found {

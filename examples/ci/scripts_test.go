@@ -21,7 +21,7 @@ import (
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
-// What a user of the examples gives them, and the tag that they run for.
+// The values that a user of the examples sets, and the tag of the run.
 const (
 	tag      = "1.102.5-mt.2"
 	address  = "registry.example/me/tailscale"
@@ -29,17 +29,17 @@ const (
 	password = "hunter2"
 )
 
-// given are the variables and secrets that the examples ask for.
+// given are the variables and secrets that the examples use.
 var given = map[string]string{"REGISTRY_ADDRESS": address, "REGISTRY_USERNAME": username, "REGISTRY_PASSWORD": password}
 
-// job is what a CI runs for one event: the lines of a script, with the variables that it sets.
+// job is what a CI runs for one event: the lines of a script and its variables.
 type job struct {
 	shell string
 	lines []string
 	env   map[string]string
 }
 
-// jobs are the build and the publish job of every example.
+// jobs returns the build job and the publish job of every example.
 func jobs(t *testing.T) map[string]job {
 	all := githubJobs(t)
 	maps.Copy(all, gitlabJobs(t))
@@ -69,7 +69,7 @@ func githubJobs(t *testing.T) map[string]job {
 				} else if m := expression.FindStringSubmatch(text); m != nil && given[m[1]] != "" {
 					out.env[variable] = given[m[1]]
 				} else {
-					t.Errorf("github.yml: nobody was asked for %s", text)
+					t.Errorf("github.yml: unknown variable %s", text)
 				}
 			}
 		}
@@ -87,7 +87,7 @@ func gitlabJobs(t *testing.T) map[string]job {
 		Variables      map[string]string
 	}
 	decode(t, "gitlab-ci.yml", &file)
-	// GitLab sets these for every job.
+	// GitLab sets these variables in every job.
 	env := map[string]string{
 		"DAGGER_VERSION": file.Variables["DAGGER_VERSION"], "DAGGER_SHA256": file.Variables["DAGGER_SHA256"],
 		"CI_COMMIT_TAG": tag, "CI_REGISTRY_IMAGE": address, "CI_REGISTRY_USER": username, "CI_REGISTRY_PASSWORD": password,
@@ -134,13 +134,13 @@ func decode(t *testing.T, path string, into any) {
 	}
 }
 
-// standIns take the place of the programs that a CI's machine has or gets.
+// standIns replace the programs on a CI's machine.
 var standIns = map[string]string{
 	"dagger": `printf '%s\n' "$@" >>calls`, "docker": "exit 0", "wget": `while [ "$1" != -qO ]; do shift; done; echo >"$2"`,
 	"sha256sum": "exit 0", "tar": "exit 0",
 }
 
-// execute runs a job with stand-ins and gives the arguments of dagger, and what went wrong.
+// execute runs a job with stand-ins and returns the arguments of each dagger call.
 func execute(t *testing.T, j job, standIns map[string]string) (calls []string, problem error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -171,7 +171,7 @@ func execute(t *testing.T, j job, standIns map[string]string) (calls []string, p
 	return strings.Fields(string(text)), problem
 }
 
-// calls gives the arguments of dagger in a job that goes well.
+// calls returns the arguments of each dagger call in a job that succeeds.
 func calls(t *testing.T, j job) []string {
 	t.Helper()
 	given, err := execute(t, j, standIns)
@@ -181,7 +181,7 @@ func calls(t *testing.T, j job) []string {
 	return given
 }
 
-// What a job downloads is what it was when the example was written.
+// Jobs verify the checksum of their downloads.
 func TestADownloadThatHasChangedIsNotRun(t *testing.T) {
 	strict := maps.Clone(standIns)
 	delete(strict, "sha256sum")
@@ -189,7 +189,7 @@ func TestADownloadThatHasChangedIsNotRun(t *testing.T) {
 	for name, j := range jobs(t) {
 		text := strings.Join(j.lines, "\n")
 		if regexp.MustCompile(`\|[^|\n]*\b(ba|da)?sh\b`).MatchString(text) {
-			t.Errorf("%s runs what it downloads without looking at it:\n%s", name, text)
+			t.Errorf("%s runs a download without verifying it:\n%s", name, text)
 		}
 		if !strings.Contains(text, "wget") && !strings.Contains(text, "curl") {
 			continue
@@ -210,7 +210,7 @@ func TestScriptsCallTheModule(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			want := strings.Fields("call tarballs export --path dist")
 			if got := calls(t, all[file+" build"]); !slices.Equal(got, want) {
-				t.Errorf("a change calls dagger with %q, want %q", got, want)
+				t.Errorf("a push calls dagger with %q, want %q", got, want)
 			}
 			publish := all[file+" publish"]
 			secret := ""
@@ -228,9 +228,9 @@ func TestScriptsCallTheModule(t *testing.T) {
 	}
 }
 
-// What the scripts call has to be there: functions of the module, and options that they or the
-// module's constructor take.
-func TestTheModuleHasWhatTheScriptsCall(t *testing.T) {
+// The functions in the scripts exist in the module, and their options are options of the function or of the module's
+// constructor.
+func TestTheModuleHasTheFunctionsAndOptionsOfTheScripts(t *testing.T) {
 	has := options(t)
 	for name, j := range jobs(t) {
 		function, exported := "new", false
@@ -253,7 +253,7 @@ func TestTheModuleHasWhatTheScriptsCall(t *testing.T) {
 	}
 }
 
-// options are the arguments of the module's functions, all by their names on the command line.
+// options returns the arguments of the module's functions, by their names on the command line.
 func options(t *testing.T) map[string][]string {
 	t.Helper()
 	sources, err := filepath.Glob(root + "/*.go")

@@ -20,10 +20,10 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// root is the top of the repository.
+// root is the top directory of the repository.
 const root = "../.."
 
-// run gives what a command prints on both outputs.
+// run returns the output of a command on stdout and stderr.
 func run(t *testing.T, dir string, env []string, argv ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
@@ -33,14 +33,14 @@ func run(t *testing.T, dir string, env []string, argv ...string) (string, error)
 	return string(out), err
 }
 
-// modules is the directory with what testdata/package.json names. It is kept in the user's cache
-// directory, since it takes half a minute and 500 MB. The Node.js in it is for the programs in it:
-// Debian's, which runs npm, is too old for them.
+// modules returns the directory with the packages of testdata/package.json. It is kept in the user's cache directory,
+// because installing takes half a minute and 500 MB. It includes its own Node.js, because Debian's is too old for
+// these programs.
 func modules(t *testing.T) string {
 	t.Helper()
 	testmode.Long(t)
 	testtools.Require(t, local.Tool{Command: "node", Package: "nodejs"}, local.Tool{Command: "npm", Package: "npm"},
-		local.Tool{Command: "git", Package: "git"}) // Renovate does not start without
+		local.Tool{Command: "git", Package: "git"}) // Renovate needs it to start
 	manifest := read(t, "testdata/package.json")
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -75,7 +75,7 @@ func modules(t *testing.T) string {
 	return filepath.Join(dir, "node_modules")
 }
 
-// node is the command line that runs a program of modules.
+// node returns the command line that runs a program of modules.
 func node(t *testing.T, program string) []string {
 	t.Helper()
 	dir := modules(t)
@@ -102,7 +102,7 @@ func write(t *testing.T, path string, text []byte) {
 	}
 }
 
-// changed is a text with one thing in it replaced, which has to be there.
+// changed returns a text after one replacement, and fails the test if there is nothing to replace.
 func changed(t *testing.T, text []byte, from, to string) []byte {
 	t.Helper()
 	if !bytes.Contains(text, []byte(from)) {

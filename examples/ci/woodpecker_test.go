@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// woodpecker is a workflow, as far as its documentation is needed here.
+// woodpecker is a workflow with the keys that this project's example needs.
 type woodpecker struct {
 	When     []condition
 	Steps    []container
@@ -32,7 +32,7 @@ type container struct {
 	When        []condition
 }
 
-// oneOrMore is a string or a list of them.
+// oneOrMore is a string or a list of strings.
 type oneOrMore []string
 
 func (s *oneOrMore) UnmarshalYAML(n *yaml.Node) error {
@@ -43,7 +43,7 @@ func (s *oneOrMore) UnmarshalYAML(n *yaml.Node) error {
 	return n.Decode((*[]string)(s))
 }
 
-// value is a plain one, or a secret's.
+// value is a plain value or a secret.
 type value struct{ plain, secret string }
 
 func (v *value) UnmarshalYAML(n *yaml.Node) error {
@@ -60,7 +60,8 @@ func (v *value) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
-// readWoodpecker refuses what Woodpecker's own linter refuses, as far as the example could have it.
+// readWoodpecker parses a workflow. It reports the mistakes that Woodpecker's own linter would report, as far as they
+// can occur in the example.
 func readWoodpecker(text []byte) (*woodpecker, error) {
 	w := &woodpecker{}
 	d := yaml.NewDecoder(bytes.NewReader(text))
