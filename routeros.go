@@ -5,6 +5,8 @@ import (
 
 	"dagger/mikrotik-tailscale/internal/dagger"
 	"dagger/mikrotik-tailscale/routeros"
+	"dagger/mikrotik-tailscale/routeros/page"
+	"dagger/mikrotik-tailscale/routeros/page/choices"
 )
 
 // Write scripts that install, update, remove and diagnose the container.
@@ -191,6 +193,33 @@ func (m *MikrotikTailscale) Routeros(
 		dir = dir.WithNewFile(s.Name, s.Text)
 	}
 	return dir, nil
+}
+
+// Return a web page that makes the scripts for routers in a browser.
+//
+// The page is one HTML file. It works offline and on any web server, and sends nothing anywhere. The options fill its form in, and whoever opens the page can change them.
+func (m *MikrotikTailscale) Page(
+	// Image in a registry that the form begins with, for example ghcr.io/me/tailscale:stable.
+	//
+	// +optional
+	image string,
+	// More options that the form begins with, each as NAME=VALUE with the names of the function routeros, for example firewall=true.
+	//
+	// +optional
+	options []string,
+) (*dagger.File, error) {
+	initial, err := choices.Parse(options)
+	if err != nil {
+		return nil, err
+	}
+	if image != "" {
+		initial.Set("image", image)
+	}
+	stage, err := page.Stage(initial)
+	if err != nil {
+		return nil, err
+	}
+	return m.output(stage, nil), nil
 }
 
 // routerosScripts returns the scripts, or the files of an app.

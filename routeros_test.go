@@ -71,3 +71,23 @@ func TestTheScriptsHaveTheSameOptionsBothWays(t *testing.T) {
 		t.Errorf("found %d arguments of the function", seen)
 	}
 }
+
+func TestTheEngineAndTheCommandMakeTheSamePage(t *testing.T) {
+	needEngine(t)
+	dir := t.TempDir()
+	engine, free := filepath.Join(dir, "engine.html"), filepath.Join(dir, "free.html")
+	mustCall(t, "page", "--image", "ghcr.io/me/tailscale:stable", "--options", "firewall=true,subnet=192.168.88.0/24", "export", "--path", engine)
+	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/mikrotik-tailscale", "routeros", "--page",
+		"--image", "ghcr.io/me/tailscale:stable", "--firewall", "--subnet", "192.168.88.0/24", "--output", free)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := exec.CommandContext(t.Context(), "cmp", engine, free).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for option, want := range map[string]string{"color=red": `unknown option "color"`, "subnet=x": `malformed subnet "x"`, "firewall": "want NAME=VALUE"} {
+		if out, err := daggerCall(t, "page", "--options", option, "size"); err == nil || !strings.Contains(out, want) {
+			t.Errorf("error %v; want %s:\n%s", err, want, lastLines(out, 10))
+		}
+	}
+}

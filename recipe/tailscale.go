@@ -108,7 +108,7 @@ func goEnv(goToolchain string) []Variable {
 // toolStage is a stage that runs a program of this project on the output of another stage. The program
 // lies in a directory of the sources and needs nothing but Go's own library.
 func toolStage(name string, c Config, sources []File, directory string, input Stage, output string) Stage {
-	const module = "module dagger/mikrotik-tailscale\n\ngo 1.26\n"
+	const module = "module " + moduleName + "\n\ngo 1.26\n"
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(),
 		Env:    goEnv(toolchain(cmp.Or(c.GoVersion, GoVersion))),

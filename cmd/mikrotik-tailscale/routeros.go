@@ -17,8 +17,10 @@ import (
 
 func routerosCommand(asJSON *bool) *cobra.Command {
 	o := routeros.Default()
+	build := newOptions()
 	var kind, output string
 	var siteTexts []string
+	var asPage bool
 	c := &cobra.Command{
 		Use:   "routeros --image ghcr.io/me/tailscale:stable [--output scripts/]",
 		Short: "Write scripts that install, update, diagnose and remove the container on a router",
@@ -27,11 +29,21 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 			"another one. The remove script removes everything that the install script added. The diagnose script\n" +
 			"prints what is wrong. With --root memory, a fifth script adds the container at each boot. With\n" +
 			"--script app, write an app for RouterOS's /app and its scripts. Without --output, one file is printed.\n" +
-			"Scripts contain no keys or passwords; docs/routeros.md says where to put them.",
+			"Scripts contain no keys or passwords; docs/routeros.md says where to put them.\n\n" +
+			"With --page, write a web page instead, which makes the scripts in a browser, offline and without a server.\n" +
+			"Its form begins with the options that you give. The flags from --go-proxy on are about how it is built.",
 		Example: "  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --subnet 192.168.88.0/24 --output scripts/\n" +
 			"  mikrotik-tailscale routeros --tarball usb1/tailscale-arm64.tar --disk usb1 --exit-node --script install\n" +
-			"  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --script app --site home=192.168.88.0/24 --site office=192.168.89.0/24 --output app/",
+			"  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --script app --site home=192.168.88.0/24 --site office=192.168.89.0/24 --output app/\n" +
+			"  mikrotik-tailscale routeros --page --image ghcr.io/me/tailscale:stable --output page.html",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asPage {
+				initial, err := initialChoices(cmd.Flags(), &o, kind, siteTexts)
+				if err != nil {
+					return usageError{err}
+				}
+				return writePage(cmd, *asJSON, pageOptions{build, initial, output})
+			}
 			scripts, err := routerosScripts(o, kind, siteTexts)
 			if err != nil {
 				return usageError{err}
@@ -54,7 +66,10 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	flags.AddFlagSet(routerflags.For(&o))
 	flags.StringVar(&kind, "script", "install", "script to print: "+strings.Join(slices.Concat(routeros.Kinds, routeros.AppKinds), ", ")+"; with --output and app, the files of an app are written")
 	flags.StringArrayVar(&siteTexts, "site", nil, "with --script app: site of a store and its networks, for example home=192.168.88.0/24")
-	flags.StringVarP(&output, "output", "o", "", "directory to write all scripts to")
+	flags.StringVarP(&output, "output", "o", "", "directory to write all scripts to; with --page, the file to write (default page.html)")
+	flags.BoolVar(&asPage, "page", false, "write a web page that makes the scripts in a browser")
+	build.goProxyFlags(flags)
+	build.driverFlags(flags)
 	return c
 }
 

@@ -1,0 +1,8 @@
+package platform
+
+import "embed"
+
+// Source is this package without its tests, for the stage that compiles it for browsers.
+//
+//go:embed platform.go source.go
+var Source embed.FS

@@ -1,0 +1,8 @@
+package address
+
+import "embed"
+
+// Source is this package without its tests, for the stage that compiles it for browsers.
+//
+//go:embed address.go source.go
+var Source embed.FS

@@ -1,0 +1,189 @@
+// Package choices makes the scripts for a router from what somebody has chosen on the page. It runs in the browser,
+// and the command uses it to fill a page in.
+package choices
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"dagger/mikrotik-tailscale/routeros"
+)
+
+// The choices beside the settings of package routeros.
+const (
+	// Script says what is written: Scripts, or App.
+	Script = "script"
+	// Site is one of the sites of a store, as routeros.ParseSites reads it.
+	Site = "site"
+)
+
+// The values of Script.
+const (
+	Scripts = "scripts"
+	App     = "app"
+)
+
+// Choices are what somebody has chosen, by the names of the settings, Script and Site. What is missing has its
+// default.
+type Choices = url.Values
+
+// Answer is what follows from choices.
+type Answer struct {
+	// Files are the scripts. There are none if something is wrong.
+	Files []routeros.Script
+	// Additions are what the files add to the router.
+	Additions []routeros.Addition
+	// Steps say what to do with the files.
+	Steps []Step
+	// Message is everything that is wrong, as the command says it. Empty if nothing is.
+	Message string
+	// Problems are the parts of the message.
+	Problems []routeros.Problem
+
+	err error
+}
+
+// Step is something that the user does. Command is what to type on the router, if anything.
+type Step struct{ What, Command string }
+
+// Names are all names that choices can have, in the order in which users see them.
+func Names() []string {
+	var all []string
+	o := routeros.Default()
+	for _, s := range o.Settings() {
+		all = append(all, s.Name)
+	}
+	return append(all, Script, Site)
+}
+
+// Parse reads choices that are given as NAME=VALUE. A name can be there several times.
+func Parse(texts []string) (Choices, error) {
+	c := Choices{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, fmt.Errorf("malformed option %q: want NAME=VALUE, such as firewall=true", text)
+		}
+		c.Add(name, value)
+	}
+	return c, nil
+}
+
+// Check reports what is wrong with choices that a page is to begin with. They may lack an image.
+func Check(c Choices) error {
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		if !slices.Contains(Names(), name) {
+			return fmt.Errorf("unknown option %q: want one of %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	complete := maps.Clone(c)
+	if complete == nil {
+		complete = Choices{}
+	}
+	if c.Get("image") == "" && c.Get("tarball") == "" {
+		complete.Set("image", "registry.example/tailscale:stable")
+	}
+	return Write(complete).err
+}
+
+// Write makes the scripts.
+func Write(c Choices) Answer {
+	o, sites, err := read(c)
+	if err != nil {
+		return refusal(err)
+	}
+	var a Answer
+	if isApp(c) {
+		if a.Files, err = routeros.App(o, sites); err == nil {
+			a.Additions, err = routeros.AppAdditions(o, sites)
+		}
+		a.Steps = appSteps(a.Files)
+	} else {
+		if a.Files, err = routeros.New(o); err == nil {
+			a.Additions, err = routeros.Additions(o)
+		}
+		a.Steps = scriptSteps(o)
+	}
+	if err != nil {
+		return refusal(err)
+	}
+	return a
+}
+
+func refusal(err error) Answer {
+	return Answer{Message: err.Error(), Problems: routeros.Problems(err), err: err}
+}
+
+func isApp(c Choices) bool { return c.Get(Script) == App }
+
+// read makes options of choices.
+func read(c Choices) (routeros.Options, []routeros.Site, error) {
+	o := routeros.Default()
+	var problems []error
+	for _, s := range o.Settings() {
+		if texts, ok := c[s.Name]; ok {
+			problems = append(problems, s.Set(texts))
+		}
+	}
+	if kind := c.Get(Script); c.Has(Script) && kind != Scripts && kind != App {
+		problems = append(problems, fmt.Errorf("unknown script %q: want %s, or %s", kind, Scripts, App))
+	}
+	texts := lines(c[Site])
+	if len(texts) > 0 && !isApp(c) {
+		problems = append(problems, fmt.Errorf("sites are for apps: want --script app with --site %s", texts[0]))
+	}
+	sites, err := routeros.ParseSites(texts)
+	return o, sites, errors.Join(append(problems, err)...)
+}
+
+// lines are the lines of texts that have something in them.
+func lines(texts []string) []string {
+	var all []string
+	for _, text := range texts {
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSpace(line); line != "" {
+				all = append(all, line)
+			}
+		}
+	}
+	return all
+}
+
+// scriptSteps are what to do with the scripts of an installation.
+func scriptSteps(o routeros.Options) []Step {
+	place, folder := "the router (in WinBox or WebFig: Files)", ""
+	if o.Disk != "" {
+		folder = strings.Trim(o.Disk, "/") + "/"
+		place = fmt.Sprintf("the directory %s on the router (in WinBox or WebFig: Files)", o.Disk)
+	}
+	all := []Step{{What: "Download the scripts, and copy them to " + place + "."}}
+	if o.Tarball != "" {
+		all = append(all, Step{What: fmt.Sprintf("Copy the image's tarball to the router, as %s.", o.Tarball)})
+	}
+	if o.AuthKeyFile {
+		all = append(all, Step{What: fmt.Sprintf("Create the file %s on the router, with the auth key in it. The key must not be in the scripts, because anyone who can read them could use it.", o.KeyPath())})
+	}
+	return append(all, Step{"Run the install script on the router:", "/import " + folder + o.Name + "-install.rsc"})
+}
+
+// appSteps are what to do with the files of an app or of a store.
+func appSteps(files []routeros.Script) []Step {
+	if len(files) == 0 {
+		return nil
+	}
+	setup := "/import " + files[1].Name
+	if strings.HasSuffix(files[0].Name, ".tikappstore.yaml") {
+		return []Step{
+			{"Put " + files[0].Name + " on a web server, and give each router its address:", "/app/settings/set app-store-urls=URL"},
+			{"Copy the scripts of each site to its router, and run the setup script there, for example:", setup},
+		}
+	}
+	return []Step{
+		{What: "Download the files, and copy them to the router (in WinBox or WebFig: Files)."},
+		{"Run the setup script on the router:", setup},
+	}
+}
