@@ -35,7 +35,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// cyclonedxSchema is the published schema, which the library carries for its own tests.
+// cyclonedxSchema returns the published schema, which the library contains for its own tests.
 func cyclonedxSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	directory := strings.TrimSpace(tool(t, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go")) + "/schema/"
@@ -58,7 +58,7 @@ func cyclonedxSchema(t *testing.T) *jsonschema.Schema {
 	return schema
 }
 
-func TestBillsOfMaterialsKeepTheirSchema(t *testing.T) {
+func TestSBOMsFollowTheSchema(t *testing.T) {
 	source, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +80,8 @@ func TestBillsOfMaterialsKeepTheirSchema(t *testing.T) {
 	}
 }
 
-// What the bill tells is compared with what other programs find in the image.
-func TestABillOfMaterialsTellsWhatIsInTheImage(t *testing.T) {
+// The SBOM is compared with what other programs find in the image.
+func TestAnSBOMListsTheContentOfTheImage(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	t.Chdir(t.TempDir())
 	extra := t.TempDir()
@@ -109,7 +109,7 @@ func TestABillOfMaterialsTellsWhatIsInTheImage(t *testing.T) {
 		}
 		sum := sha256.Sum256([]byte(read(t, rootfs+c.Name)))
 		if want := hex.EncodeToString(sum[:]); (*c.Hashes)[0].Value != want {
-			t.Errorf("%s has the sha256 %s; %s is told", c.Name, want, (*c.Hashes)[0].Value)
+			t.Errorf("%s has the sha256 %s; the SBOM has %s", c.Name, want, (*c.Hashes)[0].Value)
 		}
 	}
 	if _, ok := versions["/note"]; !ok {
@@ -121,7 +121,7 @@ func TestABillOfMaterialsTellsWhatIsInTheImage(t *testing.T) {
 		if len(fields) >= 3 && fields[0] == "dep" {
 			modules++
 			if versions[fields[1]] != fields[2] {
-				t.Errorf("%s %s is linked; the bill has %q", fields[1], fields[2], versions[fields[1]])
+				t.Errorf("%s %s is linked; the SBOM has %q", fields[1], fields[2], versions[fields[1]])
 			}
 		}
 	}
@@ -134,11 +134,11 @@ func TestABillOfMaterialsTellsWhatIsInTheImage(t *testing.T) {
 		}
 	}
 	if versions["upx-ucl"] != "" || versions["7zip"] != "" {
-		t.Error("unpacking code is told, although nothing was packed")
+		t.Error("the SBOM lists unpacking code, although nothing was packed")
 	}
 }
 
-func TestProvenanceTellsHowTarballsWereMade(t *testing.T) {
+func TestProvenanceDescribesTheBuild(t *testing.T) {
 	b := buildAllPlatforms(t)
 	var statement intoto.Statement
 	if err := protojson.Unmarshal([]byte(read(t, "dist/"+attest.ProvenanceName)), &statement); err != nil {
@@ -164,7 +164,7 @@ func TestProvenanceTellsHowTarballsWereMade(t *testing.T) {
 		t.Error(err)
 	}
 	if got := p.BuildDefinition.ExternalParameters.Fields["tailscaleVersion"].GetStringValue(); got != recipe.TailscaleVersion {
-		t.Errorf("Tailscale %q is told", got)
+		t.Errorf("the provenance has Tailscale %q", got)
 	}
 	var stages []struct {
 		Name   string
@@ -185,7 +185,7 @@ func TestProvenanceTellsHowTarballsWereMade(t *testing.T) {
 		}
 		for _, from := range s.Inputs {
 			if !slices.Contains(before, from) {
-				t.Errorf("%s takes what %s made, which does not come before it", s.Name, from)
+				t.Errorf("%s uses the output of %s, which does not come before it", s.Name, from)
 			}
 		}
 		before = append(before, s.Name)
@@ -200,13 +200,13 @@ func TestProvenanceTellsHowTarballsWereMade(t *testing.T) {
 	}
 	for _, name := range []string{"pkg:golang/tailscale.com", "pkg:golang/std", "pkg:generic/busybox", "pkg:generic/7zip", "pkg:generic/musl", "pkg:deb/debian/ca-certificates", "pkg:deb/debian/gcc-14-arm-linux-gnueabi"} {
 		if !found[name] {
-			t.Errorf("%s is not among what went in", name)
+			t.Errorf("the dependencies lack %s", name)
 		}
 	}
 }
 
-// The figures and the picture that users read are those of today's images.
-func TestTheBudgetAndThePictureAreThoseOfTheImages(t *testing.T) {
+// The budget and the picture show the sizes of the current images.
+func TestTheBudgetAndThePictureAreUpToDate(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -229,19 +229,19 @@ func TestTheBudgetAndThePictureAreThoseOfTheImages(t *testing.T) {
 		t.Error(err)
 	}
 	if err := size.Check(budget, report); err != nil {
-		t.Errorf("the images have become smaller, and the budget should, too: %v", err)
+		t.Errorf("the images have become smaller, so the budget should, too: %v", err)
 	}
 	picture, err := budget.SVG()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if picture != read(t, root+"/docs/sizes.svg") {
-		t.Error("docs/sizes.svg is not the picture of image/size/budget.json")
+		t.Error("docs/sizes.svg differs from image/size/budget.json")
 	}
 	readme := read(t, root+"/README.md")
 	for _, p := range budget.Platforms {
 		if want := thousands(p.Stored); !strings.Contains(readme, want) {
-			t.Errorf("README.md does not say that the image for %s takes %s bytes", p.Name, want)
+			t.Errorf("README.md lacks the size of the image for %s, %s bytes", p.Name, want)
 		}
 	}
 	if table := report.Table(); !strings.Contains(table, "busybox") || strings.Count(table, "\n") != 17 {

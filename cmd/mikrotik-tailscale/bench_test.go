@@ -17,8 +17,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// BenchmarkBuild builds all platforms with an empty cache and once more with a full one, and
-// prints how long each stage took and how large each component is.
+// BenchmarkBuild builds all platforms with an empty cache and again with a full one. It prints the duration of each
+// stage and the size of each component.
 func BenchmarkBuild(b *testing.B) {
 	testtools.Require(b, local.Tools()...)
 	base, err := local.DefaultCache()
@@ -42,7 +42,7 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-// stages has the seconds that each stage took.
+// stages has the seconds of each stage.
 type stages map[string]float64
 
 func timedBuild(b *testing.B, cache string) (stages, time.Duration) {
@@ -96,7 +96,7 @@ func seconds(s stages, title string) string {
 	return ""
 }
 
-// sizes tells what the components weigh, from what is in the cache.
+// sizes returns the sizes of the components, built from the cache.
 func sizes(b *testing.B, cache string) string {
 	b.Helper()
 	var out, log bytes.Buffer

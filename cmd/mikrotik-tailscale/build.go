@@ -73,8 +73,8 @@ func platforms() string {
 	return b.String()
 }
 
-// parseTargets finds the platforms that --arch names. Unlike the Dagger module, the command doesn't build for all of
-// them without being told, since that takes long on a small machine.
+// parseTargets returns the platforms that --arch names. Unlike the Dagger module, the command has no default, because
+// building all platforms takes long on a small machine.
 func parseTargets(names []string) ([]platform.Target, error) {
 	if len(names) == 0 {
 		return nil, errors.New("no platform: want --arch with " + strings.Join(platformNames(), ", ") + " or all")
@@ -90,7 +90,7 @@ func platformNames() []string {
 	return names
 }
 
-// result is one tarball, as --json shows it.
+// result is one tarball in JSON output.
 type result struct {
 	Platform          string   `json:"platform"`
 	ContainerPlatform string   `json:"container_platform"`
@@ -102,7 +102,7 @@ type result struct {
 	Features          []string `json:"features"`
 }
 
-// build makes the tarballs of all targets and, once all are there, puts them where they belong.
+// build builds the tarballs of all targets, and moves them to their destination after all are built.
 func build(ctx context.Context, o *options, targets []platform.Target, out destination, p *progress) (built []result, err error) {
 	err = o.products(ctx, targets, p, func(run assembly.StageRunner, products []assembly.Product, scratch string) error {
 		var subjects []attest.Subject
@@ -127,9 +127,8 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 	return built, err
 }
 
-// products makes the root filesystems of all targets at the same time and gives them to use, with
-// a directory to work in, for as long as that runs. One platform's error does not keep the others' from
-// being told.
+// products builds the root filesystems of all targets at the same time, and calls use with them and with a scratch
+// directory. The error contains the errors of all platforms.
 func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(run assembly.StageRunner, products []assembly.Product, scratch string) error) (err error) {
 	if err := assembly.CheckFiles(o.extra, targets, o.config, os.TempDir()); err != nil {
 		return usageError{err}
@@ -151,7 +150,7 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 	return use(d.Output, products, scratch)
 }
 
-// open opens the builder after telling what is probably a mistake, and making sure that its tools are there.
+// open warns of probable mistakes, checks that the tools are installed, and opens the builder.
 func (o *options) open(ctx context.Context, p *progress) (*local.Builder, error) {
 	for _, w := range o.config.Warnings() {
 		p.say("warning: " + w)
@@ -162,7 +161,7 @@ func (o *options) open(ctx context.Context, p *progress) (*local.Builder, error)
 	return local.Open(ctx, o.driverOptions(p))
 }
 
-// resolvedFeatures opens the builder just to resolve the features.
+// resolvedFeatures opens the builder only to resolve the features.
 func (o *options) resolvedFeatures(ctx context.Context, p *progress) (_ recipe.Resolved, err error) {
 	d, err := o.open(ctx, p)
 	if err != nil {
@@ -191,7 +190,7 @@ func resolveFeatures(ctx context.Context, d *local.Builder, c recipe.Config, p *
 	return r, nil
 }
 
-// stage is what became of a stage, as --json shows it.
+// stage is a stage's result in JSON output.
 type stage struct {
 	Stage   string      `json:"stage"`
 	State   local.State `json:"state"`
@@ -206,7 +205,7 @@ func stagesOf(ended []local.Event) []stage {
 	return stages
 }
 
-// report tells what was built.
+// report prints the results.
 func report(w io.Writer, asJSON bool, results []result, ended []local.Event) error {
 	if asJSON {
 		return printJSON(w, map[string]any{"tarballs": results, "stages": stagesOf(ended)})

@@ -13,13 +13,13 @@ func cleanCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "clean [--cache-dir DIR]",
 		Short: "Empty the cache",
-		Long: "Removes everything that builds keep in the cache: what they downloaded, the Debian roots and the outputs.\n" +
-			"The next build starts from nothing. Builds themselves remove what none of them has used for 30 days.\n" +
-			"If a build is running, the command waits for its end.",
+		Long: "Remove everything from the cache: downloads, Debian roots and outputs. The next build starts from\n" +
+			"nothing. Builds themselves remove everything that no build has used for 30 days. If a build is\n" +
+			"running, the command waits for it to end.",
 		Example: "  mikrotik-tailscale clean",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			directory, freed, err := local.Clean(cmd.Context(), cache, func() {
-				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "a build uses the cache: waiting for its end")
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "a build is using the cache: waiting for it to end")
 			})
 			if err != nil {
 				return err
@@ -35,5 +35,5 @@ func cleanCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// megabytes is a number of bytes as people read it.
+// megabytes formats a number of bytes.
 func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

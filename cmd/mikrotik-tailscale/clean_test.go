@@ -39,7 +39,7 @@ func TestCleanEmptiesTheCacheAndSaysHowMuchItFreed(t *testing.T) {
 	}
 }
 
-func TestCleanTakesNoOtherDirectory(t *testing.T) {
+func TestCleanRefusesOtherDirectories(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "mine")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
@@ -56,10 +56,10 @@ func TestCleanTakesNoOtherDirectory(t *testing.T) {
 	}
 }
 
-func TestABuildSaysWhatItFreed(t *testing.T) {
+func TestABuildReportsWhatItRemoved(t *testing.T) {
 	var said strings.Builder
 	newOptions().driverOptions(newProgress(&said)).Freed(2_340_000)
-	if want := "cache: 2.3 MB freed, which no build has used for 30 days\n"; said.String() != want {
-		t.Errorf("it says %q; want %q", said.String(), want)
+	if want := "cache: removed 2.3 MB that no build has used for 30 days\n"; said.String() != want {
+		t.Errorf("printed %q; want %q", said.String(), want)
 	}
 }

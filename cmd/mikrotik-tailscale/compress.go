@@ -17,9 +17,9 @@ func compressCommand(asJSON *bool) *cobra.Command {
 	var arch, binary, output string
 	c := &cobra.Command{
 		Use:   "compress --arch arm64 --binary FILE --output FILE",
-		Short: "Pack a program the way those in the image are packed",
-		Long: "Packs a static program for a platform the way the image's own programs are packed. Put the result into\n" +
-			"an image with --extra.",
+		Short: "Pack a static program like the programs in the image",
+		Long: "Pack a static program for a platform like the image's own programs. To add the result to an image,\n" +
+			"put it into a directory for --extra.",
 		Example: "  GOARCH=arm64 CGO_ENABLED=0 go build -o hello .\n" +
 			"  mikrotik-tailscale compress --arch arm64 --binary hello --output extra/usr/local/bin/hello\n" +
 			"  mikrotik-tailscale build --arch arm64 --extra extra",
@@ -29,7 +29,7 @@ func compressCommand(asJSON *bool) *cobra.Command {
 				return usageError{err}
 			}
 			if binary == "" || output == "" {
-				return usageError{errors.New("no file: give the program with --binary and the file to write with --output")}
+				return usageError{errors.New("no file: want --binary with the program and --output with the file to write")}
 			}
 			if err := o.resolve(); err != nil {
 				return err
@@ -59,7 +59,7 @@ func compressCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// compress packs a program and gives the packed one to use, for as long as that runs.
+// compress packs a program, and calls use with the path of the packed one.
 func compress(ctx context.Context, o *options, t platform.Target, binary string, p *progress, use func(packed string) error) (err error) {
 	d, err := o.open(ctx, p)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// shellOf gives the unpacked shell of the default image, for programs to pack that nothing else has to compile.
+// shellOf returns the unpacked shell of the default image, a program to pack that needs no compiling.
 func shellOf(t *testing.T, arch string) string {
 	t.Helper()
 	testtools.Require(t, local.Tools()...)
@@ -46,7 +46,7 @@ func shellOf(t *testing.T, arch string) string {
 	return program
 }
 
-// A packed program runs, also from a file that could not be run before.
+// A packed program is executable, even if the given file was not.
 func TestCompress(t *testing.T) {
 	program := shellOf(t, "amd64")
 	for _, compression := range recipe.Compressions() {
@@ -64,7 +64,7 @@ func TestCompress(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sum := strings.Fields(tool(t, "sha256sum", packed))[0]; told.Path != packed || told.SHA256 != sum || told.Size != int64(len(read(t, packed))) || told.Platform != "amd64" {
-				t.Errorf("told: %+v; the sum is %s", told, sum)
+				t.Errorf("reported: %+v; the sum is %s", told, sum)
 			}
 			before := int64(len(read(t, program)))
 			if smaller := told.Size < before*2/3; smaller != (compression != recipe.CompressionNone) {
@@ -90,12 +90,12 @@ func TestWrongCallsOfCompress(t *testing.T) {
 		want string
 	}{
 		"no platform":           {[]string{"--binary", program, "--output", "x"}, "no platform: want --arch"},
-		"all platforms":         {[]string{"--arch", "all", "--binary", program, "--output", "x"}, `platform "all" is several: want --arch with one of amd64`},
+		"all platforms":         {[]string{"--arch", "all", "--binary", program, "--output", "x"}, `platform "all" means several: want --arch with one of amd64`},
 		"unknown platform":      {[]string{"--arch", "mips", "--binary", program, "--output", "x"}, `unknown platform "mips"`},
-		"no program":            {[]string{"--arch", "arm", "--output", "x"}, "give the program with --binary"},
-		"no output":             {[]string{"--arch", "arm", "--binary", program}, "the file to write with --output"},
-		"absent program":        {[]string{"--arch", "arm", "--binary", "absent", "--output", "x"}, "absent: no such file"},
-		"no program at all":     {[]string{"--arch", "arm", "--binary", text, "--output", "x"}, text},
+		"no program":            {[]string{"--arch", "arm", "--output", "x"}, "want --binary with the program"},
+		"no output":             {[]string{"--arch", "arm", "--binary", program}, "--output with the file to write"},
+		"missing program":       {[]string{"--arch", "arm", "--binary", "absent", "--output", "x"}, "absent: no such file"},
+		"not a program":         {[]string{"--arch", "arm", "--binary", text, "--output", "x"}, text},
 		"another machine's":     {[]string{"--arch", "arm64", "--binary", program, "--output", "x"}, program},
 		"unknown compression":   {[]string{"--arch", "arm", "--binary", program, "--output", "x", "--compression", "zip"}, `unknown compression "zip"`},
 		"output is a directory": {[]string{"--arch", "arm", "--binary", program, "--output", os.TempDir()}, "output " + os.TempDir() + " is not a file"},
@@ -106,7 +106,7 @@ func TestWrongCallsOfCompress(t *testing.T) {
 			cache := filepath.Join(t.TempDir(), "cache")
 			stdout, stderr, code := call(t, append([]string{"compress", "--cache-dir", cache}, c.args...)...)
 			if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {
-				t.Errorf("exit code %d, standard output %q; the error does not say %q:\n%s", code, stdout, c.want, stderr)
+				t.Errorf("exit code %d, standard output %q; the error does not contain %q:\n%s", code, stdout, c.want, stderr)
 			}
 			if _, err := os.Stat(cache); err == nil {
 				t.Error("the cache was touched")

@@ -38,12 +38,12 @@ func deployCommand(asJSON *bool) *cobra.Command {
 			"the container's log, and ends with the login URL or the addresses in the tailnet. If something\n" +
 			"fails, or after Ctrl-C, it removes what it added. A second run with the same settings updates the\n" +
 			"image, or changes nothing if the router has it already.\n\n" +
-			"Several routers are worked on at the same time, and one failure does not stop the others. A file\n" +
-			"for --routers has a router in each line, and options for that router behind it:\n" +
+			"Several routers are updated at the same time, and one failure does not stop the others. A file\n" +
+			"for --routers has one router per line, followed by options for that router:\n" +
 			"  admin@192.168.88.1 --subnet 192.168.88.0/24 --hostname attic\n\n" +
 			"Host keys are checked against known_hosts. The command shows the key of an unknown router and asks,\n" +
 			"or refuses the router if there is no terminal. It logs in with the keys of the SSH agent, key files,\n" +
-			"and a password. Passwords and keys are never arguments: give " + deploySecretForms + ".",
+			"and a password. Passwords and keys are never arguments. Their places are " + deploySecretForms + ".",
 		Example: "  mikrotik-tailscale deploy admin@192.168.88.1 --subnet 192.168.88.0/24\n" +
 			"  mikrotik-tailscale deploy admin@192.168.88.1 --exit-node --auth-key env://TS_AUTHKEY --password prompt\n" +
 			"  mikrotik-tailscale deploy --routers sites.txt --firewall --auth-key file://key.txt --json",
@@ -53,11 +53,11 @@ func deployCommand(asJSON *bool) *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&d.list.file, "routers", "", "file with more routers, one a line, each with options of its own")
+	flags.StringVar(&d.list.file, "routers", "", "file with more routers, one per line, each followed by its own options")
 	flags.BoolVar(&d.dryRun, "dry-run", false, "ask the routers and print the plan; build nothing and change nothing")
 	flags.BoolVar(&d.reinstall, "reinstall", false, "if the settings have changed, remove the installation and install it again with its state")
 	flags.StringSliceVar(&d.tarballs, "tarball", nil, "tarballs that the build command wrote, instead of building; the platform is in the tarball")
-	flags.StringVar(&d.authKey, "auth-key", "", "where the key to log in to the tailnet is: "+deploySecretForms+" (default none: the command ends with a login URL)")
+	flags.StringVar(&d.authKey, "auth-key", "", "place of the key to log in to the tailnet: "+deploySecretForms+" (default none: the command ends with a login URL)")
 	d.access.flags(flags)
 	d.list.flags(flags)
 	d.imageFlags(flags)
@@ -65,7 +65,7 @@ func deployCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// run finds everything that is wrong with the call, and then does what is left to do for each router.
+// run reports everything that is wrong with the call, and then updates each router as needed.
 func (d *deployment) run(cmd *cobra.Command, args []string, asJSON bool) error {
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	if err := d.resolve(); err != nil {
@@ -108,11 +108,11 @@ func (d *deployment) run(cmd *cobra.Command, args []string, asJSON bool) error {
 	return reportFleet(ctx, cmd.OutOrStdout(), stderr, asJSON, fleet)
 }
 
-// apply builds the images and brings them to the routers.
+// apply builds the images and installs them on the routers.
 func (d *deployment) apply(ctx context.Context, fleet *deploy.Fleet, stderr io.Writer) error {
 	directory, err := os.MkdirTemp("", "mikrotik-tailscale-*")
 	if err != nil {
-		return fmt.Errorf("making a directory for the images: %w", err)
+		return fmt.Errorf("creating a directory for the images: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(directory) }()
 	fleet.Build = func(ctx context.Context, targets []platform.Target) ([]deploy.Image, error) {
@@ -124,14 +124,14 @@ func (d *deployment) apply(ctx context.Context, fleet *deploy.Fleet, stderr io.W
 	lines := newLines(stderr, fleet.Sites)
 	defer lines.close()
 	stop := context.AfterFunc(ctx, func() {
-		lines.say("interrupted: removing what was added; Ctrl-C again leaves it there")
+		lines.say("interrupted: removing everything that was added; Ctrl-C again leaves it there")
 	})
 	defer stop()
 	fleet.Apply(ctx, lines.observe, lines.end)
 	return nil
 }
 
-// buildFor builds images as the build command does.
+// buildFor builds images like the build command.
 func (d *deployment) buildFor(ctx context.Context, targets []platform.Target, directory string, stderr io.Writer) (built []deploy.Image, err error) {
 	p := newProgress(stderr)
 	defer p.close()
@@ -148,7 +148,7 @@ func (d *deployment) buildFor(ctx context.Context, targets []platform.Target, di
 	return built, err
 }
 
-// readImages reads which platforms tarballs are for.
+// readImages reads the platforms of tarballs.
 func readImages(paths []string) (all []deploy.Image, err error) {
 	for _, path := range paths {
 		img, err := readImage(path)
@@ -186,7 +186,7 @@ func readImage(path string) (deploy.Image, error) {
 	return deploy.Image{Platform: t, Path: path, Size: n, Checksum: fmt.Sprintf("sha256:%x", sum.Sum(nil))}, err
 }
 
-// reportFleet tells how it ended. Its error is one that was shown already.
+// reportFleet prints the result. It returns an error that has already been shown.
 func reportFleet(ctx context.Context, stdout, stderr io.Writer, asJSON bool, fleet *deploy.Fleet) error {
 	failed, total := fleet.Failed(), len(fleet.Sites)
 	if asJSON {

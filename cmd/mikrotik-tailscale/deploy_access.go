@@ -22,17 +22,17 @@ import (
 	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
-// deploySecretForms are the places that a secret can come from where somebody can be asked.
+// deploySecretForms are the forms of a secret in a command that may ask for it.
 const deploySecretForms = "env://NAME, file://PATH or prompt"
 
-// terminal is where somebody can be asked, or nil.
+// terminal is a terminal for questions, or nil.
 type terminal struct {
 	mu sync.Mutex
 	in *os.File
 	w  io.Writer
 }
 
-// newTerminal returns the terminal that the command is called from, or nil if there is none.
+// newTerminal returns the terminal of the command, or nil if there is none.
 func newTerminal(w io.Writer) *terminal {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) || !term.IsTerminal(int(os.Stdin.Fd())) {
@@ -41,11 +41,11 @@ func newTerminal(w io.Writer) *terminal {
 	return &terminal{in: os.Stdin, w: w}
 }
 
-// secret asks for something that the screen doesn't show.
+// secret asks for a value without showing it on the screen.
 func (t *terminal) secret(ctx context.Context, question string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Before the question, so that nothing of a quick answer is shown.
+	// The echo is switched off before the question, so that a quick answer is not shown either.
 	fd := int(t.in.Fd())
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -64,7 +64,7 @@ func (t *terminal) secret(ctx context.Context, question string) (string, error) 
 	return strings.TrimRight(answer, "\r\n"), err
 }
 
-// confirm asks for a yes.
+// confirm asks a yes/no question.
 func (t *terminal) confirm(ctx context.Context, question string) (bool, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -73,7 +73,7 @@ func (t *terminal) confirm(ctx context.Context, question string) (bool, error) {
 	return answer == "y" || answer == "yes", err
 }
 
-// line reads one line, or less if ctx ends.
+// line reads one line. It stops early if ctx ends.
 func (t *terminal) line(ctx context.Context, question string) (string, error) {
 	_, _ = fmt.Fprint(t.w, question)
 	type reply struct {
@@ -97,38 +97,38 @@ func (t *terminal) line(ctx context.Context, question string) (string, error) {
 func askSecret(ctx context.Context, t *terminal, option, what, place string) (string, error) {
 	switch {
 	case place == "prompt" && t == nil:
-		return "", fmt.Errorf("--%s prompt needs a terminal: give env://NAME or file://PATH", option)
+		return "", fmt.Errorf("--%s prompt needs a terminal: want env://NAME or file://PATH", option)
 	case place == "prompt":
 		return t.secret(ctx, what)
 	case place != "" && !strings.HasPrefix(place, "env://") && !strings.HasPrefix(place, "file://"):
-		return "", fmt.Errorf("--%s says where the %s is, and does not take it itself: give %s", option, option, deploySecretForms)
+		return "", fmt.Errorf("--%s takes the place of the %s, not the %s itself: want %s", option, option, option, deploySecretForms)
 	}
 	return readSecret(option, place)
 }
 
-// readAuthKey reads the key to log in to the tailnet. Errors do not repeat it.
+// readAuthKey reads the login key for the tailnet. Errors do not repeat it.
 func readAuthKey(ctx context.Context, t *terminal, place string) (string, error) {
 	key, err := askSecret(ctx, t, "auth-key", "Auth key", place)
 	if err == nil && strings.ContainsAny(key, " \t\r\n") {
-		err = errors.New("the auth key from --auth-key has blanks or several lines in it: want one key")
+		err = errors.New("the auth key from --auth-key contains blanks or several lines: want one key")
 	}
 	return key, err
 }
 
-// accessOptions say how to log in to routers, and which ones to trust.
+// accessOptions are the options on how to log in to routers, and which ones to trust.
 type accessOptions struct {
 	identities                       []string
 	passphrase, password, knownHosts string
 }
 
 func (o *accessOptions) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.password, "password", "", "where the routers' password is: "+deploySecretForms+" (default asked for on a terminal if no key is accepted)")
+	flags.StringVar(&o.password, "password", "", "place of the routers' password: "+deploySecretForms+" (default: asked for on a terminal if no key is accepted)")
 	flags.StringSliceVar(&o.identities, "identity", nil, "SSH key files to log in with (default the agent's keys, and id_ed25519, id_ecdsa and id_rsa in ~/.ssh)")
-	flags.StringVar(&o.passphrase, "passphrase", "", "where the passphrase of the key files is: "+deploySecretForms+" (default asked for on a terminal)")
+	flags.StringVar(&o.passphrase, "passphrase", "", "place of the key files' passphrase: "+deploySecretForms+" (default: asked for on a terminal)")
 	flags.StringVar(&o.knownHosts, "known-hosts", "", "file of known host keys (default ~/.ssh/known_hosts)")
 }
 
-// open reads keys and known hosts. What it returns beside the access ends the use of the agent.
+// open reads keys and known hosts. done closes the connection to the agent.
 func (o *accessOptions) open(ctx context.Context, t *terminal) (a deploy.Access, done func(), err error) {
 	done = func() {}
 	home, err := os.UserHomeDir()
@@ -157,7 +157,7 @@ func (o *accessOptions) open(ctx context.Context, t *terminal) (a deploy.Access,
 		return a, done, err
 	}
 	if socket := os.Getenv("SSH_AUTH_SOCK"); socket != "" && len(o.identities) == 0 {
-		// An agent that is gone is no reason to give up.
+		// Without the agent, other keys or a password may work.
 		if conn, err := net.Dial("unix", socket); err == nil {
 			done = func() { _ = conn.Close() }
 			if signers, err := agent.NewClient(conn).Signers(); err == nil {
@@ -171,7 +171,7 @@ func (o *accessOptions) open(ctx context.Context, t *terminal) (a deploy.Access,
 	return a, done, nil
 }
 
-// passwords returns how to find out a router's password, or nil.
+// passwords returns a function that returns a router's password, or nil.
 func (o *accessOptions) passwords(ctx context.Context, t *terminal) (func(string) (string, error), error) {
 	if o.password != "" && o.password != "prompt" || t == nil {
 		password, err := askSecret(ctx, t, "password", "Password", o.password)
@@ -196,7 +196,7 @@ func (o *accessOptions) passwords(ctx context.Context, t *terminal) (func(string
 	}, nil
 }
 
-// keyFiles reads the keys that the user names, or the usual ones if they are there and need no passphrase.
+// keyFiles reads the keys that the user names. The default is the usual files, if they exist and need no passphrase.
 func (o *accessOptions) keyFiles(ctx context.Context, t *terminal, directory string) (all []ssh.Signer, err error) {
 	files, named := o.identities, len(o.identities) > 0
 	if !named {
@@ -229,7 +229,7 @@ func (o *accessOptions) keyFiles(ctx context.Context, t *terminal, directory str
 func (o *accessOptions) unlock(ctx context.Context, t *terminal, file string, text []byte) (ssh.Signer, error) {
 	place := o.passphrase
 	if place == "" && t == nil {
-		return nil, errors.New("it needs a passphrase: give --passphrase, or use an SSH agent")
+		return nil, errors.New("it needs a passphrase: want --passphrase or an SSH agent")
 	}
 	if place == "" {
 		place = "prompt"

@@ -13,11 +13,11 @@ import (
 	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
-// lines shows each router's progress: a moving line for each on a terminal, one line a change elsewhere.
+// lines shows each router's progress: as a moving line on a terminal, otherwise as one line for each change.
 type lines struct {
 	mu     sync.Mutex
 	w      io.Writer
-	screen *mpb.Progress // nil if w is no terminal
+	screen *mpb.Progress // nil if w is not a terminal
 	bars   map[*deploy.Site]*mpb.Bar
 	phases map[*deploy.Site]string
 }
@@ -60,7 +60,7 @@ func (l *lines) observe(s *deploy.Site, e deploy.Event) {
 	}
 }
 
-// end shows how it ended for a router.
+// end prints the result for a router.
 func (l *lines) end(s *deploy.Site, err error) {
 	phase := "done"
 	if err != nil {
@@ -75,7 +75,7 @@ func (l *lines) end(s *deploy.Site, err error) {
 	}
 }
 
-// say prints a line between those of the routers.
+// say prints a line above the routers' lines.
 func (l *lines) say(line string) {
 	if l.screen != nil {
 		_, _ = fmt.Fprintln(l.screen, line)
@@ -86,7 +86,7 @@ func (l *lines) say(line string) {
 	_, _ = fmt.Fprintln(l.w, line)
 }
 
-// close leaves the screen as it stands.
+// close stops updating the screen.
 func (l *lines) close() {
 	if l.screen == nil {
 		return

@@ -14,7 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros/deploy"
 )
 
-// routerList has the routers, and the options for all of them.
+// routerList is the list of routers, and the options for all of them.
 type routerList struct {
 	file   string
 	common *pflag.FlagSet
@@ -34,7 +34,7 @@ func (l *routerList) flags(flags *pflag.FlagSet) {
 	flags.Lookup("arch").Usage = "platform of the image (default chosen by the router's board)"
 }
 
-// read reads the routers from the arguments and the file. All that is wrong is told at once.
+// read reads the routers from the arguments and the file. The error contains all mistakes.
 func (l *routerList) read(args []string) ([]*deploy.Site, error) {
 	var all []*deploy.Site
 	var problems []error
@@ -50,7 +50,7 @@ func (l *routerList) read(args []string) ([]*deploy.Site, error) {
 		if where != "" {
 			err = fmt.Errorf("%s: %w", where, err)
 		}
-		// What is wrong with the options for all routers is told once.
+		// A mistake in the common options is only reported once.
 		if !slices.ContainsFunc(problems, func(o error) bool { return o.Error() == err.Error() }) {
 			problems = append(problems, err)
 		}

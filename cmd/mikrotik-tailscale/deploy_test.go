@@ -34,7 +34,7 @@ import (
 
 const deployURL = "https://login.tailscale.com/a/0123456789ab"
 
-// fleet is routers that the command can reach, and a home with the host keys of all of them.
+// fleet is a number of routers that the command can reach, and a home directory with their host keys.
 type fleet struct {
 	servers []*routertest.Server
 	routers []string // as arguments
@@ -72,7 +72,7 @@ func newFleet(t *testing.T, size int) *fleet {
 	return f
 }
 
-// smallImage writes a tarball with nothing in it but a word.
+// smallImage writes a tarball that only contains a word.
 func smallImage(t *testing.T, arch, word string) string {
 	t.Helper()
 	target, err := platform.Parse(arch)
@@ -101,7 +101,7 @@ func smallImage(t *testing.T, arch, word string) string {
 	return path
 }
 
-// deployed is what --json says.
+// deployed is the JSON output.
 type deployed struct {
 	Routers []struct {
 		Router, State, Error string
@@ -208,13 +208,13 @@ func TestTenRoutersOfWhichTwoFail(t *testing.T) {
 			}
 		}
 	}
-	// The same for people.
+	// The same call without --json.
 	stdout, stderr, code := call(t, append([]string{"deploy", "--password", "env://ROUTER_PASSWORD"}, args...)...)
 	if code != exitFailure || !strings.Contains(stdout, "10 routers: 8 done, 2 failed\n") || strings.Count(stderr, "Error: ") != 2 {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 	if strings.Contains(stdout+stderr, "tskey-auth-1") || strings.Contains(stdout+stderr, "s3cret") {
-		t.Errorf("it shows a secret:\n%s%s", stdout, stderr)
+		t.Errorf("a secret is shown:\n%s%s", stdout, stderr)
 	}
 }
 
@@ -229,7 +229,7 @@ func TestDeployIsInterrupted(t *testing.T) {
 	}
 	var stdout, stderr bytes.Buffer
 	code := run(ctx, []string{"deploy", f.routers[0], "--password", "env://ROUTER_PASSWORD", "--tarball", smallImage(t, "arm64", "one")}, &stdout, &stderr)
-	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted: removing what was added") ||
+	if code != exitInterrupted || !strings.Contains(stderr.String(), "interrupted: removing everything that was added") ||
 		!strings.Contains(stderr.String(), "Error: "+f.routers[0]+": interrupted, everything that was added has been removed\n") {
 		t.Errorf("exit code %d\n%s%s", code, stdout.String(), stderr.String())
 	}
@@ -260,10 +260,10 @@ func TestDeployRefusesWrongCallsInOneLine(t *testing.T) {
 		"no file":         {[]string{"--routers", "none.txt"}, "reading the routers: open none.txt", exitUsage},
 		"a line":          {[]string{"--routers", sites}, sites + `, line 2: malformed subnet "x"`, exitUsage},
 		"a subnet":        {[]string{r, "admin@192.0.2.1", "--subnet", "192.168.88.1/24"}, "want 192.168.88.0/24", exitUsage},
-		"a key":           {[]string{r, "--auth-key", "tskey-auth-secret"}, "--auth-key says where the auth-key is, and does not take it itself: give env://NAME, file://PATH or prompt", exitUsage},
+		"a key":           {[]string{r, "--auth-key", "tskey-auth-secret"}, "--auth-key takes the place of the auth-key, not the auth-key itself: want env://NAME, file://PATH or prompt", exitUsage},
 		"an empty key":    {[]string{r, "--auth-key", "env://EMPTY"}, "no auth-key in env://EMPTY", exitUsage},
 		"two keys":        {[]string{r, "--auth-key", "env://TWO"}, "blanks or several lines", exitUsage},
-		"nobody to ask":   {[]string{r, "--auth-key", "prompt"}, "--auth-key prompt needs a terminal: give env://NAME or file://PATH", exitUsage},
+		"nobody to ask":   {[]string{r, "--auth-key", "prompt"}, "--auth-key prompt needs a terminal: want env://NAME or file://PATH", exitUsage},
 		"no tarball":      {[]string{r, "--tarball", "none.tar"}, "reading the tarball none.tar: open none.tar", exitUsage},
 		"not a tarball":   {[]string{r, "--tarball", sites}, "reading the tarball " + sites, exitUsage},
 		"same platform":   {[]string{r, "--tarball", arm64 + "," + arm64}, "are both for arm64: want one for each platform", exitUsage},
@@ -281,10 +281,10 @@ func TestDeployRefusesWrongCallsInOneLine(t *testing.T) {
 				t.Errorf("exit code %d: %swant %d: %s", code, stderr, c.code, c.want)
 			}
 			if strings.Count(stderr, "\n") != 1 {
-				t.Errorf("it is not one line:\n%s", stderr)
+				t.Errorf("the error is not one line:\n%s", stderr)
 			}
 			if strings.Contains(stderr, "tskey") {
-				t.Errorf("it shows a key: %s", stderr)
+				t.Errorf("a key is shown: %s", stderr)
 			}
 		})
 	}
@@ -293,7 +293,7 @@ func TestDeployRefusesWrongCallsInOneLine(t *testing.T) {
 	}
 }
 
-// Without a terminal nobody can be asked about a router's key.
+// Without a terminal, nobody can confirm a router's key.
 func TestAnUnknownRouterIsRefused(t *testing.T) {
 	f := newFleet(t, 1)
 	if err := os.Remove(f.hosts); err != nil {
@@ -305,7 +305,7 @@ func TestAnUnknownRouterIsRefused(t *testing.T) {
 	}
 }
 
-// On a terminal somebody is asked about the key, and for the password.
+// On a terminal, the command asks about the host key and for the password.
 func TestDeployOnATerminal(t *testing.T) {
 	testtools.Require(t, local.Tool{Command: "script", Package: "bsdutils"})
 	f := newFleet(t, 1)
@@ -358,7 +358,7 @@ func TestDeployOnATerminal(t *testing.T) {
 	}
 }
 
-func TestKeysToLogInWith(t *testing.T) {
+func TestLoginKeys(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -420,10 +420,10 @@ func TestKeysToLogInWith(t *testing.T) {
 			if code != 0 || !strings.Contains(stdout, "install the image for arm64") {
 				t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 			}
-			// A locked key that is named is not passed over.
+			// A locked key that the user names is not skipped.
 			if slices.Contains(args, "--passphrase") {
 				_, stderr, code := call(t, append([]string{"deploy", f.routers[0], "--dry-run"}, args[:2]...)...)
-				if code != exitUsage || !strings.Contains(stderr, "it needs a passphrase: give --passphrase, or use an SSH agent") {
+				if code != exitUsage || !strings.Contains(stderr, "it needs a passphrase: want --passphrase or an SSH agent") {
 					t.Errorf("exit code %d: %s", code, stderr)
 				}
 			}

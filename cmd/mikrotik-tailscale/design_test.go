@@ -12,8 +12,8 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// docs/design.md gives a reason for each feature that is left out, and for no other.
-func TestTheDesignTellsWhyFeaturesAreLeftOut(t *testing.T) {
+// docs/design.md gives a reason for each feature that is left out, and for no other feature.
+func TestTheDesignExplainsWhyFeaturesAreLeftOut(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	var out, log bytes.Buffer
 	if code := run(t.Context(), []string{"features", "--json"}, &out, &log); code != 0 {
@@ -35,7 +35,7 @@ func TestTheDesignTellsWhyFeaturesAreLeftOut(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "| left out | why |\n|---|---|\n")
 	table, _, found := strings.Cut(table, "\n\n")
 	if !found {
-		t.Fatal("docs/design.md has no table of what is left out")
+		t.Fatal("docs/design.md has no table of the features that are left out")
 	}
 	told := map[string]bool{}
 	for row := range strings.Lines(table) {
@@ -48,11 +48,11 @@ func TestTheDesignTellsWhyFeaturesAreLeftOut(t *testing.T) {
 		case !f.Built && !told[f.Name]:
 			t.Errorf("docs/design.md does not say why %s is left out", f.Name)
 		case f.Built && told[f.Name]:
-			t.Errorf("docs/design.md says why %s is left out, and it is not", f.Name)
+			t.Errorf("docs/design.md says why %s is left out, but it is not", f.Name)
 		}
 		delete(told, f.Name)
 	}
 	for name := range told {
-		t.Errorf("docs/design.md tells of the feature %s, which there is not", name)
+		t.Errorf("docs/design.md lists the feature %s, which does not exist", name)
 	}
 }

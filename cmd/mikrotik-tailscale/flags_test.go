@@ -12,19 +12,20 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// onlyInTheModule are arguments of the Dagger module's constructor that the command has no flag for, with the reason.
+// onlyInTheModule has the arguments of the Dagger module's constructor without a flag in the command, with the
+// reason.
 var onlyInTheModule = map[string]string{
-	"go-image":          "the command starts from no container image",
-	"debian-image":      "the command starts from no container image",
+	"go-image":          "the command uses no container images",
+	"debian-image":      "the command uses no container images",
 	"source-date-epoch": "the command reads SOURCE_DATE_EPOCH",
 	"cache-key":         "the command has --no-cache",
 }
 
-// onlyInTheCommand are flags that are about how the command builds, and not about what.
+// onlyInTheCommand has the flags that are about how the command builds, not what.
 var onlyInTheCommand = []string{"arch", "output", "cache-dir", "jobs", "install-tools", "no-cache", "help"}
 
 // The command and the module have the same options under the same names.
-func TestTheFlagsAreThoseOfTheModule(t *testing.T) {
+func TestTheCommandHasTheModulesOptions(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../main.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -48,17 +49,17 @@ func TestTheFlagsAreThoseOfTheModule(t *testing.T) {
 	}
 	for name := range module {
 		if flags.Lookup(name) == nil && onlyInTheModule[name] == "" {
-			t.Errorf("the module has the argument %s, and build has no such flag", name)
+			t.Errorf("the module has the argument %s, but build has no such flag", name)
 		}
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		if !module[f.Name] && !slices.Contains(onlyInTheCommand, f.Name) {
-			t.Errorf("build has the flag --%s, and the module has no such argument", f.Name)
+			t.Errorf("build has the flag --%s, but the module has no such argument", f.Name)
 		}
 	})
 }
 
-// kebab is an argument's name as the dagger command shows it.
+// kebab returns an argument's name in the form that the dagger command shows.
 func kebab(name string) string {
 	var b strings.Builder
 	for _, r := range name {

@@ -21,13 +21,13 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// How large the extracted root filesystems may be, in bytes.
+// The maximum sizes of the extracted root filesystems, in bytes.
 var largest = map[string]int64{"amd64": 3_130_000, "arm64": 2_755_000, "arm": 2_750_000, "armv5": 2_770_000}
 
-// built is what the command reports of one build of all platforms.
+// built is the JSON output of a build of all platforms.
 type built struct{ Tarballs []result }
 
-// buildAllPlatforms runs the command as a user would, in a directory of its own.
+// buildAllPlatforms runs the command like a user, in a directory of its own.
 func buildAllPlatforms(t *testing.T, args ...string) built {
 	t.Helper()
 	testtools.Require(t, local.Tools()...)
@@ -46,9 +46,9 @@ func buildAllPlatforms(t *testing.T, args ...string) built {
 	return b
 }
 
-// Two builds share nothing but the sources: not the directory, not the cache, not the number of
-// stages at once, not the time. The second cache is kept, so that this is quick when nothing changed.
-func TestTwoBuildsGiveTheSameBytes(t *testing.T) {
+// The two builds only share the sources: they differ in the directory, the cache, the number of parallel stages and
+// the time. The second cache is kept, so that the test is fast if nothing has changed.
+func TestTwoBuildsProduceTheSameBytes(t *testing.T) {
 	testmode.Long(t)
 	cache, err := local.DefaultCache()
 	if err != nil {
@@ -87,7 +87,7 @@ func TestImages(t *testing.T) {
 				t.Fatal(err)
 			}
 			if size > largest[target.Name] || size != r.RootfsSize {
-				t.Errorf("the files take %d bytes; at most %d are wanted, and %d were reported", size, largest[target.Name], r.RootfsSize)
+				t.Errorf("the files take %d bytes; want at most %d, and %d as reported", size, largest[target.Name], r.RootfsSize)
 			}
 			t.Logf("%s: %d bytes of files", target, size)
 			runs(t, rootfs, target)
@@ -95,7 +95,7 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// inspect reads the tarball with a program that has nothing to do with how it was written.
+// inspect reads the tarball with a program that shares no code with this project.
 func inspect(t *testing.T, tarball string, target platform.Target) {
 	t.Helper()
 	var config struct {
@@ -123,7 +123,7 @@ func inspect(t *testing.T, tarball string, target platform.Target) {
 		t.Errorf("version label = %q", got)
 	}
 	if got := config.Config.Labels["mikrotik-tailscale.tailscale.features"]; !strings.Contains(got, "unixsocketidentity") || !strings.Contains(got, "c2n") {
-		t.Errorf("features label = %q; want the default ones and what they depend on", got)
+		t.Errorf("features label = %q; want the default features and their dependencies", got)
 	}
 	if _, ok := config.Config.Volumes["/var/lib/tailscale"]; !ok || !slices.Equal(config.Config.Entrypoint, []string{"/usr/local/bin/entrypoint"}) {
 		t.Errorf("volumes %v, entrypoint %q", config.Config.Volumes, config.Config.Entrypoint)
@@ -133,14 +133,14 @@ func inspect(t *testing.T, tarball string, target platform.Target) {
 	}
 	listing := tool(t, "tar", "-tf", tarball)
 	if !strings.Contains(listing, "manifest.json\n") || strings.Count(listing, "/layer.tar\n") != 1 {
-		t.Errorf("not the layout of a docker archive with one plain layer:\n%s", listing)
+		t.Errorf("not the layout of a docker archive with one uncompressed layer:\n%s", listing)
 	}
 	if tags := tool(t, "skopeo", "inspect", "--format", "{{.RepoTags}}", "docker-archive:"+tarball); tags == "" {
 		t.Error("no repository tag")
 	}
 }
 
-// unpack extracts the image with skopeo and umoci and gives its root filesystem.
+// unpack extracts the image with skopeo and umoci, and returns the path of its root filesystem.
 func unpack(t *testing.T, tarball string) string {
 	t.Helper()
 	testtools.Require(t, imageTools...)
@@ -150,8 +150,8 @@ func unpack(t *testing.T, tarball string) string {
 	return filepath.Join(dir, "bundle", "rootfs")
 }
 
-// runs starts every program of the image, on an emulated processor where the target is not this
-// machine's: for ARMv5 on an ARM926, which is the smallest that has it.
+// runs starts every program of the image. If the platform is not this machine's, it uses an emulator: for ARMv5 an
+// ARM926, the smallest processor of that version.
 func runs(t *testing.T, rootfs string, target platform.Target) {
 	t.Helper()
 	if got := inImage(t, rootfs, target, "tailscale version"); !strings.HasPrefix(got, recipe.TailscaleVersion+"\n") {
@@ -171,7 +171,7 @@ func runs(t *testing.T, rootfs string, target platform.Target) {
 	if got := strings.Fields(inImage(t, rootfs, target, "busybox --list")); !slices.Equal(sortedCopy(got), list.Names()) {
 		t.Errorf("busybox has %v\nwant        %v", got, list.Names())
 	}
-	// An applet that is not there ends with 127, one that can't be started with 126 or a signal.
+	// A missing applet exits with 127, one that can't be started with 126 or a signal.
 	answers := inImage(t, rootfs, target, `cd /bin && for a in *; do
 		"./$a" --help </dev/null >/tmp/out 2>&1; code=$?
 		grep -q 'applet not found' /tmp/out && code=127
@@ -190,7 +190,7 @@ func runs(t *testing.T, rootfs string, target platform.Target) {
 	}
 }
 
-// The daemon has to keep verbose lines to itself: a router's log is short.
+// The daemon must suppress verbose lines, because a router's log is short.
 func TestVerboseLinesAreLeftOutOfTheLog(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	t.Chdir(t.TempDir())
@@ -207,7 +207,7 @@ func TestVerboseLinesAreLeftOutOfTheLog(t *testing.T) {
 	quiet, verbose := inImage(t, rootfs, amd64, daemon), inImage(t, rootfs, amd64, "export TS_LOG_VERBOSITY=1; "+daemon)
 	for mark := range strings.SplitSeq("[v1]|[v2]|[v\x00JSON]", "|") {
 		if strings.Contains(quiet+verbose, mark) {
-			t.Errorf("a log has lines with %q", mark)
+			t.Errorf("the log has lines with %q", mark)
 		}
 	}
 	const levelZero, levelOne = "Engine created.", "wgengine: Reconfig done"
@@ -225,7 +225,7 @@ func sortedCopy(s []string) []string {
 	return s
 }
 
-// emulator is the program that runs a target's binaries, and the first bytes that tell them.
+// emulator is the program that runs a platform's binaries, and the magic bytes by which the kernel recognizes them.
 type emulator struct{ program, cpu, magic string }
 
 var emulators = map[string]emulator{
@@ -234,14 +234,14 @@ var emulators = map[string]emulator{
 	"armv5": {"qemu-arm-static", "arm926", elfMagic(1, 0x28)},
 }
 
-// elfMagic is the form in which the kernel's binfmt_misc takes the start of an ELF header.
+// elfMagic returns the start of an ELF header in the format of the kernel's binfmt_misc.
 func elfMagic(class, machine byte) string {
 	return fmt.Sprintf(`\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:`+
 		`\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff`, class, machine)
 }
 
-// inImage runs a shell script in the root filesystem, in namespaces of its own, which end with
-// everything in them. An emulator is registered for these namespaces alone.
+// inImage runs a shell script in the root filesystem, in its own namespaces, which end with all their processes. An
+// emulator is only registered for these namespaces.
 func inImage(t *testing.T, rootfs string, target platform.Target, script string) string {
 	t.Helper()
 	e := emulators[target.Name]
@@ -269,7 +269,7 @@ func inImage(t *testing.T, rootfs string, target platform.Target, script string)
 	return string(out)
 }
 
-// tool runs a program that the test can't do without and gives its standard output.
+// tool runs a program that the test needs, and returns its standard output.
 func tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)

@@ -20,7 +20,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Where processors have no assembly for the tailnet's cipher, calls in it make it several times slower.
+// On processors without assembly for the tailnet's cipher, function calls in it make it several times slower.
 func TestTheCipherIsInlined(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	o := newOptions()
@@ -32,10 +32,10 @@ func TestTheCipherIsInlined(t *testing.T) {
 		for _, p := range products {
 			functions := functionsOf(t, p.Programs["tailscale"])
 			if blocks := "golang.org/x/crypto/chacha20.(*Cipher).xorKeyStreamBlocksGeneric"; !functions[blocks] {
-				t.Errorf("%s: there is no function %s", p.Target, blocks)
+				t.Errorf("%s: no function %s", p.Target, blocks)
 			}
 			if step := "golang.org/x/crypto/chacha20.quarterRound"; functions[step] {
-				t.Errorf("%s: %s is called and not inlined", p.Target, step)
+				t.Errorf("%s: %s is not inlined", p.Target, step)
 			}
 		}
 		return nil
@@ -45,7 +45,7 @@ func TestTheCipherIsInlined(t *testing.T) {
 	}
 }
 
-// functionsOf gives the names of the functions that a Go program has.
+// functionsOf returns the names of a Go program's functions.
 func functionsOf(t *testing.T, program string) map[string]bool {
 	t.Helper()
 	f, err := elf.Open(program)
@@ -68,8 +68,8 @@ func functionsOf(t *testing.T, program string) map[string]bool {
 	return names
 }
 
-// BenchmarkCipher measures how long a packet takes to encrypt: with no inlining, with that of the image,
-// and with that of all packages. ARM is emulated, where times can be compared with each other only.
+// BenchmarkCipher measures how long it takes to encrypt a packet: without inlining, with the image's inlining, and
+// with inlining in all packages. ARM is emulated, so its times can only be compared with each other.
 func BenchmarkCipher(b *testing.B) {
 	testtools.Require(b, local.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
 	o := newOptions()
@@ -86,7 +86,7 @@ func BenchmarkCipher(b *testing.B) {
 	}
 }
 
-// compilerFlags are the values of -gcflags that a stage compiles with.
+// compilerFlags returns the values of -gcflags that a stage compiles with.
 func compilerFlags(s recipe.Stage) (flags []string) {
 	for _, step := range s.Steps {
 		for i, arg := range step {
@@ -98,7 +98,7 @@ func compilerFlags(s recipe.Stage) (flags []string) {
 	return flags
 }
 
-// encrypting gives the nanoseconds for a packet.
+// encrypting returns the nanoseconds per packet.
 func encrypting(b *testing.B, target platform.Target, flags ...string) string {
 	b.Helper()
 	program := filepath.Join(b.TempDir(), "cipher")

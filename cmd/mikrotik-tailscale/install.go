@@ -14,8 +14,8 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// requireTools makes sure that package local's tools are there. It installs none without being asked to, by the flag
-// --install-tools or by somebody at the terminal.
+// requireTools checks that the tools of package local are installed. It only installs missing ones with the flag
+// --install-tools, or after a yes on the terminal.
 func (o *options) requireTools(ctx context.Context, p *progress) error {
 	var terminal io.Reader
 	if p.screen != nil && term.IsTerminal(int(os.Stdin.Fd())) {
@@ -29,8 +29,8 @@ func (o *options) requireTools(ctx context.Context, p *progress) error {
 	return err
 }
 
-// leave returns the answer to the question whether tools may be installed: yes if a flag says so, what somebody at
-// the terminal answers, or no if there is nobody to ask.
+// leave returns a function that decides whether tools may be installed: yes with the flag, the user's answer on a
+// terminal, otherwise no.
 func leave(ctx context.Context, flag bool, terminal io.Reader, w io.Writer) func(what string) bool {
 	return func(what string) bool {
 		if flag || terminal == nil {

@@ -14,7 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-func TestToolsAreInstalledOnlyIfSomebodySaysSo(t *testing.T) {
+func TestToolsAreOnlyInstalledWithPermission(t *testing.T) {
 	for name, c := range map[string]struct {
 		flag     bool
 		terminal io.Reader
@@ -50,7 +50,7 @@ func TestAnInterruptedQuestionIsANo(t *testing.T) {
 	}
 }
 
-// fakeApt makes a machine that has nothing but apt-get, and gives what that was called with.
+// fakeApt simulates a machine that only has apt-get. calls returns the arguments with which it was called.
 func fakeApt(t *testing.T) (path string, calls func() string) {
 	t.Helper()
 	testtools.Require(t, local.Tool{Command: "script", Package: "bsdutils"})
@@ -106,17 +106,17 @@ func TestWithoutATerminalTheErrorNamesCommandAndFlag(t *testing.T) {
 	}
 }
 
-func TestOnATerminalSomebodyIsAsked(t *testing.T) {
+func TestOnATerminalTheUserIsAsked(t *testing.T) {
 	for answer, want := range map[string]string{"y\n": "update install ", "n\n": ""} {
 		dir, calls := fakeApt(t)
-		// The command has no other program to find. So it fails in the end, whatever the answer is.
+		// The command finds no other program, so it always fails in the end.
 		cmd := exec.CommandContext(t.Context(), "script", "--quiet", "--command", "PATH="+dir+" exec "+os.Args[0]+" build --arch arm", "/dev/null")
 		cmd.Dir = emptyDir(t)
 		cmd.Env = append(os.Environ(), asCommand+"=1", "TERM=xterm")
 		cmd.Stdin = strings.NewReader(answer)
 		out, _ := cmd.CombinedOutput()
 		if !strings.Contains(string(out), "Install now? [y/N]") {
-			t.Errorf("nobody was asked:\n%s", out)
+			t.Errorf("the command did not ask:\n%s", out)
 		}
 		if got := calls(); got != want {
 			t.Errorf("after %q, apt-get was called with %q; want %q:\n%s", answer, got, want, out)

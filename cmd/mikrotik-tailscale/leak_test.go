@@ -25,13 +25,13 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// guarded is a mirror that lets nobody in without the password.
+// guarded is a mirror that requires a password.
 type guarded struct {
 	*httptest.Server
 	asked atomic.Int64
 }
 
-// guard starts a mirror of upstream that asks for a password. Without an upstream it has nothing.
+// guard starts a mirror of upstream that requires a password. Without upstream, the mirror is empty.
 func guard(t *testing.T, upstream, password string, secure bool) *guarded {
 	t.Helper()
 	g := &guarded{}
@@ -64,13 +64,13 @@ func guard(t *testing.T, upstream, password string, secure bool) *guarded {
 	return g
 }
 
-// address is the mirror's address with a user name and the password.
+// address returns the mirror's address with a user name and the password.
 func (g *guarded) address(password string) string {
 	return strings.Replace(g.URL, "://", "://robot:"+password+"@", 1)
 }
 
-// The marker is the password in every address. The mirrors ask for it, so it was used; then it is looked for in all
-// that a build writes and prints.
+// The marker is the password in every address. The mirrors require it, so the build has used it. The test then
+// searches everything that the build has written and printed.
 func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	marker := "m" + strings.ToLower(rand.Text())
@@ -79,7 +79,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 	mirrors := map[string]*guarded{
 		"debian":  guard(t, debian, marker, false),
 		"busybox": guard(t, debian, marker, false),
-		// The go command sends passwords only over TLS.
+		// The go command only sends passwords over TLS.
 		"go":    guard(t, goProxy, marker, true),
 		"sumdb": guard(t, goProxy+"/sumdb/sum.golang.org", marker, true),
 	}
@@ -93,7 +93,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 	cache := t.TempDir()
 	var said strings.Builder
 	d, err := local.Open(t.Context(), local.Options{Cache: cache, Addresses: addresses, Observe: func(e local.Event) {
-		said.WriteString(e.Title + string(e.State)) // of one stage after another
+		said.WriteString(e.Title + string(e.State)) // stages run one after another
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 		t.Error(err)
 	}
 
-	// Another password finds what this one has left.
+	// A build with another password uses the same cache.
 	other, err := local.Open(t.Context(), local.Options{Cache: cache, Addresses: recipe.Addresses{
 		BusyboxURL: "https://robot:other@nowhere.invalid", GoProxy: "https://robot:other@nowhere.invalid",
 		GoSumDB: "off", DebianMirror: mirrors["debian"].address("other"),
@@ -149,7 +149,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 	}
 }
 
-// installedOnly runs the stages that list packages without a compiler, and makes up the outputs of all others.
+// installedOnly returns a runner that only runs the stages that list packages. It makes up the outputs of all others.
 func installedOnly(t *testing.T, run assembly.StageRunner) assembly.StageRunner {
 	t.Helper()
 	made := filepath.Join(t.TempDir(), "made-up")
@@ -164,7 +164,7 @@ func installedOnly(t *testing.T, run assembly.StageRunner) assembly.StageRunner 
 	}
 }
 
-// trust makes the go command accept the certificate of test servers.
+// trust makes the go command accept the certificate of a test server.
 func trust(t *testing.T, server *httptest.Server) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "ca.pem")
@@ -178,11 +178,11 @@ func trust(t *testing.T, server *httptest.Server) {
 func lookFor(t *testing.T, marker, where, text string) {
 	t.Helper()
 	if i := strings.Index(text, marker); i >= 0 {
-		t.Errorf("%s has the password in it: %q", where, text[max(0, i-100):min(len(text), i+100)])
+		t.Errorf("%s contains the password: %q", where, text[max(0, i-100):min(len(text), i+100)])
 	}
 }
 
-// lookInto looks for the marker in the name and content of every file below a directory.
+// lookInto searches the names and contents of all files below a directory.
 func lookInto(t *testing.T, marker, dir string) {
 	t.Helper()
 	files := 0
@@ -191,7 +191,7 @@ func lookInto(t *testing.T, marker, dir string) {
 			return err
 		}
 		if strings.Contains(e.Name(), marker) {
-			t.Errorf("a file's name has the password in it: %s", path)
+			t.Errorf("a file's name contains the password: %s", path)
 		}
 		if !e.Type().IsRegular() {
 			return nil
@@ -199,7 +199,7 @@ func lookInto(t *testing.T, marker, dir string) {
 		files++
 		content, err := os.ReadFile(path)
 		if bytes.Contains(content, []byte(marker)) {
-			t.Errorf("%s has the password in it", path)
+			t.Errorf("%s contains the password", path)
 		}
 		return err
 	})
@@ -208,7 +208,7 @@ func lookInto(t *testing.T, marker, dir string) {
 	}
 }
 
-// Mirrors that have nothing, and ones that refuse the password.
+// The mirrors are empty, or reject the password.
 func TestPasswordsInAddressesAreNotInErrors(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	marker := "m" + strings.ToLower(rand.Text())
@@ -231,7 +231,7 @@ func TestPasswordsInAddressesAreNotInErrors(t *testing.T) {
 		} {
 			t.Run(option+" "+name, func(t *testing.T) {
 				o := newOptions()
-				o.config.BusyboxChecksum = strings.Repeat("0", 64) // the Debian archive hasn't got that, either
+				o.config.BusyboxChecksum = strings.Repeat("0", 64) // the Debian archive has no such file either
 				if err := o.resolve(); err != nil {
 					t.Fatal(err)
 				}
@@ -257,7 +257,7 @@ func TestPasswordsInAddressesAreNotInErrors(t *testing.T) {
 	}
 }
 
-// shareRoots makes a cache use the Debian roots of the default one, which take half a minute to make.
+// shareRoots lets a cache use the Debian roots of the default cache, because building them takes half a minute.
 func shareRoots(t *testing.T, cache string) {
 	t.Helper()
 	base, err := local.DefaultCache()
@@ -273,7 +273,7 @@ func shareRoots(t *testing.T, cache string) {
 	}
 }
 
-// An address is checked before anything runs.
+// Addresses are checked before anything runs.
 func TestPasswordsInMalformedAddressesAreNotShown(t *testing.T) {
 	const marker = "s3cret"
 	for option, given := range map[string]string{

@@ -17,9 +17,9 @@ func featuresCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "features",
 		Short: "List the features that Tailscale can be built with",
-		Long: "Lists the features of a Tailscale release, as Tailscale's own source names them. Those of\n" +
-			"the default image are marked with *, those that they depend on with +, and the reason\n" +
-			"for each of them stands in place of Tailscale's description.",
+		Long: "List the features of a Tailscale release, according to Tailscale's own source. * marks the\n" +
+			"features of the default image, and + their dependencies. Both have the reason why they are\n" +
+			"included; the others have Tailscale's description.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.resolve(); err != nil {
 				return err
@@ -80,8 +80,8 @@ func appletsCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "applets",
 		Short: "List the commands of the image's shell",
-		Long: "Lists the applets of a curated list, or of a list of your own, by group. The output\n" +
-			"without --json is itself a list that --applets takes.",
+		Long: "List the applets of a curated list, or of your own list, by group. Without --json, the\n" +
+			"output is itself a list for --applets.",
 		Example: "  mikrotik-tailscale applets --applet-set minimal >my-applets.txt\n" +
 			"  mikrotik-tailscale build --arch arm --applets my-applets.txt",
 		RunE: func(cmd *cobra.Command, _ []string) error {

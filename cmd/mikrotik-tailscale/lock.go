@@ -20,8 +20,8 @@ func lockCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lock [--output " + recipe.LockFile + "]",
 		Short: "Record the versions of the Debian packages that builds use",
-		Long: "Asks the Debian snapshot of this release, or Debian's own archive if the snapshot can't be\n" +
-			"reached, for the versions of all packages that builds install, and records them. A build\n" +
+		Long: "Ask the Debian snapshot of this release, or Debian's own archive if the snapshot can't be\n" +
+			"reached, for the versions of all packages that builds install, and record them. A build\n" +
 			"with other versions is an error. Run it in the sources of this project: the file is\n" +
 			"compiled in.",
 		Example: "  go run ./cmd/mikrotik-tailscale lock",

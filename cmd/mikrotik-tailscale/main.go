@@ -1,5 +1,4 @@
-// Command mikrotik-tailscale builds Tailscale images for MikroTik routers on a machine that has
-// neither Docker nor Dagger.
+// Command mikrotik-tailscale builds Tailscale images for MikroTik routers on a machine without Docker or Dagger.
 package main
 
 import (
@@ -16,27 +15,27 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// What the command exits with.
+// Exit codes.
 const (
-	exitFailure     = 1   // something went wrong while building
-	exitUsage       = 2   // the command was called wrongly, and nothing was begun
-	exitInterrupted = 130 // the user stopped it
+	exitFailure     = 1   // the build or another step failed
+	exitUsage       = 2   // the call was wrong, and nothing was started
+	exitInterrupted = 130 // the user interrupted the command
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second Ctrl-C ends the command at once.
+	// A second Ctrl-C ends the command immediately.
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// usageError is an error in how the command was called.
+// usageError is an error in the command's arguments.
 type usageError struct{ error }
 
-// pushError is an error after which a registry may have a part of what was to be pushed.
+// pushError is an error after a push has started, so the registry may have a part of the release.
 type pushError struct{ error }
 
-// shownError is an error that the command has shown already.
+// shownError is an error that has already been shown.
 type shownError struct{ error }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -82,7 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &shown):
 		return exitFailure
 	case ctx.Err() != nil && errors.As(err, &push):
-		code, err = exitInterrupted, errors.New("interrupted while pushing: the same command again pushes what is missing")
+		code, err = exitInterrupted, errors.New("interrupted while pushing: run the same command again to push the rest")
 	case ctx.Err() != nil:
 		code, err = exitInterrupted, errors.New("interrupted, nothing was written")
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):

@@ -25,7 +25,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros"
 )
 
-// asCommand makes the test program be the command itself, so that a test can run it as a process.
+// asCommand makes the test program behave like the command, so that a test can run it as a process.
 const asCommand = "MIKROTIK_TAILSCALE_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// call runs the command within the test and gives what it printed and its exit code.
+// call runs the command within the test. It returns the output and the exit code.
 func call(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, err bytes.Buffer
@@ -44,7 +44,7 @@ func call(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	return out.String(), err.String(), code
 }
 
-// emptyDir gives a directory that a test is to leave empty.
+// emptyDir returns a directory that must be empty at the end of the test.
 func emptyDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,7 +56,7 @@ func emptyDir(t *testing.T) string {
 	return dir
 }
 
-func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
+func TestWrongCallsAreRejectedBeforeAnythingIsBuilt(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "my.txt")
 	if err := os.WriteFile(list, []byte("[shell]\nash\nsh\nfrobnicate\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 				t.Errorf("exit code %d, standard output %q; want %d and nothing", code, stdout, exitUsage)
 			}
 			if strings.Count(stderr, "\n") != 1 {
-				t.Errorf("one mistake gives several errors:\n%s", stderr)
+				t.Errorf("one mistake results in several errors:\n%s", stderr)
 			}
 			for _, want := range c.want {
 				if !strings.Contains(stderr, want) {
@@ -130,7 +130,7 @@ func TestWrongCallsAreToldBeforeAnythingIsBuilt(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsToldAtOnce(t *testing.T) {
+func TestTheErrorContainsEveryProblem(t *testing.T) {
 	_, stderr, _ := call(t, "build", "--arch", "arm", "--tailscale-version", "x", "--compression", "y", "--applet-set", "z")
 	for _, want := range []string{`"x"`, `"y"`, `"z"`} {
 		if !strings.Contains(stderr, want) {
@@ -154,7 +154,7 @@ func TestReadOnlyOutputIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// mountTmpfs gives a small file system of its own, with further mount options.
+// mountTmpfs mounts a small file system with additional mount options.
 func mountTmpfs(t *testing.T, options string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -190,7 +190,7 @@ func TestFailuresWhileBuilding(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Chdir(emptyDir(t))
-			if name == "silent mirror" { // nothing is asked of a mirror for what the cache has
+			if name == "silent mirror" { // mirrors are not used for content that is in the cache
 				c.args = append(c.args, "--cache-dir", filepath.Join(t.TempDir(), "cache"))
 			}
 			stdout, stderr, code := call(t, append([]string{"build", "--arch", "arm"}, c.args...)...)
@@ -234,7 +234,7 @@ func TestFullDiskLeavesNothing(t *testing.T) {
 
 func TestMissingToolsAreNamed(t *testing.T) {
 	t.Chdir(emptyDir(t))
-	t.Setenv("PATH", t.TempDir()) // nothing to install with, either
+	t.Setenv("PATH", t.TempDir()) // apt-get is missing, too
 	_, stderr, code := call(t, "build", "--arch", "arm")
 	if code != exitFailure {
 		t.Errorf("exit code %d; want %d", code, exitFailure)
@@ -248,7 +248,7 @@ func TestMissingToolsAreNamed(t *testing.T) {
 
 func TestProbableMistakesAreWarnedOf(t *testing.T) {
 	t.Chdir(emptyDir(t))
-	t.Setenv("PATH", t.TempDir()) // the build ends for want of tools
+	t.Setenv("PATH", t.TempDir()) // the build fails because tools are missing
 	for _, args := range [][]string{
 		{"build", "--arch", "arm", "--features=-osrouter", "--tailscale-version=1.103.2"},
 		{"features", "--tailscale-version=1.103.2"},
@@ -282,7 +282,7 @@ func TestInterruptingABuildLeavesNothing(t *testing.T) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() && !strings.HasSuffix(lines.Text(), "started") {
 	}
-	time.Sleep(2 * time.Second) // into the work of the stage
+	time.Sleep(2 * time.Second) // so that the stage is running
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestInterruptingABuildLeavesNothing(t *testing.T) {
 	}
 }
 
-// On a terminal the stages have moving lines, and the command ends when they do.
+// On a terminal, stages are moving lines, and the command ends after they have finished.
 func TestProgressOnATerminal(t *testing.T) {
 	testtools.Require(t, append(local.Tools(), local.Tool{Command: "script", Package: "bsdutils"})...)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
@@ -332,7 +332,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	}
 }
 
-func TestHelpNamesWhatThereIs(t *testing.T) {
+func TestHelpListsTheChoices(t *testing.T) {
 	stdout, _, code := call(t, "build", "--help")
 	if code != 0 {
 		t.Fatalf("exit code %d", code)
@@ -344,7 +344,7 @@ func TestHelpNamesWhatThereIs(t *testing.T) {
 	}
 }
 
-// Files that help and documents name are those that a build writes, and documents that help names are there.
+// Help and documentation only name output files that a build writes, and documentation files that exist.
 func TestFilesThatHelpNamesExist(t *testing.T) {
 	texts := map[string]string{}
 	root, _, _ := call(t, "--help")
@@ -354,7 +354,7 @@ func TestFilesThatHelpNamesExist(t *testing.T) {
 	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../*.go"} {
 		paths, err := filepath.Glob(pattern)
 		if err != nil || len(paths) == 0 {
-			t.Fatalf("no files %s (%v)", pattern, err)
+			t.Fatalf("no files match %s (%v)", pattern, err)
 		}
 		for _, path := range paths {
 			texts[path] = read(t, path)
@@ -365,7 +365,7 @@ func TestFilesThatHelpNamesExist(t *testing.T) {
 		written = append(written, assembly.TarballName(p), attest.SymbolsName(p), attest.SBOMName(p))
 	}
 	for _, kind := range append(slices.Clone(routeros.Kinds), routeros.AppKinds...) {
-		// A store has an app for each site, such as home.
+		// A store has an app for each site, for example home.
 		written = append(written, routeros.Default().Name+"-"+kind+".rsc", routeros.Default().Name+"-home-"+kind+".rsc")
 	}
 	found := map[string]bool{}
@@ -398,7 +398,7 @@ func TestAppletsPrintsAListThatBuildTakes(t *testing.T) {
 	}
 	again, _, code := call(t, "applets", "--applets", list)
 	if code != 0 || again != stdout {
-		t.Errorf("the printed list reads back as another one (exit code %d):\n%s", code, again)
+		t.Errorf("the list differs after reading it back (exit code %d):\n%s", code, again)
 	}
 	asJSON, _, _ := call(t, "applets", "--applets", list, "--json")
 	var parsed struct {

@@ -23,13 +23,12 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// insideMirror says to the test program that it runs where nothing but the mirrors can be reached,
-// and which directory they are in.
+// insideMirror tells the test program that it runs where only the mirrors can be reached. Its value is the mirrors'
+// directory.
 const insideMirror = "MIKROTIK_TAILSCALE_TEST_MIRROR"
 
-// TestBehindAMirror fills mirrors of everything that a build downloads, and then builds in a
-// network of its own, where nothing but these mirrors can be reached. The result is kept for as long
-// as the test program stays the same.
+// TestBehindAMirror fills mirrors with everything that a build downloads, and then builds in a network in which only
+// these mirrors can be reached. A success is recorded for this version of the test program.
 func TestBehindAMirror(t *testing.T) {
 	testmode.Long(t)
 	if directory := os.Getenv(insideMirror); directory != "" {
@@ -44,7 +43,7 @@ func TestBehindAMirror(t *testing.T) {
 	passed := filepath.Join(directory, "passed")
 	this := sumOfThisProgram(t)
 	if before, err := os.ReadFile(passed); err == nil && string(before) == this {
-		t.Log("this very program has passed before")
+		t.Log("this test program has passed before")
 		return
 	}
 	testtools.Require(t, local.Tools()...)
@@ -58,11 +57,11 @@ func TestBehindAMirror(t *testing.T) {
 		}
 		return string(out), err
 	}
-	// The mirrors of an earlier time may do. If not, a build with the whole network fills them.
+	// The mirrors of an earlier run may be sufficient. If not, a build with full network access fills them.
 	if _, err := inside(); err != nil {
 		buildWith(t, directory, mirrors(t, directory, debianArchive(t)))
 		if out, err := inside(); err != nil {
-			t.Fatalf("in a network of its own: %v\n%s", err, out)
+			t.Fatalf("in an isolated network: %v\n%s", err, out)
 		}
 	}
 	if err := os.WriteFile(passed, []byte(this), 0o644); err != nil {
@@ -79,13 +78,13 @@ func sumOfThisProgram(t *testing.T) string {
 func buildBehind(t *testing.T, directory string) {
 	interfaces, err := net.Interfaces()
 	if err != nil || len(interfaces) != 1 {
-		t.Fatalf("not a network of its own: %v (%v)", interfaces, err)
+		t.Fatalf("the network is not isolated: %v (%v)", interfaces, err)
 	}
 	buildWith(t, directory, mirrors(t, directory, ""))
 	t.Log("built without a network")
 }
 
-// buildWith builds from mirrors alone. The cache has none of what is downloaded.
+// buildWith builds from mirrors alone. The cache contains no downloads.
 func buildWith(t *testing.T, directory string, flags []string) {
 	t.Helper()
 	cache := filepath.Join(directory, "cache")
@@ -98,8 +97,8 @@ func buildWith(t *testing.T, directory string, flags []string) {
 	}
 }
 
-// mirrors serves what is in directory, and gives the options that make a build use it. With the address
-// of a Debian archive, what is missing is brought from there and from where Go gets its modules.
+// mirrors serves the files in directory, and returns the options with which a build uses them. If debian is the
+// address of a Debian archive, missing files are downloaded from there and from Go's own proxy.
 func mirrors(t *testing.T, directory, debian string) []string {
 	t.Helper()
 	goProxy := ""
@@ -114,7 +113,7 @@ func mirrors(t *testing.T, directory, debian string) []string {
 	}
 }
 
-// debianArchive is where this machine gets Debian from.
+// debianArchive returns the Debian archive that this machine uses.
 func debianArchive(t *testing.T) string {
 	t.Helper()
 	for line := range strings.Lines(tool(t, "apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages", "Origin: Debian")) {
@@ -122,12 +121,12 @@ func debianArchive(t *testing.T) string {
 			return strings.TrimSuffix(address, "/")
 		}
 	}
-	t.Fatal("this machine gets no Debian release from anywhere")
+	t.Fatal("this machine has no Debian archive configured")
 	return ""
 }
 
-// mirror serves a directory on this machine and gives its address. A file that is missing comes from
-// upstream, where there is one.
+// mirror serves a directory on this machine and returns its address. Missing files are downloaded from upstream, if
+// it is set.
 func mirror(t *testing.T, directory, upstream string) string {
 	t.Helper()
 	var lock sync.Map

@@ -14,8 +14,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// options are the flags that say what to build and how. Those about the image have the names of the Dagger module's
-// constructor arguments; a test compares them.
+// options are the flags on what to build and how. Flags about the image have the same names as the arguments of the
+// Dagger module's constructor; a test compares them.
 type options struct {
 	config       recipe.Config
 	addresses    recipe.Addresses
@@ -99,7 +99,7 @@ func newOptions() *options {
 	return &options{config: c, appletSet: "default", compression: string(c.Compression), certificates: string(c.Certificates), jobs: 2}
 }
 
-// resolve checks what was given and completes the configuration.
+// resolve checks the flags and completes the configuration.
 func (o *options) resolve() error {
 	var problems []error
 	o.config.Compression = recipe.Compression(o.compression)
@@ -149,6 +149,6 @@ func (o *options) applets() (applets.List, error) {
 func (o *options) driverOptions(p *progress) local.Options {
 	return local.Options{
 		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Addresses: o.addresses, Observe: p.observe,
-		Freed: func(bytes int64) { p.say("cache: " + megabytes(bytes) + " freed, which no build has used for 30 days") },
+		Freed: func(bytes int64) { p.say("cache: removed " + megabytes(bytes) + " that no build has used for 30 days") },
 	}
 }

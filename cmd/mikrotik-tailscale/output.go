@@ -17,8 +17,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// destination is where tarballs go: the one of a single platform to file, those of several to
-// directory, with their checksums.
+// destination is where tarballs are written: the tarball of a single platform to file, those of several platforms to
+// directory, with checksums.
 type destination struct{ file, directory string }
 
 // newDestination checks, before anything is built, that the output can be written.
@@ -42,7 +42,7 @@ func newDestination(output string, targets []platform.Target) (destination, erro
 	return destination{file: output}, checkDirectory(filepath.Dir(output))
 }
 
-// checkFile finds out, before anything is built, whether a file can be written.
+// checkFile checks, before anything is built, that a file can be written.
 func checkFile(path string) error {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("output %s is not a file", path)
@@ -50,7 +50,7 @@ func checkFile(path string) error {
 	return checkDirectory(filepath.Dir(path))
 }
 
-// checkDirectory finds out whether files can be made in a directory, or the directory itself be made.
+// checkDirectory checks that a directory exists or can be created, and that files can be created in it.
 func checkDirectory(directory string) error {
 	place := directory
 	for {
@@ -72,17 +72,18 @@ func checkDirectory(directory string) error {
 	}
 }
 
-// probe makes something in a directory and takes it away again: permissions alone do not tell, as in
-// /proc, where root has all of them.
+// probe creates an entry in a directory and removes it. Permissions alone are not enough: in /proc, root has all
+// permissions but can't create files.
 func probe(directory string) error {
 	dir, err := os.MkdirTemp(directory, ".probe-*")
 	if err != nil {
-		return errors.Unwrap(err) // the path is one that nobody asked for
+		return errors.Unwrap(err) // the path would mean nothing to the user
 	}
 	return os.Remove(dir)
 }
 
-// beside is what stands beside the tarballs: for a single one just the symbols, which nothing else holds.
+// beside returns the files that belong next to the tarballs. For a single tarball, that is only the symbols file,
+// because nothing else contains the symbols.
 func (d destination) beside(ctx context.Context, run assembly.StageRunner, products []assembly.Product, tarballs []attest.Subject) ([]attest.File, error) {
 	if d.directory != "" {
 		return attest.Files(ctx, run, attest.Build{Builder: attest.BuilderCommand, Products: products}, tarballs)
@@ -95,7 +96,7 @@ func (d destination) beside(ctx context.Context, run assembly.StageRunner, produ
 	return []attest.File{{Name: name, Content: symbols}}, nil
 }
 
-// place copies what was built to where it belongs and notes the path.
+// place moves the output to its destination and records its path.
 func (d destination) place(ctx context.Context, built []result, beside []attest.File) error {
 	directory := d.directory
 	if directory == "" {
@@ -123,9 +124,10 @@ func (d destination) place(ctx context.Context, built []result, beside []attest.
 	return nil
 }
 
-// writeAll writes files into a directory, all of them or none. It makes the directory, and takes it away again if it fails.
+// writeAll writes files into a directory, all of them or none. It creates the directory if necessary, and removes it
+// again if it fails.
 func writeAll(ctx context.Context, directory string, files []archive.File) (_ []archive.FileInfo, err error) {
-	var made []string // the innermost first
+	var made []string // innermost first
 	for dir := directory; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); err == nil || dir == filepath.Dir(dir) {
 			break
@@ -135,12 +137,12 @@ func writeAll(ctx context.Context, directory string, files []archive.File) (_ []
 	defer func() {
 		if err != nil {
 			for _, dir := range made {
-				_ = os.Remove(dir) // only an empty one goes
+				_ = os.Remove(dir) // only removes an empty directory
 			}
 		}
 	}()
 	if err := os.MkdirAll(directory, 0o777); err != nil {
-		return nil, fmt.Errorf("making the output directory: %w", err)
+		return nil, fmt.Errorf("creating the output directory: %w", err)
 	}
 	return archive.WriteFiles(ctx, files)
 }
@@ -164,7 +166,7 @@ func textOf(content string) func(io.Writer) error {
 	}
 }
 
-// writeResult writes the one file that a command gives, and says so.
+// writeResult writes the output file of a command, and prints its path.
 func writeResult(ctx context.Context, w io.Writer, asJSON bool, t platform.Target, path string, executable bool, write func(io.Writer) error) error {
 	all, err := writeAll(ctx, filepath.Dir(path), []archive.File{{Path: path, Write: write}})
 	if err != nil {
@@ -182,7 +184,7 @@ func writeResult(ctx context.Context, w io.Writer, asJSON bool, t platform.Targe
 	return err
 }
 
-// makeExecutable lets everybody who may read a file run it.
+// makeExecutable makes a file executable for everyone who may read it.
 func makeExecutable(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

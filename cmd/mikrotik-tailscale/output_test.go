@@ -13,7 +13,7 @@ import (
 	"dagger/mikrotik-tailscale/image/attest"
 )
 
-// builtTarballs are two tarballs as a build leaves them in its scratch directory, and what stands beside them.
+// builtTarballs returns two tarballs in a build's scratch directory, and the files that belong next to them.
 func builtTarballs(t *testing.T) ([]result, []attest.File) {
 	t.Helper()
 	scratch := t.TempDir()
@@ -36,15 +36,15 @@ func TestTarballsArePlacedTogether(t *testing.T) {
 	}
 	for name, want := range map[string]string{"a.tar": "new a.tar", "b.tar": "new b.tar", "a.symbols": "new symbols", "SHA256SUMS": "new sums"} {
 		if got := read(t, filepath.Join(directory, name)); got != want {
-			t.Errorf("%s holds %q; want %q", name, got, want)
+			t.Errorf("%s contains %q; want %q", name, got, want)
 		}
 	}
 	if want := filepath.Join(directory, "b.tar"); built[1].Path != want {
-		t.Errorf("the path is told as %s; want %s", built[1].Path, want)
+		t.Errorf("path = %s; want %s", built[1].Path, want)
 	}
 }
 
-// Users who check checksums would reject the tarballs of one build next to the checksums of another.
+// If checksums and tarballs of different builds were mixed, users who check them would reject the tarballs.
 func TestABuildThatFailsAtTheEndChangesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *testing.T, directory string, cancel func())
@@ -72,16 +72,16 @@ func TestABuildThatFailsAtTheEndChangesNothing(t *testing.T) {
 				t.Errorf("error = %v", err)
 			}
 			if after := listing(t, directory); !slices.Equal(before, after) {
-				t.Errorf("the directory has %v; it had %v", after, before)
+				t.Errorf("the directory contains %v; before %v", after, before)
 			}
 			if got := read(t, filepath.Join(directory, "a.tar")); got != "old" {
-				t.Errorf("the tarball of the build before holds %q", got)
+				t.Errorf("the previous tarball contains %q", got)
 			}
 		})
 	}
 }
 
-func TestADirectoryThatWasMadeForNothingIsRemoved(t *testing.T) {
+func TestADirectoryIsRemovedAfterAFailure(t *testing.T) {
 	parent := t.TempDir()
 	files := []archive.File{{Path: filepath.Join(parent, "new", "dist", "a"), Write: copyOf("/nonexistent")}}
 	if _, err := writeAll(t.Context(), filepath.Join(parent, "new", "dist"), files); !errors.Is(err, fs.ErrNotExist) {

@@ -12,7 +12,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-func TestAnImageOfOnesOwn(t *testing.T) {
+func TestACustomImage(t *testing.T) {
 	testtools.Require(t, append(imageTools, local.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})...)
 	extra := t.TempDir()
 	if err := os.WriteFile(extra+"/hello", []byte("#!/bin/sh\necho hello from $(uname)\n"), 0o755); err != nil {
@@ -47,7 +47,7 @@ func TestAnImageOfOnesOwn(t *testing.T) {
 	}
 }
 
-// What a user puts into an image has to run on the router, too. That is looked at before anything is built.
+// The user's own programs must run on the router, too. They are checked before anything is built.
 func TestAProgramForAnotherMachineIsRefused(t *testing.T) {
 	program, err := os.Executable()
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// progress shows stages as they run: moving lines on a terminal, one line a change elsewhere.
+// progress shows the running stages: as moving lines on a terminal, otherwise as one line for each change.
 type progress struct {
 	mu     sync.Mutex
 	w      io.Writer
-	screen *mpb.Progress // nil where w is no terminal
+	screen *mpb.Progress // nil if w is not a terminal
 	bars   map[string]*mpb.Bar
 	ended  []local.Event
 }
@@ -49,7 +49,7 @@ func (p *progress) observe(e local.Event) {
 		p.bars[e.Title] = p.spin(e.Title)
 	case local.Failed, local.Stopped:
 		if bar != nil {
-			bar.Abort(e.State == local.Stopped) // one that failed stays to be seen
+			bar.Abort(e.State == local.Stopped) // a failed stage stays visible
 			bar.Wait()
 		}
 	case local.Cached:
@@ -78,7 +78,7 @@ func (p *progress) print(e local.Event) {
 	_, _ = fmt.Fprintf(p.w, "%s: %s%s\n", e.Title, e.State, more)
 }
 
-// during shows work that no stage does.
+// during shows work that is not a stage.
 func (p *progress) during(title string, work func() error) error {
 	began := time.Now()
 	p.observe(local.Event{Title: title, State: local.Started})
@@ -91,10 +91,10 @@ func (p *progress) during(title string, work func() error) error {
 	return err
 }
 
-// waitsFor says what a stage waits for.
+// waitsFor says what a stage is waiting for.
 const waitsFor = " for another build that uses the same cache"
 
-// say prints a line between those of the stages.
+// say prints a line above the stages' lines.
 func (p *progress) say(line string) {
 	w := p.w
 	if p.screen != nil {
@@ -103,7 +103,7 @@ func (p *progress) say(line string) {
 	_, _ = fmt.Fprintln(w, line)
 }
 
-// close leaves the screen as it stands.
+// close stops updating the screen.
 func (p *progress) close() {
 	if p.screen == nil {
 		return

@@ -24,8 +24,8 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish --address registry.example/me/tailscale [--tags stable] [--dry-run]",
 		Short: "Push the images of all platforms to a registry",
-		Long: "Builds the images and pushes them to a registry as one multi-platform index, with their SBOMs,\n" +
-			"symbols and provenance attached as OCI referrers. Each tag has one more for each platform, as in\n" +
+		Long: "Build the images and push them to a registry as one multi-platform index, with their SBOMs,\n" +
+			"symbols and provenance attached as OCI referrers. Each tag also exists once per platform, for example\n" +
 			"1.102.5-mt.1-armv5. The same inputs give the same digest, and the command does not push again what\n" +
 			"the registry already has. It prints the reference with the digest.\n\n" +
 			"The registry is asked for permission to push before anything is built. Without --username, the\n" +
@@ -36,7 +36,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 			"  mikrotik-tailscale publish --address registry.example/me/tailscale:edge --arch arm64,arm --dry-run",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if address == "" {
-				return usageError{errors.New("no address: give --address with registry and repository, as in registry.example/me/tailscale")}
+				return usageError{errors.New("no address: want --address with registry and repository, for example registry.example/me/tailscale")}
 			}
 			targets, err := parseTargets(arch)
 			if err != nil {
@@ -68,21 +68,21 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&address, "address", "", "registry and repository, with a tag or without (default tag the image's version)")
-	flags.StringSliceVar(&tags, "tags", nil, "further tags for the same index, such as stable")
+	flags.StringVar(&address, "address", "", "registry and repository, optionally with a tag (default tag the image's version)")
+	flags.StringSliceVar(&tags, "tags", nil, "more tags for the same index, for example stable")
 	flags.StringSliceVar(&arch, "arch", []string{"all"}, "platforms to publish, or \"all\"")
 	flags.StringVar(&username, "username", "", "user name for the registry; needs --password, too")
-	flags.StringVar(&password, "password", "", "where the password or token is: "+secretForms)
-	flags.StringVar(&signingKey, "signing-key", "", "where the private key that signs is, from cosign generate-key-pair: "+secretForms)
-	flags.StringVar(&signingPassword, "signing-password", "", "where the password of the signing key is: "+secretForms)
-	flags.BoolVar(&insecure, "insecure", false, "speak plain HTTP with the registry; one on this machine needs no such flag")
-	flags.BoolVar(&dryRun, "dry-run", false, "build everything and say what would be pushed, but neither ask the registry nor push")
+	flags.StringVar(&password, "password", "", "place of the password or token: "+secretForms)
+	flags.StringVar(&signingKey, "signing-key", "", "place of the private key to sign with, from cosign generate-key-pair: "+secretForms)
+	flags.StringVar(&signingPassword, "signing-password", "", "place of the signing key's password: "+secretForms)
+	flags.BoolVar(&insecure, "insecure", false, "use plain HTTP; not needed for a registry on this machine")
+	flags.BoolVar(&dryRun, "dry-run", false, "build everything and print what would be pushed; don't contact the registry")
 	o.imageFlags(flags)
 	o.driverFlags(flags)
 	return c
 }
 
-// publishTo asks the registry, builds the images and pushes them.
+// publishTo checks the registry, builds the images and pushes them.
 func publishTo(ctx context.Context, o *options, targets []platform.Target, d publish.Destination, address string, key *signing.Key, dryRun bool, p *progress) (c publish.Contents, err error) {
 	if !dryRun {
 		if d, err = d.WithKeychain(ctx, authn.DefaultKeychain); err != nil {
@@ -115,7 +115,8 @@ func publishTo(ctx context.Context, o *options, targets []platform.Target, d pub
 	return c, err
 }
 
-// reportPublished prints the reference, for scripts alone on the standard output, and for people what is behind it.
+// reportPublished prints only the reference to the standard output, for scripts, and the details to the standard
+// error.
 func reportPublished(stdout, stderr io.Writer, asJSON bool, c publish.Contents, dryRun bool, p *progress) error {
 	if asJSON {
 		return printJSON(stdout, struct {

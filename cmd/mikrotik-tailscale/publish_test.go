@@ -34,15 +34,14 @@ const (
 	registrySecret = `s3cret&"word"`
 )
 
-// wire is what a registry behind it gets: what is pushed, and everything else that is sent but the
-// Authorization header.
+// wire records what a registry receives: pushed content, and everything else except for the Authorization header.
 type wire struct {
 	mu       sync.Mutex
 	requests int
 	sent     bytes.Buffer
 }
 
-// listenIn puts a proxy before a registry, and returns its address.
+// listenIn starts a proxy in front of a registry, and returns its address.
 func listenIn(t *testing.T, registry string) (address string, w *wire) {
 	t.Helper()
 	w = &wire{}
@@ -76,21 +75,21 @@ func (w *wire) note(r *http.Request, body []byte) {
 	}
 }
 
-// has looks for a secret in what was sent.
+// has reports whether a secret was sent.
 func (w *wire) has(secret string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return bytes.Contains(w.sent.Bytes(), []byte(secret))
 }
 
-// spelled are the forms in which a secret could be told.
+// spelled returns the forms in which a secret might appear.
 func spelled(secret string) []string {
 	asJSON, _ := json.Marshal(secret)
 	return []string{secret, string(asJSON[1 : len(asJSON)-1]), url.QueryEscape(secret),
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(registryUser + ":" + secret))}
 }
 
-// dockerLogin is Docker's configuration after a login, in a directory of its own.
+// dockerLogin writes Docker's configuration after a login, in a directory of its own.
 func dockerLogin(t *testing.T, registry, user, password string) {
 	t.Helper()
 	auth := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
@@ -105,7 +104,7 @@ func dockerLogin(t *testing.T, registry, user, password string) {
 	t.Setenv("DOCKER_CONFIG", dir)
 }
 
-func TestPublishingBeginsWithTheRegistry(t *testing.T) {
+func TestPublishingChecksTheRegistryFirst(t *testing.T) {
 	closed := testregistry.Start(t, registryUser, registrySecret, false)
 	frozen := testregistry.Start(t, "", "", true)
 	reader := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +132,7 @@ func TestPublishingBeginsWithTheRegistry(t *testing.T) {
 		"malformed option":      {[]string{"--address", closed + "/x", "--revision", "0"}, "", exitUsage, "revision is 0"},
 		"only a user":           {[]string{"--address", closed + "/x", "--username", registryUser}, "", exitUsage, `the user "robot" has no password`},
 		"only a password":       {[]string{"--address", closed + "/x", "--password", "env://RIGHT"}, "", exitUsage, "the password has no user name"},
-		"the password itself":   {append(login(registrySecret), "--address", closed+"/x"), "", exitUsage, "give env://NAME or file://PATH"},
+		"the password itself":   {append(login(registrySecret), "--address", closed+"/x"), "", exitUsage, "want env://NAME or file://PATH"},
 		"an unset variable":     {append(login("env://UNSET_HERE"), "--address", closed+"/x"), "", exitUsage, "no password in env://UNSET_HERE"},
 		"an absent file":        {append(login("file:///absent/password"), "--address", closed+"/x"), "", exitUsage, "/absent/password: no such file"},
 		"a wrong password":      {append(login("env://WRONG"), "--address", closed+"/x"), "", exitFailure, "the registry refused the user name or password"},
@@ -142,7 +141,7 @@ func TestPublishingBeginsWithTheRegistry(t *testing.T) {
 		"a user who only reads": {append(login("env://RIGHT"), "--address", strings.TrimPrefix(reader.URL, "http://")+"/x"), "", exitFailure, "the registry refused the user name or password"},
 		"no pushes":             {[]string{"--address", frozen + "/x"}, "", exitFailure, "405 Method Not Allowed"},
 		"unreachable":           {append(login("env://RIGHT"), "--address", "127.0.0.1:1/x"), "", exitFailure, "connection refused"},
-		"no registry of a name": {append(login("env://RIGHT"), "--address", "registry.invalid/x"), "", exitFailure, "registry.invalid"},
+		"unknown host":          {append(login("env://RIGHT"), "--address", "registry.invalid/x"), "", exitFailure, "registry.invalid"},
 	} {
 		for _, form := range [][]string{nil, {"--json"}} {
 			t.Run(strings.Join(append([]string{name}, form...), " "), func(t *testing.T) {
@@ -169,7 +168,7 @@ func TestPublishingBeginsWithTheRegistry(t *testing.T) {
 				}
 				for _, secret := range slices.Concat(spelled(registrySecret), spelled(wrong)) {
 					if strings.Contains(stdout+stderr, secret) {
-						t.Errorf("the password is printed, as %s:\n%s%s", secret, stdout, stderr)
+						t.Errorf("the password is printed as %s:\n%s%s", secret, stdout, stderr)
 					}
 				}
 				if _, err := os.Stat(cache); err == nil {
@@ -180,7 +179,7 @@ func TestPublishingBeginsWithTheRegistry(t *testing.T) {
 	}
 }
 
-// published is what the command reports as JSON.
+// published is the JSON output.
 type published struct {
 	publish.Contents
 	Pushed bool
@@ -214,7 +213,7 @@ func TestPublishedByTheCommand(t *testing.T) {
 		t.Errorf("reference %s, digest %s; the tarballs' images have %s", dry.Reference, dry.Digest, want)
 	}
 
-	// Each way to give the password pushes the same.
+	// All ways of passing the password have the same result.
 	t.Setenv("REGISTRY_TOKEN", registrySecret)
 	file := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(file, []byte(registrySecret+"\n"), 0o600); err != nil {
@@ -242,19 +241,19 @@ func TestPublishedByTheCommand(t *testing.T) {
 	}
 	for _, secret := range spelled(registrySecret) {
 		if wire.has(secret) {
-			t.Errorf("the password was pushed, as %s", secret)
+			t.Errorf("the password was pushed as %s", secret)
 		}
 		if strings.Contains(printed, secret) {
-			t.Errorf("the password was printed, as %s:\n%s", secret, printed)
+			t.Errorf("the password was printed as %s:\n%s", secret, printed)
 		}
 	}
 	if !wire.has(attest.SBOMType) || !wire.has("usr/local/bin/tailscaled") {
-		t.Error("what was pushed was not noted, neither attestations nor layers")
+		t.Error("the proxy recorded neither attestations nor layers")
 	}
 	readBack(t, address+"/me/tailscale", dry)
 }
 
-// digestOf is the digest that package publish gives the images in tarballs.
+// digestOf returns the digest that package publish computes for the images in tarballs.
 func digestOf(t *testing.T, tarballs []result) string {
 	t.Helper()
 	var images []publish.Image
@@ -276,7 +275,7 @@ func digestOf(t *testing.T, tarballs []result) string {
 	return "sha256:" + digest
 }
 
-// readBack compares what was told with what another program finds in the registry.
+// readBack compares the JSON output with what another program finds in the registry.
 func readBack(t *testing.T, repository string, told published) {
 	t.Helper()
 	inspect := func(reference string, into any) {
@@ -295,7 +294,7 @@ func readBack(t *testing.T, repository string, told published) {
 		inspect(":"+tag, &index)
 		for i, m := range index.Manifests {
 			if m.Digest != told.Images[i].Digest {
-				t.Errorf("%s lists %s; told was %+v", tag, m.Digest, told.Images[i])
+				t.Errorf("%s lists %s; reported was %+v", tag, m.Digest, told.Images[i])
 			}
 		}
 	}
@@ -312,7 +311,7 @@ func readBack(t *testing.T, repository string, told published) {
 			}
 			inspect(tag, &manifest)
 			if size := manifest.Config.Size + manifest.Layers[0].Size; len(manifest.Layers) != 1 || size >= image.Size || size < image.Size-2000 {
-				t.Errorf("%s has %d layers and %d bytes; told was %+v", tag, len(manifest.Layers), size, image)
+				t.Errorf("%s has %d layers and %d bytes; reported was %+v", tag, len(manifest.Layers), size, image)
 			}
 		}
 	}
@@ -323,7 +322,7 @@ func readBack(t *testing.T, repository string, told published) {
 		}
 		inspect("@"+a.Digest, &manifest)
 		if manifest.ArtifactType != a.Type || manifest.Layers[0].Size != a.Size {
-			t.Errorf("%+v was told; the registry has %+v", a, manifest)
+			t.Errorf("reported %+v; the registry has %+v", a, manifest)
 		}
 	}
 	if want := 1 + 2*len(platform.All()); len(attached) != want {

@@ -73,7 +73,7 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// routerosScripts writes the scripts, or the files of an app if one of those is asked for.
+// routerosScripts returns the scripts, or the files of an app if kind is one of them.
 func routerosScripts(o routeros.Options, kind string, siteTexts []string) ([]routeros.Script, error) {
 	switch {
 	case slices.Contains(routeros.AppKinds, kind):
@@ -90,7 +90,7 @@ func routerosScripts(o routeros.Options, kind string, siteTexts []string) ([]rou
 	return routeros.New(o)
 }
 
-// onlyScript is the script of a kind, of which there has to be one.
+// onlyScript returns the script of a kind. There must be exactly one.
 func onlyScript(scripts []routeros.Script, kind, root string) (routeros.Script, error) {
 	var found []routeros.Script
 	for _, s := range scripts {
@@ -100,14 +100,14 @@ func onlyScript(scripts []routeros.Script, kind, root string) (routeros.Script, 
 	}
 	switch len(found) {
 	case 0:
-		return routeros.Script{}, fmt.Errorf("there is no %s script with --root %s: want --root %s", kind, root, routeros.RootMemory)
+		return routeros.Script{}, fmt.Errorf("no %s script with --root %s: want --root %s", kind, root, routeros.RootMemory)
 	case 1:
 		return found[0], nil
 	}
 	return routeros.Script{}, fmt.Errorf("each of the %d sites has an %s script: want --output to write them", len(found), kind)
 }
 
-// printed is a script as --json shows it.
+// printed is a script in JSON output.
 type printed struct {
 	Script string `json:"script"`
 	Name   string `json:"name"`
@@ -123,7 +123,7 @@ func printScript(w io.Writer, asJSON bool, s routeros.Script) error {
 	return err
 }
 
-// nextStep says what to do with the files.
+// nextStep returns what to do with the files.
 func nextStep(all []printed) string {
 	first := slices.IndexFunc(all, func(p printed) bool { return strings.HasSuffix(p.Name, ".rsc") })
 	if strings.HasSuffix(all[0].Name, ".tikappstore.yaml") {

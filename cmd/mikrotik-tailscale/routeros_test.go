@@ -27,7 +27,7 @@ func TestScriptsForARouter(t *testing.T) {
 		}
 		printed, _, code := call(t, append(args, "--script", kind)...)
 		if code != 0 || printed != string(text) {
-			t.Errorf("%s: what is printed differs from what is written:\n%s", kind, printed)
+			t.Errorf("%s: the printed script differs from the written one:\n%s", kind, printed)
 		}
 		if kind == "install" && !strings.Contains(printed, `key=TS_ROUTES value="192.168.88.0/24,10.0.0.0/8"`) {
 			t.Errorf("the subnets are missing:\n%s", printed)
@@ -42,8 +42,8 @@ func TestScriptsForARouter(t *testing.T) {
 	}
 }
 
-// The script for each boot is there if there is something to do at each boot.
-func TestTheScriptForEachBoot(t *testing.T) {
+// The start script exists if there is something to do at each boot.
+func TestTheStartScript(t *testing.T) {
 	printed, stderr, code := call(t, "routeros", "--image", "ghcr.io/me/tailscale:stable", "--root", "memory", "--disk", "flash", "--script", "start")
 	if code != 0 || !strings.Contains(printed, "/import flash/tailscale-start.rsc") {
 		t.Errorf("exit code %d: %s%s", code, printed, stderr)
@@ -67,7 +67,7 @@ func TestAnAppForARouter(t *testing.T) {
 	}
 }
 
-func TestWrongScriptsAreTold(t *testing.T) {
+func TestWrongScriptOptionsAreRejected(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestWrongScriptsAreTold(t *testing.T) {
 	}{
 		"no image":        {[]string{"routeros"}, []string{"neither an image nor a tarball"}},
 		"several":         {append(image, "--name", "X", "--subnet", "x"), []string{`"X"`, `"x"`}},
-		"no start script": {append(image, "--script", "start"), []string{"there is no start script with --root disk: want --root memory"}},
+		"no start script": {append(image, "--script", "start"), []string{"no start script with --root disk: want --root memory"}},
 		"several setups":  {append(image, "--script", "app-setup", "--site", "a=", "--site", "b="), []string{"each of the 2 sites has an app-setup script: want --output"}},
 		"site, no app":    {append(image, "--site", "home="), []string{"want --script app with --site home="}},
 		"malformed site":  {append(image, "--script", "app", "--site", "home"), []string{`malformed site "home"`}},

@@ -19,7 +19,7 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sbom --arch arm64 [--output tailscale-arm64.cdx.json]",
 		Short: "Print the SBOM of an image",
-		Long: "Builds the image for a platform and prints its software bill of materials (SBOM), in CycloneDX:\n" +
+		Long: "Build the image for a platform and print its software bill of materials (SBOM) in CycloneDX format:\n" +
 			"every Go module, busybox, the C libraries, the CA certificates, and every file with its sha256.",
 		Example: "  mikrotik-tailscale sbom --arch arm64 --output tailscale-arm64.cdx.json\n" +
 			"  mikrotik-tailscale sbom --arch arm --features +ssh",
@@ -62,14 +62,14 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// parseTarget is parseTargets for commands about one platform.
+// parseTarget is like parseTargets, for commands about one platform.
 func parseTarget(name string) (platform.Target, error) {
 	names := strings.Join(platformNames(), ", ")
 	switch name {
 	case "":
 		return platform.Target{}, errors.New("no platform: want --arch with one of " + names)
 	case platform.Every:
-		return platform.Target{}, fmt.Errorf("platform %q is several: want --arch with one of %s", name, names)
+		return platform.Target{}, fmt.Errorf("platform %q means several: want --arch with one of %s", name, names)
 	}
 	return platform.Parse(name)
 }

@@ -10,7 +10,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// The command prints the SBOM that a build of all platforms puts beside the tarball.
+// The command prints the same SBOM that a build of all platforms writes.
 func TestSBOM(t *testing.T) {
 	buildAllPlatforms(t)
 	for _, target := range platform.All() {
@@ -33,7 +33,7 @@ func TestWrongCallsOfSBOM(t *testing.T) {
 		want string
 	}{
 		"no platform":           {nil, "no platform: want --arch with one of amd64"},
-		"all platforms":         {[]string{"--arch", "all"}, `platform "all" is several: want --arch with one of amd64`},
+		"all platforms":         {[]string{"--arch", "all"}, `platform "all" means several: want --arch with one of amd64`},
 		"unknown platform":      {[]string{"--arch", "mips"}, `unknown platform "mips"`},
 		"malformed version":     {[]string{"--arch", "arm", "--tailscale-version", "latest"}, `malformed Tailscale version "latest"`},
 		"output is a directory": {[]string{"--arch", "arm", "--output", os.TempDir()}, "output " + os.TempDir() + " is not a file"},
@@ -44,7 +44,7 @@ func TestWrongCallsOfSBOM(t *testing.T) {
 			cache := filepath.Join(t.TempDir(), "cache")
 			stdout, stderr, code := call(t, append([]string{"sbom", "--cache-dir", cache}, c.args...)...)
 			if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {
-				t.Errorf("exit code %d, standard output %q; the error does not say %q:\n%s", code, stdout, c.want, stderr)
+				t.Errorf("exit code %d, standard output %q; the error does not contain %q:\n%s", code, stdout, c.want, stderr)
 			}
 			if _, err := os.Stat(cache); err == nil {
 				t.Error("the cache was touched")

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// secretForms are the places that a secret can come from.
+// secretForms are the forms of a secret.
 const secretForms = "env://NAME or file://PATH"
 
-// readSecret reads a secret from the place that an option names, without the end of the line that editors
-// and echo put behind it. The option never takes the secret itself, since others on the machine see a command's
-// arguments; so errors do not repeat a value that may be one.
+// readSecret reads a secret from the place that an option names, and removes the line end that editors and echo
+// append. The option never takes the secret itself, because other users of the machine see a command's arguments. For
+// the same reason, errors do not repeat a value that may be a secret.
 func readSecret(option, place string) (string, error) {
 	if place == "" {
 		return "", nil
@@ -31,7 +31,7 @@ func readSecret(option, place string) (string, error) {
 		}
 		value = string(text)
 	default:
-		return "", fmt.Errorf("--%s says where the %s is, and does not take it itself: give %s", option, option, secretForms)
+		return "", fmt.Errorf("--%s takes the place of the %s, not the %s itself: want %s", option, option, option, secretForms)
 	}
 	value = strings.TrimRight(value, "\r\n")
 	if value == "" {

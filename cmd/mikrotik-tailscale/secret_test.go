@@ -22,16 +22,16 @@ func TestSecretsComeFromTheEnvironmentOrAFile(t *testing.T) {
 		}
 		for _, place := range []string{"env://A_SECRET", "file://" + file} {
 			if got, err := readSecret("password", place); err != nil || got != want {
-				t.Errorf("%s with %q gives %q (%v); want %q", place, given, got, err, want)
+				t.Errorf("%s with %q: secret = %q (%v); want %q", place, given, got, err, want)
 			}
 		}
 	}
 	if got, err := readSecret("password", ""); err != nil || got != "" {
-		t.Errorf("no option gives %q (%v)", got, err)
+		t.Errorf("without the option, secret = %q (%v)", got, err)
 	}
 }
 
-func TestASecretThatIsNotThereIsTold(t *testing.T) {
+func TestAMissingSecretIsAnError(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -40,8 +40,8 @@ func TestASecretThatIsNotThereIsTold(t *testing.T) {
 		"env://NOT_SET_HERE":  "no password in env://NOT_SET_HERE",
 		"file://" + empty:     "no password in file://" + empty,
 		"file:///absent":      "reading --password: open /absent: no such file or directory",
-		"hunter2":             "--password says where the password is",
-		"vault://hunter2/key": "give env://NAME or file://PATH",
+		"hunter2":             "--password takes the place of the password",
+		"vault://hunter2/key": "want env://NAME or file://PATH",
 	} {
 		_, err := readSecret("password", place)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {

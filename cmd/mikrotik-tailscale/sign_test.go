@@ -20,14 +20,14 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// signingKey is a private key as cosign writes it, in a file.
+// signingKey writes a private key in cosign's format to a file.
 func signingKey(t *testing.T, password string) (path string) {
 	t.Helper()
 	_, path = newSigningKey(t, password)
 	return path
 }
 
-// newSigningKey is signingKey for tests that need the key itself, too.
+// newSigningKey is signingKey for tests that also need the key itself.
 func newSigningKey(t *testing.T, password string) (key *ecdsa.PrivateKey, path string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,7 +59,7 @@ func TestSignedByTheCommand(t *testing.T) {
 	plain := publishJSON(t, append(args, "--dry-run")...)
 	signed := publishJSON(t, append(args, "--signing-key", "file://"+key, "--signing-password", "env://KEY_PASSWORD")...)
 	if signed.Reference != plain.Reference {
-		t.Errorf("signed, the reference is %s; it was %s", signed.Reference, plain.Reference)
+		t.Errorf("the signed reference is %s; the unsigned one is %s", signed.Reference, plain.Reference)
 	}
 	var predicates []string
 	for _, a := range slices.Concat(signed.Attached, signed.Images[0].Attached) {
@@ -73,7 +73,7 @@ func TestSignedByTheCommand(t *testing.T) {
 	}
 	for _, secret := range append(spelled(registrySecret), strings.Split(read(t, key), "\n")[1]) {
 		if wire.has(secret) {
-			t.Errorf("a secret was pushed, as %s", secret)
+			t.Errorf("a secret was pushed as %s", secret)
 		}
 	}
 	if !wire.has(signing.BundleType) {
@@ -81,14 +81,14 @@ func TestSignedByTheCommand(t *testing.T) {
 	}
 }
 
-func TestAKeyThatDoesNotSignIsToldFirst(t *testing.T) {
+func TestAWrongKeyIsRejectedFirst(t *testing.T) {
 	key := signingKey(t, registrySecret)
 	t.Setenv("KEY_PASSWORD", `wr0ng&"word"`)
 	for name, c := range map[string]struct {
 		args []string
 		want string
 	}{
-		"the key itself":    {[]string{"--signing-key", read(t, key)}, "--signing-key says where the signing-key is"},
+		"the key itself":    {[]string{"--signing-key", read(t, key)}, "--signing-key takes the place of the signing-key"},
 		"an absent key":     {[]string{"--signing-key", "file:///absent/key"}, "reading --signing-key: open /absent/key"},
 		"no password":       {[]string{"--signing-key", "file://" + key}, "the signing key is encrypted"},
 		"a wrong password":  {[]string{"--signing-key", "file://" + key, "--signing-password", "env://KEY_PASSWORD"}, "wrong password for the signing key"},
@@ -99,7 +99,7 @@ func TestAKeyThatDoesNotSignIsToldFirst(t *testing.T) {
 			cache := filepath.Join(t.TempDir(), "cache")
 			stdout, stderr, code := call(t, append([]string{"publish", "--cache-dir", cache, "--address", "127.0.0.1:1/x"}, c.args...)...)
 			if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) {
-				t.Errorf("exit code %d, standard output %q; the error does not say %q:\n%s", code, stdout, c.want, stderr)
+				t.Errorf("exit code %d, standard output %q; the error does not contain %q:\n%s", code, stdout, c.want, stderr)
 			}
 			for _, secret := range []string{registrySecret, `wr0ng&"word"`, strings.Split(read(t, key), "\n")[1]} {
 				if strings.Contains(stderr, secret) {

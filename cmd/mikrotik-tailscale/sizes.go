@@ -15,9 +15,9 @@ func sizesCommand(asJSON *bool) *cobra.Command {
 	var asSVG bool
 	c := &cobra.Command{
 		Use:   "sizes [--arch all] [--json | --svg]",
-		Short: "Tell what each part of the images weighs",
-		Long: "Builds images and tells what each of their parts weighs, as it was linked and as it is\n" +
-			"stored in the image, in bytes: as a table, as JSON or as a picture.",
+		Short: "Print the size of each part of the images",
+		Long: "Build images and print the size of each part in bytes, as linked and as stored in the\n" +
+			"image: as a table, as JSON or as a picture.",
 		Example: "  mikrotik-tailscale sizes\n" +
 			"  mikrotik-tailscale sizes --arch arm --features +ssh --json\n" +
 			"  mikrotik-tailscale sizes --svg >sizes.svg",
@@ -27,7 +27,7 @@ func sizesCommand(asJSON *bool) *cobra.Command {
 				return usageError{err}
 			}
 			if *asJSON && asSVG {
-				return usageError{fmt.Errorf("--json and --svg are two forms of the same: give one of them")}
+				return usageError{fmt.Errorf("both --json and --svg: want one of them")}
 			}
 			if err := o.resolve(); err != nil {
 				return err

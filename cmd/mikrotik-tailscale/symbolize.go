@@ -18,20 +18,20 @@ func symbolizeCommand() *cobra.Command {
 	symbols, example := "", attest.SymbolsName(platform.All()[0])
 	c := &cobra.Command{
 		Use:   "symbolize --symbols FILE [CRASH]",
-		Short: "Put names and lines back into a crash",
-		Long: "The program in an image has no names of functions, and neither files nor lines, so that it is\n" +
-			"smaller. A crash that it printed, or a log with one in it, is copied to the standard output\n" +
-			"with all of these put back in, from the file of symbols that the build keeps for each version\n" +
-			"and platform. The crash is read from the standard input when no file is given. It has the\n" +
-			"addresses for that only where GOTRACEBACK=system was in the program's environment.",
+		Short: "Add function names and line numbers to a crash report",
+		Long: "To save space, the program in an image has no function names, file names or line numbers. This\n" +
+			"command reads a crash report, or a log with one, from a file or the standard input. It prints\n" +
+			"the same text with these names and numbers added, from the symbols file that the build writes\n" +
+			"for each version and platform. The crash report must have addresses, which the program only\n" +
+			"prints with GOTRACEBACK=system in its environment, as in the image.",
 		Example: "  mikrotik-tailscale symbolize --symbols " + example + " crash.txt\n" +
 			"  ssh router /log/print | mikrotik-tailscale symbolize --symbols " + example,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usageError{fmt.Errorf("unexpected argument %q: there is one crash at a time", args[1])}
+				return usageError{fmt.Errorf("unexpected argument %q: want one crash", args[1])}
 			}
 			if symbols == "" {
-				return usageError{errors.New("no file of symbols: give the one of the same version and platform with --symbols")}
+				return usageError{errors.New("no symbols: want --symbols with the symbols file of the same version and platform")}
 			}
 			return nil
 		},
@@ -51,12 +51,12 @@ func symbolizeCommand() *cobra.Command {
 			}
 			var out bytes.Buffer
 			if err := pclntab.Symbolize(content, crash, &out); err != nil {
-				return fmt.Errorf("putting the symbols of %s in: %w", symbols, err)
+				return fmt.Errorf("symbolizing with %s: %w", symbols, err)
 			}
 			_, err = io.Copy(cmd.OutOrStdout(), &out)
 			return err
 		},
 	}
-	c.Flags().StringVar(&symbols, "symbols", "", "the file of symbols of the program that crashed")
+	c.Flags().StringVar(&symbols, "symbols", "", "symbols file of the program that crashed")
 	return c
 }

@@ -10,7 +10,7 @@ import (
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
-// crash gives the paths of the symbols of a program, and of what it printed when it crashed, stripped.
+// crash returns the paths of a program's symbols file, and of the output of the stripped program when it crashed.
 func crash(t *testing.T) (symbols, text string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -76,7 +76,7 @@ func TestSymbolize(t *testing.T) {
 
 func TestWhatSymbolizeRefuses(t *testing.T) {
 	symbols, text := crash(t)
-	other, _ := crash(t) // the same, but for its directory's name
+	other, _ := crash(t) // the same code in another directory
 	plain := filepath.Join(t.TempDir(), "plain")
 	if err := os.WriteFile(plain, []byte("hello\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -89,11 +89,11 @@ func TestWhatSymbolizeRefuses(t *testing.T) {
 		code int
 		want string
 	}{
-		"no symbols":           {nil, exitUsage, "no file of symbols"},
+		"no symbols":           {nil, exitUsage, "no symbols: want --symbols"},
 		"absent symbols":       {[]string{"--symbols", "/nowhere", text}, exitUsage, "/nowhere: no such file"},
 		"an absent crash":      {[]string{"--symbols", symbols, "/nowhere"}, exitUsage, "/nowhere: no such file"},
 		"two crashes":          {[]string{"--symbols", symbols, text, text}, exitUsage, "unexpected argument"},
-		"no symbol file":       {[]string{"--symbols", plain, text}, exitFailure, "putting the symbols of " + plain + " in: reading the symbols: it is not a symbols file"},
+		"no symbol file":       {[]string{"--symbols", plain, text}, exitFailure, "symbolizing with " + plain + ": reading the symbols: it is not a symbols file"},
 		"no crash":             {[]string{"--symbols", symbols, plain}, exitFailure, "not the crash of a stripped program"},
 		"a directory of files": {[]string{"--symbols", symbols, filepath.Dir(plain)}, exitFailure, "is a directory"},
 	} {

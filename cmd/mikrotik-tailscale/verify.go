@@ -30,8 +30,8 @@ func verifyCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify --address registry.example/me/tailscale:stable [--key cosign.pub]",
 		Short: "Rebuild a published image from its provenance and compare the digests",
-		Long: "Reads the provenance of a published image, builds the image again from source with the same\n" +
-			"configuration, and compares the digests of the platforms and of the index. If they differ, the\n" +
+		Long: "Read the provenance of a published image, build the image again from source with the same\n" +
+			"configuration, and compare the digests of the platforms and of the index. If they differ, the\n" +
 			"command names the files and settings that differ, and exits with 1.\n\n" +
 			"With --key, the index, each image and the provenance must have a signature of this public key.\n" +
 			"Without it, the command says nothing about who published the image.\n\n" +
@@ -79,15 +79,15 @@ func verifyCommand(asJSON *bool) *cobra.Command {
 	flags.StringVar(&key, "key", "", "file with the publisher's public key, such as cosign.pub")
 	flags.StringVar(&o.extra, "extra", "", "directory with the files that the publisher added to the image")
 	flags.StringVar(&username, "username", "", "user name for the registry; needs --password, too")
-	flags.StringVar(&password, "password", "", "where the password or token is: "+secretForms)
-	flags.BoolVar(&insecure, "insecure", false, "speak plain HTTP with the registry; one on this machine needs no such flag")
+	flags.StringVar(&password, "password", "", "place of the password or token: "+secretForms)
+	flags.BoolVar(&insecure, "insecure", false, "use plain HTTP; not needed for a registry on this machine")
 	o.busyboxURLFlag(flags)
 	o.goProxyFlags(flags)
 	o.driverFlags(flags)
 	return c
 }
 
-// readPublicKey reads the file with a public key. Without a file there is no key.
+// readPublicKey reads a public key file. It returns nil without a file.
 func readPublicKey(path string) (*signing.PublicKey, error) {
 	if path == "" {
 		return nil, nil
@@ -100,7 +100,7 @@ func readPublicKey(path string) (*signing.PublicKey, error) {
 	return &k, err
 }
 
-// verify builds a published release again and compares it. No targets are all that the index has.
+// verify builds a published release again and compares it. Without targets, it builds all platforms of the index.
 func (o *options) verify(ctx context.Context, source publish.Source, targets []platform.Target, key *signing.PublicKey, p *progress) (r reproduce.Result, err error) {
 	if source, err = source.WithKeychain(ctx, authn.DefaultKeychain); err != nil {
 		return r, err
@@ -152,7 +152,7 @@ func (o *options) verify(ctx context.Context, source publish.Source, targets []p
 	return r, err
 }
 
-// chosen returns the targets that are built again, in the order of the index.
+// chosen returns the targets to build again, in the order of the index.
 func chosen(published publish.Published, targets []platform.Target) ([]platform.Target, error) {
 	var all, wanted []platform.Target
 	for _, i := range published.Images {
@@ -170,7 +170,7 @@ func chosen(published publish.Published, targets []platform.Target) ([]platform.
 	return wanted, nil
 }
 
-// checkExtra compares the files of a directory with those that the publisher added.
+// checkExtra compares the files of a directory with the files that the publisher added.
 func checkExtra(record attest.Record, extra string) error {
 	var given map[string]string
 	if extra != "" {
@@ -198,7 +198,7 @@ func checkExtra(record attest.Record, extra string) error {
 		extra, strings.Join(slices.Sorted(maps.Keys(record.Extra)), ", "))
 }
 
-// otherStages says in which stages this program differs from the one that published a release.
+// otherStages returns the stages in which this program differs from the one that published a release.
 func (o *options) otherStages(ctx context.Context, published publish.Published, record attest.Record, p *progress) ([]string, error) {
 	resolved, err := o.resolvedFeatures(ctx, p)
 	if err != nil {
@@ -211,7 +211,7 @@ func (o *options) otherStages(ctx context.Context, published publish.Published, 
 	return record.OtherStages(b)
 }
 
-// otherInputs says what went into a build and not into the published images, and the other way round.
+// otherInputs returns the differences between this build's dependencies and the published ones.
 func otherInputs(ctx context.Context, run assembly.StageRunner, published publish.Published, record attest.Record, products []assembly.Product) ([]string, error) {
 	if len(products) < len(published.Images) {
 		return nil, nil // the provenance is about all platforms
@@ -228,7 +228,7 @@ func otherInputs(ctx context.Context, run assembly.StageRunner, published publis
 	return record.OtherInputs(own), nil
 }
 
-// reportVerified prints a result. A difference is an error, which the result has told already.
+// reportVerified prints a result. If the digests differ, it returns an error that the result has already shown.
 func reportVerified(w io.Writer, asJSON bool, r reproduce.Result) error {
 	var err error
 	if asJSON {

@@ -45,11 +45,11 @@ func CheckFiles(extra string, targets []platform.Target, c recipe.Config, work s
 		}
 		for _, t := range targets {
 			if err := verify.Part(rootfs, t, volumes(config)...); err != nil {
-				problems = append(problems, fmt.Errorf("the extra directory %s does not fit into the image for %s: %w", extra, t, err))
+				problems = append(problems, fmt.Errorf("the extra directory %s doesn't fit into the image for %s: %w", extra, t, err))
 			}
 		}
 		if err := archive.Check(rootfs); err != nil {
-			problems = append(problems, fmt.Errorf("the extra directory %s does not fit into an image: %w", extra, err))
+			problems = append(problems, fmt.Errorf("the extra directory %s doesn't fit into an image: %w", extra, err))
 		}
 	}
 	if err := verify.Program(rootfs, config.Entrypoint[0], volumes(config)...); err != nil {
