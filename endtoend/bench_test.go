@@ -4,56 +4,90 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"text/tabwriter"
 	"time"
 )
 
-// BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale, unpacked and with
-// all features. Everything else is the same. The rounds alternate, so that other work on the machine shows as a
-// difference between rounds.
+// BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale, which has all features,
+// all symbols and inlining, and isn't packed. Everything else is the same.
+//
+// They take turns, with as many rounds as -benchtime 10x says, and each round sends the same number of bytes. CPU time per
+// gigabyte says more than Mbit/s on a machine that does other work, so the table ends with the medians of the ratios
+// within each round.
 func BenchmarkRouters(b *testing.B) {
-	images := []struct {
-		name  string
-		image image
-	}{{"image", builtImage(b, "amd64")}, {"plain", plainImage(b)}}
-	for b.Loop() {
-		var all []figures
-		for round := 1; round <= 2; round++ {
-			for _, i := range images {
-				b.Run(fmt.Sprintf("%s-%d", i.name, round), func(b *testing.B) {
-					f := measure(b, i.image)
-					f.name = b.Name()
-					all = append(all, f)
-				})
+	image, plain := builtImage(b, "amd64"), plainImage(b)
+	var all []figures
+	var ratios [3][]float64
+	for round := 1; b.Loop(); round++ {
+		var pair [2]figures
+		// Neither is always the first one.
+		for i := range pair {
+			i = (i + round) % 2
+			name, what := "image", image
+			if i == 1 {
+				name, what = "plain", plain
 			}
+			b.Run(fmt.Sprintf("%s-%d", name, round), func(b *testing.B) { pair[i] = measure(b, what) })
+			pair[i].name = fmt.Sprintf("%s-%d", name, round)
 		}
-		printFigures(all)
+		all = append(all, pair[:]...)
+		for t := range ratios {
+			ratios[t] = append(ratios[t], pair[0].transfers[t].cpu/pair[1].transfers[t].cpu)
+		}
 	}
+	printFigures(all, ratios)
 }
 
-// figures are the measurements of one router.
+// figures are what is measured of a router.
 type figures struct {
-	name             string
-	files            int64
-	ready, status    time.Duration
-	idle, busy       memory
-	there, back, six float64 // Mbit/s
+	name          string
+	files         int64
+	ready, status time.Duration
+	idle, busy    memory
+	// used is the part of the unpacked program that the transfers use, in kilobytes. It is too large rather than too small,
+	// because the kernel marks some pages around each page that is used for the first time.
+	used int64
+	// transfers are there, back, and there with IPv6.
+	transfers [3]transfer
 }
 
-func printFigures(all []figures) {
+// transfer is a number of bytes that two routers have carried.
+type transfer struct {
+	rate float64 // Mbit/s
+	cpu  float64 // seconds of both daemons for each gigabyte
+}
+
+func printFigures(all []figures, ratios [3][]float64) {
 	// A benchmark's own log is cut after ten lines.
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "\nrouter\tfiles, bytes\tready, s\tstatus, ms\tRSS, kB\tunreclaimable, kB\tthere, Mbit/s\tback, Mbit/s\tIPv6, Mbit/s\tRSS after\tunreclaimable after\t")
+	_, _ = fmt.Fprintln(table, "\nrouter\tfiles, bytes\tready, s\tstatus, ms\tRSS, kB\tunreclaimable, kB\tRSS after\tunreclaimable after\tprogram used\t"+
+		"there, Mbit/s\tback\tIPv6\tthere, CPU s/GB\tback\tIPv6\t")
 	for _, f := range all {
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%.1f\t%d\t%d\t%d\t%.0f\t%.0f\t%.0f\t%d\t%d\t\n", strings.TrimPrefix(f.name, "BenchmarkRouters/"), f.files,
-			f.ready.Seconds(), f.status.Milliseconds(), f.idle.daemon, f.idle.unreclaimable, f.there, f.back, f.six, f.busy.daemon, f.busy.unreclaimable)
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%.1f\t%d\t%d\t%d\t%d\t%d\t%d\t", f.name, f.files,
+			f.ready.Seconds(), f.status.Milliseconds(), f.idle.daemon, f.idle.unreclaimable, f.busy.daemon, f.busy.unreclaimable, f.used)
+		for _, t := range f.transfers {
+			_, _ = fmt.Fprintf(table, "%.0f\t", t.rate)
+		}
+		for _, t := range f.transfers {
+			_, _ = fmt.Fprintf(table, "%.2f\t", t.cpu)
+		}
+		_, _ = fmt.Fprintln(table)
 	}
+	_, _ = fmt.Fprintf(table, "median of image/plain\t\t\t\t\t\t\t\t\t\t\t\t%.3f\t%.3f\t%.3f\t\n", median(ratios[0]), median(ratios[1]), median(ratios[2]))
 	_ = table.Flush()
 }
 
-// measure starts two routers, the first of them twice, and sends TCP between hosts of both sites.
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return (values[len(values)/2] + values[(len(values)-1)/2]) / 2
+}
+
+// measure starts two routers, the first of them twice, and sends TCP from a host of the first site to
+// one of the second.
 func measure(b *testing.B, i image) figures {
 	w := newWorld(b)
 	w.control.start()
@@ -78,15 +112,18 @@ func measure(b *testing.B, i image) figures {
 	}
 	f.status = time.Since(began) / times
 	f.idle = first.memory()
-	f.there = throughput(b, one.host, two.host, "--client", two.lan4)
-	f.back = throughput(b, one.host, two.host, "--client", two.lan4, "--reverse")
-	f.six = throughput(b, one.host, two.host, "--client", two.lan6)
-	f.busy = first.memory()
+	first.forgetUse()
+	for i, args := range [][]string{{two.lan4}, {two.lan4, "--reverse"}, {two.lan6}} {
+		began := first.cpu() + second.cpu()
+		f.transfers[i].rate = throughput(b, one.host, two.host, args...)
+		f.transfers[i].cpu = (first.cpu() + second.cpu() - began).Seconds() * 1e9 / transferred
+	}
+	f.busy, f.used = first.memory(), first.programUsed()
 	return f
 }
 
-// benched starts a router and waits until it is logged in. Without a key, the router uses its state. Upstream's
-// daemon has no supervisor that reads the environment.
+// benched starts a router and waits until it is logged in. Without a key, it has its state. Upstream's daemon has no
+// supervisor that reads the environment.
 func benched(b *testing.B, i image, s site, name, key, state string) *container {
 	b.Helper()
 	o := options{name: name, image: i, network: s.container, state: state}
@@ -107,7 +144,7 @@ func benched(b *testing.B, i image, s site, name, key, state string) *container 
 	return c
 }
 
-// reach waits until the hosts reach each other, on a direct path between the routers.
+// reach waits until the hosts reach each other, on the direct path between the routers.
 func reach(b *testing.B, first *container, one, two site) {
 	b.Helper()
 	eventually(b, "the hosts reach each other", func() bool {
@@ -119,7 +156,10 @@ func reach(b *testing.B, first *container, one, two site) {
 	})
 }
 
-// throughput runs iperf3 between two hosts for a while and returns the received Mbit/s.
+// transferred is the number of bytes of a transfer.
+const transferred = 512 << 20
+
+// throughput sends bytes to another host, or from there, with iperf3. It returns the Mbit/s that arrived.
 func throughput(b *testing.B, from, to namespace, args ...string) float64 {
 	b.Helper()
 	server := start(b, "iperf3", nil, to.in("iperf3", "--server", "--one-off", "--forceflush")...)
@@ -132,9 +172,9 @@ func throughput(b *testing.B, from, to namespace, args ...string) float64 {
 			} `json:"sum_received"`
 		}
 	}
-	out := from.command(append([]string{"iperf3", "--json", "--time", "8"}, args...)...)
+	out := from.command(append([]string{"iperf3", "--json", "--bytes", strconv.Itoa(transferred), "--client"}, args...)...)
 	if err := json.Unmarshal([]byte(out), &report); err != nil || report.Error != "" {
-		b.Fatalf("iperf3 %q: %v\n%s\nthe other end printed\n%s", args, err, out, server.log())
+		b.Fatalf("iperf3 %q: %v\n%s\nthe other end says\n%s", args, err, out, server.log())
 	}
 	<-server.done
 	return report.End.Received.Rate / 1e6

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,4 +58,47 @@ func (c *container) rollup(process, name string) (kb int64) {
 	}
 	c.t.Fatalf("%s/smaps_rollup has no %s:\n%s", process, name, text)
 	return 0
+}
+
+// forgetUse lets programUsed begin at nothing.
+func (c *container) forgetUse() {
+	c.t.Helper()
+	write(c.t, fmt.Sprintf("/proc/%d/clear_refs", c.init), "1")
+}
+
+// programUsed is how much of its unpacked program process 1 has used since forgetUse, in kilobytes. The kernel marks each
+// page that is used.
+func (c *container) programUsed() (used int64) {
+	c.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", c.init))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	unpacked := false
+	for line := range strings.Lines(string(text)) {
+		var kb int64
+		if fields := strings.Fields(line); len(fields) > 5 || len(fields) == 5 && !strings.HasSuffix(fields[0], ":") {
+			unpacked = len(fields) > 5 && strings.HasPrefix(fields[5], "/memfd:")
+		} else if n, _ := fmt.Sscanf(line, "Referenced: %d kB", &kb); n == 1 && unpacked {
+			used += kb
+		}
+	}
+	return used
+}
+
+// cpu is the processor time of process 1, in user mode and in the kernel.
+func (c *container) cpu() time.Duration {
+	c.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.init))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	// The second field may have spaces in it. Of those after it, the 12th and 13th are the times, in hundredths of a second.
+	_, rest, _ := strings.Cut(string(text), ") ")
+	var user, system int64
+	if fields := strings.Fields(rest); len(fields) > 13 {
+		user, _ = strconv.ParseInt(fields[11], 10, 64)
+		system, _ = strconv.ParseInt(fields[12], 10, 64)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
