@@ -17,6 +17,22 @@ func (m *MikrotikTailscale) Busybox(
 	return m.output(recipe.Busybox(p.Target, p.Config), nil), nil
 }
 
+// Return the corresponding source of busybox, musl and the launcher.
+//
+// The archive has the exact sources, their configuration, and the steps that built them, as scripts. Anyone who distributes an image distributes busybox, whose license (GPL-2.0) asks for the source. publish attaches the same archive to the index.
+func (m *MikrotikTailscale) Sources(
+	// Platforms of the scripts. Defaults to all.
+	//
+	// +optional
+	platforms []string,
+) (*dagger.File, error) {
+	targets, c, err := m.planAll(platforms)
+	if err != nil {
+		return nil, err
+	}
+	return m.output(recipe.CorrespondingSource(targets, c), nil), nil
+}
+
 // List the commands of the shell in the image.
 func (m *MikrotikTailscale) ListApplets() ([]string, error) {
 	c, err := m.config()

@@ -16,7 +16,7 @@ import (
 //
 // Returns the reference of the multi-platform index with its digest. Each tag also exists once per platform, with the platform's name appended, for example 1.102.5-mt.1-armv5. The same inputs give the same digest, and nothing is pushed twice.
 //
-// SBOM and symbols are attached to each platform's image as OCI referrers, and provenance to the index. Routers don't notice them. Tags are set last, so a failed push leaves them as they were.
+// SBOM and symbols are attached to each platform's image as OCI referrers, and provenance and the corresponding source of busybox to the index. Routers don't notice them. Tags are set last, so a failed push leaves them as they were.
 //
 // The registry is asked for permission to push before anything is built.
 //
@@ -57,6 +57,10 @@ func (m *MikrotikTailscale) Publish(
 	//
 	// +optional
 	registry *dagger.Service,
+	// Don't attach the corresponding source of busybox. You have to offer it in another way.
+	//
+	// +optional
+	noSources bool,
 	// Build everything and return the reference, but push nothing.
 	//
 	// +optional
@@ -107,6 +111,11 @@ func (m *MikrotikTailscale) Publish(
 	release, err := publish.Of(ctx, m.stageRunner(work), b, address)
 	if err != nil {
 		return "", err
+	}
+	if !noSources {
+		if err := release.AttachSources(ctx, m.stageRunner(work), b); err != nil {
+			return "", err
+		}
 	}
 	if key != nil {
 		if err := release.Sign(*key); err != nil {

@@ -75,5 +75,5 @@ func compress(ctx context.Context, o *options, t platform.Target, binary string,
 }
 
 func writeProgram(ctx context.Context, w io.Writer, asJSON bool, t platform.Target, output, packed string) error {
-	return writeResult(ctx, w, asJSON, t, output, true, copyOf(packed))
+	return writeResult(ctx, w, asJSON, []platform.Target{t}, output, true, copyOf(packed))
 }

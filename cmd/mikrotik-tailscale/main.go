@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(buildCommand(&asJSON), sizesCommand(&asJSON), featuresCommand(&asJSON), appletsCommand(&asJSON),
-		publishCommand(&asJSON), verifyCommand(&asJSON), sbomCommand(&asJSON), compressCommand(&asJSON), routerosCommand(&asJSON), cleanCommand(&asJSON),
+		publishCommand(&asJSON), verifyCommand(&asJSON), sbomCommand(&asJSON), sourcesCommand(&asJSON), compressCommand(&asJSON), routerosCommand(&asJSON), cleanCommand(&asJSON),
 		lockCommand())
 	for _, c := range root.Commands() {
 		c.Args = noArguments

@@ -166,8 +166,8 @@ func textOf(content string) func(io.Writer) error {
 	}
 }
 
-// writeResult writes the output file of a command, and prints its path.
-func writeResult(ctx context.Context, w io.Writer, asJSON bool, t platform.Target, path string, executable bool, write func(io.Writer) error) error {
+// writeResult writes the output file of a command, and prints its path. The file is about one platform or about several.
+func writeResult(ctx context.Context, w io.Writer, asJSON bool, targets []platform.Target, path string, executable bool, write func(io.Writer) error) error {
 	all, err := writeAll(ctx, filepath.Dir(path), []archive.File{{Path: path, Write: write}})
 	if err != nil {
 		return err
@@ -178,7 +178,11 @@ func writeResult(ctx context.Context, w io.Writer, asJSON bool, t platform.Targe
 		}
 	}
 	if asJSON {
-		return printJSON(w, map[string]any{"platform": t.Name, "path": path, "size": all[0].Size, "sha256": all[0].SHA256})
+		told := map[string]any{"path": path, "size": all[0].Size, "sha256": all[0].SHA256}
+		if len(targets) == 1 {
+			told["platform"] = targets[0].Name
+		}
+		return printJSON(w, told)
 	}
 	_, err = fmt.Fprintf(w, "%s: %d bytes, sha256 %s\n", path, all[0].Size, all[0].SHA256)
 	return err

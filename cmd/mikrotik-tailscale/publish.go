@@ -20,14 +20,15 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	o := newOptions()
 	var arch, tags []string
 	var address, username, password, signingKey, signingPassword string
-	var insecure, dryRun bool
+	var insecure, noSources, dryRun bool
 	c := &cobra.Command{
 		Use:   "publish --address registry.example/me/tailscale [--tags stable] [--dry-run]",
 		Short: "Push the images of all platforms to a registry",
 		Long: "Build the images and push them to a registry as one multi-platform index, with their SBOMs,\n" +
-			"symbols and provenance attached as OCI referrers. Each tag also exists once per platform, for example\n" +
-			"1.102.5-mt.1-armv5. The same inputs give the same digest, and the command does not push again what\n" +
-			"the registry already has. It prints the reference with the digest.\n\n" +
+			"symbols, provenance and the corresponding source of busybox attached as OCI referrers. Each tag also\n" +
+			"exists once per platform, for example 1.102.5-mt.1-armv5. The same inputs give the same digest, and\n" +
+			"the command does not push again what the registry already has. It prints the reference with the\n" +
+			"digest.\n\n" +
 			"The registry is asked for permission to push before anything is built. Without --username, the\n" +
 			"credentials come from Docker's configuration (docker login) or Podman's.\n\n" +
 			"With --signing-key, the index, the images, the SBOMs and the provenance get signatures that\n" +
@@ -58,7 +59,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 				return usageError{err}
 			}
 			p := newProgress(cmd.ErrOrStderr())
-			contents, err := publishTo(cmd.Context(), o, targets, d, address, key, dryRun, p)
+			contents, err := publishTo(cmd.Context(), o, targets, d, publication{address: address, key: key, noSources: noSources, dryRun: dryRun}, p)
 			p.close()
 			if err != nil {
 				return err
@@ -76,15 +77,23 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	flags.StringVar(&signingKey, "signing-key", "", "place of the private key to sign with, from cosign generate-key-pair: "+secretForms)
 	flags.StringVar(&signingPassword, "signing-password", "", "place of the signing key's password: "+secretForms)
 	flags.BoolVar(&insecure, "insecure", false, "use plain HTTP; not needed for a registry on this machine")
+	flags.BoolVar(&noSources, "no-sources", false, "don't attach the corresponding source of busybox; offer it in another way")
 	flags.BoolVar(&dryRun, "dry-run", false, "build everything and print what would be pushed; don't contact the registry")
 	o.imageFlags(flags)
 	o.driverFlags(flags)
 	return c
 }
 
+// publication says how images are published.
+type publication struct {
+	address           string
+	key               *signing.Key
+	noSources, dryRun bool
+}
+
 // publishTo checks the registry, builds the images and pushes them.
-func publishTo(ctx context.Context, o *options, targets []platform.Target, d publish.Destination, address string, key *signing.Key, dryRun bool, p *progress) (c publish.Contents, err error) {
-	if !dryRun {
+func publishTo(ctx context.Context, o *options, targets []platform.Target, d publish.Destination, how publication, p *progress) (c publish.Contents, err error) {
+	if !how.dryRun {
 		if d, err = d.WithKeychain(ctx, authn.DefaultKeychain); err != nil {
 			return c, err
 		}
@@ -93,16 +102,22 @@ func publishTo(ctx context.Context, o *options, targets []platform.Target, d pub
 		}
 	}
 	err = o.products(ctx, targets, p, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
-		release, err := publish.Of(ctx, run, attest.Build{Builder: attest.BuilderCommand, Products: products}, address)
+		b := attest.Build{Builder: attest.BuilderCommand, Products: products}
+		release, err := publish.Of(ctx, run, b, how.address)
 		if err != nil {
 			return err
 		}
-		if key != nil {
-			if err := release.Sign(*key); err != nil {
+		if !how.noSources {
+			if err := release.AttachSources(ctx, run, b); err != nil {
 				return err
 			}
 		}
-		if c, err = publish.ContentsOf(d, release); err != nil || dryRun {
+		if how.key != nil {
+			if err := release.Sign(*how.key); err != nil {
+				return err
+			}
+		}
+		if c, err = publish.ContentsOf(d, release); err != nil || how.dryRun {
 			return err
 		}
 		return p.during("push", func() error {

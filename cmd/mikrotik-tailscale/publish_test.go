@@ -325,7 +325,7 @@ func readBack(t *testing.T, repository string, told published) {
 			t.Errorf("reported %+v; the registry has %+v", a, manifest)
 		}
 	}
-	if want := 1 + 2*len(platform.All()); len(attached) != want {
+	if want := 2 + 2*len(platform.All()); len(attached) != want {
 		t.Errorf("%d attachments; want %d", len(attached), want)
 	}
 }

@@ -50,7 +50,7 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 				_, err := io.WriteString(cmd.OutOrStdout(), text)
 				return err
 			}
-			return writeResult(cmd.Context(), cmd.OutOrStdout(), *asJSON, target, output, false, textOf(text))
+			return writeResult(cmd.Context(), cmd.OutOrStdout(), *asJSON, []platform.Target{target}, output, false, textOf(text))
 		},
 	}
 	flags := c.Flags()

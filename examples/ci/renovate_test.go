@@ -113,7 +113,7 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 		if e.Type().IsRegular() && !strings.HasSuffix(path, ".tar") {
 			text := read(t, path)
 			write(t, filepath.Join(dir, path[len(root):]), text)
-			if strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "/.ci/run") {
+			if strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "/.ci/run") || filepath.Dir(path) == root+"/examples/ci" && filepath.Ext(path) == ".yml" {
 				programs[path[len(root)+1:]] = program.FindAllStringSubmatch(string(text), -1)
 			}
 		}

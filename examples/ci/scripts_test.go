@@ -18,6 +18,8 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testregistry"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
@@ -27,6 +29,8 @@ const (
 	address  = "registry.example/me/tailscale"
 	username = "me"
 	password = "hunter2"
+	// reference is what publish prints.
+	reference = address + ":" + tag + "@sha256:0123456789abcdef"
 )
 
 // given are the variables and secrets that the examples use.
@@ -48,24 +52,28 @@ func jobs(t *testing.T) map[string]job {
 }
 
 func githubJobs(t *testing.T) map[string]job {
+	type step struct {
+		Run string
+		Env map[string]string
+	}
 	var file struct {
 		Jobs map[string]struct {
-			Steps []struct {
-				Run string
-				Env map[string]string
-			}
+			Steps []step
+			Env   map[string]string
 		}
 	}
 	decode(t, "github.yml", &file)
 	expression := regexp.MustCompile(`^\$\{\{ (?:vars|secrets)\.(\w+) \}\}$`)
 	all := map[string]job{}
 	for name, j := range file.Jobs {
-		out := job{shell: "bash", env: map[string]string{}}
-		for _, step := range j.Steps {
+		out := job{shell: "bash", env: map[string]string{"GITHUB_OUTPUT": "output"}}
+		for _, step := range append(j.Steps, step{Env: j.Env}) {
 			out.lines = append(out.lines, step.Run)
 			for variable, text := range step.Env {
 				if text == "${{ github.ref_name }}" {
 					out.env[variable] = tag
+				} else if text == "${{ steps.publish.outputs.reference }}" {
+					out.env[variable] = reference
 				} else if m := expression.FindStringSubmatch(text); m != nil && given[m[1]] != "" {
 					out.env[variable] = given[m[1]]
 				} else {
@@ -83,18 +91,22 @@ func gitlabJobs(t *testing.T) map[string]job {
 		Dagger struct {
 			Before []string `yaml:"before_script"`
 		} `yaml:".dagger"`
-		Build, Publish struct{ Script []string }
-		Variables      map[string]string
+		Build, Publish, Sign struct{ Script []string }
+		Variables            map[string]string
 	}
 	decode(t, "gitlab-ci.yml", &file)
 	// GitLab sets these variables in every job.
 	env := map[string]string{
 		"DAGGER_VERSION": file.Variables["DAGGER_VERSION"], "DAGGER_SHA256": file.Variables["DAGGER_SHA256"],
 		"CI_COMMIT_TAG": tag, "CI_REGISTRY_IMAGE": address, "CI_REGISTRY_USER": username, "CI_REGISTRY_PASSWORD": password,
+		"CI_REGISTRY": strings.Split(address, "/")[0],
+		// The job that publishes leaves it to the one that signs.
+		"REFERENCE": reference,
 	}
 	return map[string]job{
 		"gitlab-ci.yml build":   {"sh", slices.Concat(file.Dagger.Before, file.Build.Script), env},
 		"gitlab-ci.yml publish": {"sh", slices.Concat(file.Dagger.Before, file.Publish.Script), env},
+		"gitlab-ci.yml sign":    {"sh", file.Sign.Script, env},
 	}
 }
 
@@ -136,12 +148,14 @@ func decode(t *testing.T, path string, into any) {
 
 // standIns replace the programs on a CI's machine.
 var standIns = map[string]string{
-	"dagger": `printf '%s\n' "$@" >>calls`, "docker": "exit 0", "wget": `while [ "$1" != -qO ]; do shift; done; echo >"$2"`,
+	"dagger": `printf '%s\n' "$@" >>dagger.calls; echo ` + reference, "docker": "exit 0", "wget": `while [ "$1" != -qO ]; do shift; done; echo >"$2"`,
 	"sha256sum": "exit 0", "tar": "exit 0",
+	"go":     `printf '%s\n' "$@" >>go.calls; echo "$PWD"`,
+	"cosign": `printf '%s\n' "$@" >>cosign.calls; [ "$1" != login ] || sed s/^/stdin:/ >>cosign.calls`,
 }
 
-// execute runs a job with stand-ins and returns the arguments of each dagger call.
-func execute(t *testing.T, j job, standIns map[string]string) (calls []string, problem error) {
+// execute runs a job with stand-ins and returns the arguments of their calls.
+func execute(t *testing.T, j job, standIns map[string]string) (calls map[string][]string, problem error) {
 	t.Helper()
 	dir := t.TempDir()
 	for program, text := range standIns {
@@ -164,11 +178,15 @@ func execute(t *testing.T, j job, standIns map[string]string) (calls []string, p
 	if err != nil {
 		problem = fmt.Errorf("%w\n%s", err, out)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "calls"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
+	calls = map[string][]string{}
+	for program := range standIns {
+		text, err := os.ReadFile(filepath.Join(dir, program+".calls"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		calls[program] = strings.Fields(string(text))
 	}
-	return strings.Fields(string(text)), problem
+	return calls, problem
 }
 
 // calls returns the arguments of each dagger call in a job that succeeds.
@@ -178,7 +196,7 @@ func calls(t *testing.T, j job) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return given
+	return given["dagger"]
 }
 
 // Jobs verify the checksum of their downloads.
@@ -195,7 +213,7 @@ func TestADownloadThatHasChangedIsNotRun(t *testing.T) {
 			continue
 		}
 		downloading++
-		if given, err := execute(t, j, strict); err == nil || len(given) > 0 {
+		if given, err := execute(t, j, strict); err == nil || len(given["dagger"]) > 0 {
 			t.Errorf("%s: a download with other content leads to dagger %q (%v)", name, given, err)
 		}
 	}
@@ -228,14 +246,62 @@ func TestScriptsCallTheModule(t *testing.T) {
 	}
 }
 
+// cosign signs with the identity that the CI gives the job: it gets no key.
+func TestTheIdentityOfTheCISignsWhatWasPublished(t *testing.T) {
+	all := jobs(t)
+	pinned := regexp.MustCompile(`cosignProgram = "(.+)"`).FindSubmatch(read(t, root+"/image/publish/sign_test.go"))
+	if pinned == nil {
+		t.Fatal("the tests of signatures name no cosign")
+	}
+	for _, name := range []string{"github.yml publish", "gitlab-ci.yml sign"} {
+		t.Run(name, func(t *testing.T) {
+			calls, err := execute(t, all[name], standIns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			registry, _, _ := strings.Cut(address, "/")
+			want := strings.Fields("login " + registry + " --username " + username + " --password-stdin stdin:" + password +
+				" sign --yes --recursive " + reference)
+			if got := calls["cosign"]; !slices.Equal(got, want) {
+				t.Errorf("cosign is called with %q; want %q", got, want)
+			}
+			if got := calls["go"]; len(got) < 2 || got[0] != "install" || got[1] != string(pinned[1]) {
+				t.Errorf("go is called with %q; want the version that the tests use, %s", got, pinned[1])
+			}
+		})
+	}
+}
+
+// What cosign is called with has to be there.
+func TestCosignHasWhatTheScriptsCall(t *testing.T) {
+	testmode.Long(t)
+	all := jobs(t)
+	calls, err := execute(t, all["gitlab-ci.yml sign"], standIns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, command := testregistry.Program(t, calls["go"][1]), ""
+	for _, word := range calls["cosign"] {
+		switch {
+		case word == "login" || word == "sign":
+			command = word
+		case strings.HasPrefix(word, "--"):
+			if out, err := run(t, "", nil, program, command, "--help"); err != nil || !strings.Contains(out, word+"=") {
+				t.Errorf("cosign %s has no option %s (%v)", command, word, err)
+			}
+		}
+	}
+}
+
 // The functions in the scripts exist in the module, and their options are options of the function or of the module's
 // constructor.
 func TestTheModuleHasTheFunctionsAndOptionsOfTheScripts(t *testing.T) {
 	has := options(t)
 	for name, j := range jobs(t) {
 		function, exported := "new", false
-		for _, word := range calls(t, j)[1:] {
+		for _, word := range calls(t, j) {
 			switch {
+			case word == "call":
 			case exported: // export is the engine's own function
 			case word == "export":
 				exported = true
@@ -247,7 +313,7 @@ func TestTheModuleHasTheFunctionsAndOptionsOfTheScripts(t *testing.T) {
 				function = word
 			}
 		}
-		if function == "new" {
+		if function == "new" && !strings.HasSuffix(name, " sign") {
 			t.Errorf("%s calls no function of the module", name)
 		}
 	}

@@ -18,6 +18,8 @@ type Attachment struct {
 	// Type is the media type of the text.
 	Type string
 	Text string
+	// Name is the file name under which programs that download attachments store the text. May be empty.
+	Name string
 	// Annotations describe the content, for clients that search the attachments.
 	Annotations map[string]string
 }
@@ -63,6 +65,9 @@ func (a Attachment) referrer(subject v1.Descriptor) (referrer, error) {
 	content, err := partial.Descriptor(a.content())
 	if err != nil {
 		return referrer{}, err
+	}
+	if a.Name != "" {
+		content.Annotations = map[string]string{"org.opencontainers.image.title": a.Name}
 	}
 	return referrer{v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type,

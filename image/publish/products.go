@@ -2,9 +2,12 @@ package publish
 
 import (
 	"context"
+	"fmt"
+	"os"
 
 	"dagger/mikrotik-tailscale/image/assembly"
 	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -19,6 +22,28 @@ func Assembled(products []assembly.Product) (*Release, error) {
 		images[i] = Image{Target: p.Target, Image: img}
 	}
 	return NewRelease(images, recipe.Annotations(products[0].Config))
+}
+
+// SourcesType is the media type of the corresponding source.
+const SourcesType = "application/vnd." + recipe.Title + ".sources+gzip"
+
+// AttachSources attaches the corresponding source of a build's C programs to the index.
+func (r *Release) AttachSources(ctx context.Context, run assembly.StageRunner, b attest.Build) error {
+	var targets []platform.Target
+	for _, p := range b.Products {
+		targets = append(targets, p.Target)
+	}
+	s := recipe.CorrespondingSource(targets, b.Products[0].Config)
+	path, err := run(ctx, s)
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the corresponding source: %w", err)
+	}
+	r.Attach(Attachment{Type: SourcesType, Name: s.Output, Text: string(content)})
+	return nil
 }
 
 // Of returns the release of a build. Each image has its SBOM and its symbols attached, and the index has the
