@@ -197,7 +197,7 @@ func (m *MikrotikTailscale) Routeros(
 
 // Return a web page that makes the scripts for routers in a browser.
 //
-// The page is one HTML file. It works offline and on any web server, and sends nothing anywhere. The options fill its form in, and whoever opens the page can change them.
+// The page is one HTML file. It works offline and on any web server, and sends nothing anywhere. The options fill its form in, and anyone who opens the page can change them.
 func (m *MikrotikTailscale) Page(
 	// Image in a registry that the form begins with, for example ghcr.io/me/tailscale:stable.
 	//

@@ -9,7 +9,7 @@ import (
 type Addition struct {
 	// Menu is where RouterOS lists it, for example /ip/route.
 	Menu string
-	// What says what it is, and what it is for.
+	// What describes the entry and its purpose.
 	What string
 }
 
@@ -19,7 +19,7 @@ func (a *additions) add(menu, format string, arguments ...any) {
 	*a = append(*a, Addition{menu, fmt.Sprintf(format, arguments...)})
 }
 
-// Additions checks the options and lists what the install script adds to the router.
+// Additions checks the options and lists the entries that the install script adds to the router.
 func Additions(o Options) ([]Addition, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func Additions(o Options) ([]Addition, error) {
 	return all, nil
 }
 
-// AppAdditions checks the options and lists what RouterOS and the setup script add to a router for an app, or for
+// AppAdditions checks the options and lists the entries that RouterOS and the setup script add to a router for an app, or for
 // the app of each site.
 func AppAdditions(o Options, sites []Site) ([]Addition, error) {
 	installations, err := o.installations(sites)
@@ -87,7 +87,7 @@ func AppAdditions(o Options, sites []Site) ([]Addition, error) {
 	return all, nil
 }
 
-// purpose says what a route is for.
+// purpose describes the use of a route.
 func (d data) purpose(network string) string {
 	if network == d.Tailnet.String() || network == d.TailnetSix.String() {
 		return "the way to the tailnet"
@@ -101,7 +101,7 @@ func (d data) addVariables(all *additions) {
 	}
 }
 
-// addRules lists what the installation and an app have in common.
+// addRules lists the entries that an installation and an app have in common.
 func (d data) addRules(all *additions) {
 	families := []string{"/ip"}
 	if d.LengthSix > 0 {

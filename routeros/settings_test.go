@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A user can set every option, and sees what it is.
+// A user can set every option, and each is described.
 func TestEveryOptionHasASetting(t *testing.T) {
 	o := Default()
 	pointers := map[any]bool{}

@@ -31,7 +31,7 @@ type tab struct {
 	ctx context.Context
 
 	mu sync.Mutex
-	// requests are the addresses that the page has asked for, and complaints what the browser said about it.
+	// requests are the addresses that the page has asked for, and complaints are the errors that the browser reported.
 	requests, complaints []string
 }
 

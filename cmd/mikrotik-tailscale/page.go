@@ -19,7 +19,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros/page/choices"
 )
 
-// pageOptions are what the page and how it is made depend on.
+// pageOptions are the options of a page: how its form begins, where it is written, and how it is built.
 type pageOptions struct {
 	*options
 	initial choices.Choices

@@ -47,7 +47,7 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// What the form begins with changes the last step alone, so that a new page takes seconds.
+// Initial choices only change the last step, so that another page takes seconds.
 func TestChoicesChangeTheLastStep(t *testing.T) {
 	usual, filled := stage(t, nil), stage(t, choices.Choices{"image": {"ghcr.io/me/tailscale:stable"}})
 	last := len(usual.Steps) - 1

@@ -1,4 +1,4 @@
-// Package choices makes the scripts for a router from what somebody has chosen on the page. It runs in the browser,
+// Package choices makes the scripts for a router from the choices on the page. It runs in the browser,
 // and the command uses it to fill a page in.
 package choices
 
@@ -15,7 +15,7 @@ import (
 
 // The choices beside the settings of package routeros.
 const (
-	// Script says what is written: Scripts, or App.
+	// Script is the kind of files to write: Scripts, or App.
 	Script = "script"
 	// Site is one of the sites of a store, as routeros.ParseSites reads it.
 	Site = "site"
@@ -27,19 +27,18 @@ const (
 	App     = "app"
 )
 
-// Choices are what somebody has chosen, by the names of the settings, Script and Site. What is missing has its
-// default.
+// Choices are the values of settings, Script and Site, by their names. A missing one has its default.
 type Choices = url.Values
 
-// Answer is what follows from choices.
+// Answer is the result of choices.
 type Answer struct {
 	// Files are the scripts. There are none if something is wrong.
 	Files []routeros.Script
-	// Additions are what the files add to the router.
+	// Additions are the entries that the files add to the router.
 	Additions []routeros.Addition
-	// Steps say what to do with the files.
+	// Steps are the instructions for the files.
 	Steps []Step
-	// Message is everything that is wrong, as the command says it. Empty if nothing is.
+	// Message is the error that the command would print. Empty if there is none.
 	Message string
 	// Problems are the parts of the message.
 	Problems []routeros.Problem
@@ -47,7 +46,7 @@ type Answer struct {
 	err error
 }
 
-// Step is something that the user does. Command is what to type on the router, if anything.
+// Step is one instruction. Command is a command for the router, if there is one.
 type Step struct{ What, Command string }
 
 // Names are all names that choices can have, in the order in which users see them.
@@ -73,7 +72,7 @@ func Parse(texts []string) (Choices, error) {
 	return c, nil
 }
 
-// Check reports what is wrong with choices that a page is to begin with. They may lack an image.
+// Check reports problems with the choices that a page begins with. They may lack an image.
 func Check(c Choices) error {
 	for _, name := range slices.Sorted(maps.Keys(c)) {
 		if !slices.Contains(Names(), name) {
@@ -153,11 +152,11 @@ func lines(texts []string) []string {
 	return all
 }
 
-// scriptSteps are what to do with the scripts of an installation.
+// scriptSteps are the instructions for the scripts of an installation.
 func scriptSteps(o routeros.Options) []Step {
-	place, folder := "the router (in WinBox or WebFig: Files)", ""
+	place, directory := "the router (in WinBox or WebFig: Files)", ""
 	if o.Disk != "" {
-		folder = strings.Trim(o.Disk, "/") + "/"
+		directory = strings.Trim(o.Disk, "/") + "/"
 		place = fmt.Sprintf("the directory %s on the router (in WinBox or WebFig: Files)", o.Disk)
 	}
 	all := []Step{{What: "Download the scripts, and copy them to " + place + "."}}
@@ -167,10 +166,10 @@ func scriptSteps(o routeros.Options) []Step {
 	if o.AuthKeyFile {
 		all = append(all, Step{What: fmt.Sprintf("Create the file %s on the router, with the auth key in it. The key must not be in the scripts, because anyone who can read them could use it.", o.KeyPath())})
 	}
-	return append(all, Step{"Run the install script on the router:", "/import " + folder + o.Name + "-install.rsc"})
+	return append(all, Step{"Run the install script on the router:", "/import " + directory + o.Name + "-install.rsc"})
 }
 
-// appSteps are what to do with the files of an app or of a store.
+// appSteps are the instructions for the files of an app or of a store.
 func appSteps(files []routeros.Script) []Step {
 	if len(files) == 0 {
 		return nil

@@ -96,7 +96,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What a link says makes the same choices again.
+// A link makes the same choices again.
 func TestALinkCarriesChoices(t *testing.T) {
 	c := withImage(choices.Choices{
 		"subnet": {"192.168.88.0/24\n10.0.0.0/8"}, "env": {"GOGC=50\nTS_X=a b&c"}, "extra-args": {"--advertise-tags=tag:router,tag:home"},

@@ -16,10 +16,10 @@ type section struct {
 	More []field
 }
 
-// field is what the form says about a choice. What can be chosen follows from the setting of that name.
+// field is one choice on the form. Its possible values follow from the setting of that name.
 type field struct {
 	Name, Label, Help string
-	// Example is what an empty field shows.
+	// Example is shown in an empty field.
 	Example string
 	// Options are the labels of the values, if there are only a few.
 	Options []option
@@ -152,7 +152,7 @@ const (
 type control struct {
 	field
 	Kind kind
-	// Value is what the field begins with.
+	// Value is the initial value.
 	Value string
 	On    bool
 	Rows  int

@@ -1,6 +1,6 @@
 "use strict";
 
-// What the form holds goes to the program, and what the program answers is shown. Nothing is stored or sent.
+// The form's choices go to the program, and its answers are shown. Nothing is stored or sent.
 
 const form = document.getElementById("form");
 const byId = (id) => document.getElementById(id);
@@ -29,19 +29,35 @@ function choices(initial) {
   return all.toString();
 }
 
-// fill puts the choices of a link into the form.
+// fill puts the choices of a link into the form, and says which ones the form can't have.
 function fill(fragment) {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   form.reset();
+  const unknown = [];
   for (const name of new Set(given.keys())) {
-    const field = form.elements.namedItem(name);
-    if (!field || !isChoice(name)) continue;
     const values = given.getAll(name);
-    touched = true;
-    if (field instanceof RadioNodeList) field.value = values[0];
-    else if (field.type === "checkbox") field.checked = values[0] === "true";
-    else field.value = values.join("\n");
+    if (!isChoice(name) || !put(form.elements.namedItem(name), values)) unknown.push(`${name}=${values.join(",")}`);
   }
+  byId("unknown").textContent = unknown.length ? `The link has choices that this page does not know: ${unknown.join(" ")}` : "";
+  show(byId("unknown"), unknown.length > 0);
+}
+
+// put gives a field values. It returns false if the field can't have them.
+function put(field, values) {
+  if (field.type === "checkbox") {
+    if (!["true", "false"].includes(values[0])) return false;
+    field.checked = values[0] === "true";
+  } else if (field instanceof RadioNodeList || field.tagName === "SELECT") {
+    const before = field.value;
+    field.value = values[0];
+    if (field.value !== values[0]) {
+      field.value = before;
+      return false;
+    }
+  } else {
+    field.value = values.join("\n");
+  }
+  return true;
 }
 
 const isChoice = (name) => [...form.elements].some((field) => field.name === name);
@@ -152,7 +168,7 @@ function showFiles() {
   }
 }
 
-// label is what a tab shows: the kind of the file, or its name where several have one kind.
+// label is the text of a tab: the kind of the file, or its name where several have one kind.
 function label(file) {
   const same = files.filter((f) => f.kind === file.kind).length;
   const kind = file.kind.charAt(0).toUpperCase() + file.kind.slice(1).replace("-", " ");
@@ -197,7 +213,7 @@ function showLink(answer) {
   show(byId("share"), files.length > 0);
   byId("link").value = location.href.split("#")[0] + (answer.link ? "#" + answer.link : "");
   const omitted = answer.omitted || [];
-  byId("link-omitted").textContent = omitted.length ? `The link leaves out what may be a secret: ${omitted.join(", ")}.` : "";
+  byId("link-omitted").textContent = omitted.length ? `The link leaves out choices that may be secret: ${omitted.join(", ")}.` : "";
   show(byId("link-omitted"), omitted.length > 0);
 }
 
@@ -282,13 +298,23 @@ byId("board").addEventListener("input", () => { showBoard(); changed(); });
 byId("board").addEventListener("blur", showBoard);
 form.addEventListener("input", (e) => { if (e.target.name) changed(); });
 form.addEventListener("submit", (e) => e.preventDefault());
-form.addEventListener("reset", () => setTimeout(() => { touched = false; showBoard(); update(); }));
+form.addEventListener("reset", () => {
+  show(byId("unknown"), false);
+  setTimeout(() => { touched = false; showBoard(); update(); });
+});
 addEventListener("hashchange", () => {
   if (byId(location.hash.slice(1))) return; // a link within the page
   fill(location.hash);
-  // A reset answers later, and takes the choices for those that the page began with.
-  setTimeout(() => { touched = true; update(); });
+  answerLink();
 });
+
+// answerLink comes after the answer to a reset, which takes all choices for those that the page began with.
+function answerLink() {
+  setTimeout(() => {
+    touched = location.hash.includes("=");
+    update();
+  });
+}
 
 async function start() {
   const packed = Uint8Array.from(atob(byId("program").textContent), (c) => c.charCodeAt(0));
@@ -298,7 +324,7 @@ async function start() {
   const program = await WebAssembly.instantiate(await new Response(stream).arrayBuffer(), go.importObject);
   go.run(program.instance);
   if (location.hash.includes("=")) fill(location.hash);
-  setTimeout(update);
+  answerLink();
 }
 
 start().catch((problem) => {

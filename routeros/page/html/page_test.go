@@ -11,7 +11,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros/page/choices"
 )
 
-// Whoever adds an option is reminded of the form.
+// A new option needs a field.
 func TestEveryOptionHasAField(t *testing.T) {
 	var fields []string
 	for _, s := range sections {
@@ -30,7 +30,7 @@ func TestEveryOptionHasAField(t *testing.T) {
 	}
 }
 
-// The form begins with what it is given.
+// The form begins with the given choices.
 func TestTheFormIsFilledIn(t *testing.T) {
 	form, err := formOf(choices.Choices{
 		"image": {`ghcr.io/me/"x":stable`}, "subnet": {"10.0.0.0/8", "192.168.88.0/24"}, "firewall": {"true"}, "memory": {"128"},
