@@ -1,13 +1,13 @@
-// Package daemon has the files that the build adds to Tailscale's cmd/tailscaled, and in its subdirectories the
-// packages that these files use.
+// Package daemon has the files that the build adds to Tailscale's cmd/tailscaled. Its subdirectories are the packages
+// that these files use.
 //
-// The files need packages of Tailscale, which this module doesn't require. The go command ignores them because the name
-// of their directory begins with an underscore.
+// The files import packages of Tailscale, which this module doesn't require. The go command ignores them because the
+// name of their directory begins with an underscore.
 package daemon
 
 import _ "embed"
 
-// The files. The comment at the top of each says what it does there.
+// The comment at the top of each file says what it does.
 var (
 	//go:embed _tailscaled/logfilter.go
 	LogFilter string

@@ -8,18 +8,18 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// archive is where Debian packages come from.
+// archive is an archive of Debian packages.
 type archive struct {
 	address string
-	// origin says it in words, for the provenance.
+	// origin describes it for the provenance.
 	origin string
-	// secret marks an address that may hold a password.
+	// secret is true if the address may contain a password.
 	secret bool
-	// old marks a state of the archive that has outlived the date in its signature.
+	// old is true for a state of the archive whose signature has expired.
 	old bool
 }
 
-// line is the archive as a line of apt's list of sources.
+// line returns the archive as a line of apt's sources.list.
 func (a archive) line(suite string) string {
 	options := "signed-by=" + debianKeys
 	if a.old {
@@ -28,7 +28,8 @@ func (a archive) line(suite string) string {
 	return fmt.Sprintf("deb [%s] %s %s main\n", options, a.address, suite)
 }
 
-// findArchive is the configured mirror, or the snapshot, or Debian's own archive if the snapshot can't be reached.
+// findArchive returns the configured mirror, or the snapshot, or Debian's own archive if the snapshot can't be
+// reached.
 func (d *Builder) findArchive() archive {
 	if mirror := d.Addresses.DebianMirror; mirror != "" {
 		return archive{address: mirror, origin: recipe.OriginMirror, secret: true}

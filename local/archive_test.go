@@ -16,7 +16,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// forwarder is a server in front of Debian's own archive, as a snapshot service would be.
+// forwarder starts a server in front of Debian's own archive, like a snapshot service.
 func forwarder(t *testing.T) *httptest.Server {
 	t.Helper()
 	target, err := url.Parse(recipe.DebianArchive)
@@ -28,7 +28,7 @@ func forwarder(t *testing.T) *httptest.Server {
 	return server
 }
 
-// gone is the address of a server that has ended.
+// gone returns the address of a server that has stopped.
 func gone(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -56,7 +56,7 @@ func TestTheArchiveIsTheMirrorTheSnapshotOrDebiansOwn(t *testing.T) {
 	}
 }
 
-// freshRoots opens a builder that has to make its Debian roots, and asks the archive for them.
+// freshRoots opens a builder that has to create its Debian roots, and so asks the archive for them.
 func freshRoots(t *testing.T, snapshot string) *Builder {
 	t.Helper()
 	cache := t.TempDir()
@@ -86,9 +86,9 @@ func TestARootSaysWhereItsPackagesCameFrom(t *testing.T) {
 	}
 	origin, packages, _ := strings.Cut(read(t, path), "\n")
 	if origin != recipe.OriginSnapshot {
-		t.Errorf("packages are said to be from %q", origin)
+		t.Errorf("the recorded origin is %q", origin)
 	}
-	// The same packages as in the lock, which is what the stage's key tells.
+	// The packages are the same as in the lock file, which is part of the stage's key.
 	if want := strings.Join(recipe.Certificates().Packages.Locked, "\n") + "\n"; packages != want {
 		t.Errorf("packages:\n%s\nwant:\n%s", packages, want)
 	}
@@ -96,7 +96,7 @@ func TestARootSaysWhereItsPackagesCameFrom(t *testing.T) {
 	if err != nil || len(roots) != 1 {
 		t.Fatalf("roots: %v, %v", roots, err)
 	}
-	// Sources of musl and 7-Zip come from the same place.
+	// The sources of musl and 7-Zip come from the same archive.
 	if list := read(t, filepath.Join(roots[0], "etc/apt/sources.list")); !strings.Contains(list, d.snapshot) {
 		t.Errorf("the root's list of archives is %q", list)
 	}
@@ -112,7 +112,7 @@ func TestOtherVersionsThanTheLocksAreAnError(t *testing.T) {
 			installed = fields[2]
 		}
 	}
-	// The lock's own line for apt comes after the wrong one and would win.
+	// The lock file's own line for apt follows the wrong one, and would override it.
 	s.Packages.Locked = append(s.Packages.Locked, s.Packages.Locked[0])
 	_, err := d.Output(t.Context(), s)
 	if err == nil {
@@ -133,15 +133,15 @@ func TestOtherVersionsThanTheLocksAreAnError(t *testing.T) {
 	}
 }
 
-// The lock is made without installing anything, and for other machines than this one.
-func TestTheLockIsThatOfTheArchive(t *testing.T) {
+// The lock file is written without installing anything, and also for other machines.
+func TestTheLockMatchesTheArchive(t *testing.T) {
 	d := freshRoots(t, gone(t))
 	lock, origin, err := d.Lock(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if origin != recipe.OriginArchive {
-		t.Errorf("the lock is said to be of %s", origin)
+		t.Errorf("the lock's origin is %s", origin)
 	}
 	if want := read(t, filepath.Join("..", recipe.LockFile)); lock != want {
 		t.Errorf("the archive has other packages than %s: run go run ./cmd/mikrotik-tailscale lock", recipe.LockFile)

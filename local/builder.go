@@ -1,6 +1,6 @@
-// Package local runs the stages of package recipe on this machine, with neither Docker nor
-// Dagger: it makes the Debian root that a stage starts from with mmdebstrap, enters it with
-// bubblewrap and runs the stage's steps there. It knows nothing of what the stages make.
+// Package local runs the stages of package recipe on this machine, without Docker or Dagger. It creates a stage's
+// Debian root with mmdebstrap, and runs the stage's steps in it with bubblewrap. It doesn't know the content of the
+// stages.
 //
 // Everything is kept in one cache directory, which any number of runs may share:
 //
@@ -36,42 +36,42 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Options are how a Builder works; none of them changes what a stage gives.
+// Options are the options of a Builder. They don't change the output of a stage.
 type Options struct {
-	// Cache is the cache directory. DefaultCache when empty.
+	// Cache is the cache directory. The default is DefaultCache.
 	Cache string
-	// Jobs is how many stages run at once. Each compiler run uses every processor, so two keep a
-	// machine busy. 2 when zero.
+	// Jobs is how many stages run at the same time. The default is 2: each compiler run uses every processor, so two
+	// keep a machine busy.
 	Jobs int
-	// Fresh runs every stage again, and makes every Debian root again, although the cache has them.
+	// Fresh runs every stage and creates every Debian root again, even if they are in the cache.
 	Fresh bool
-	// Addresses are where to download from. Empty ones default to what "go env" says, and to mmdebstrap's choice of
-	// a Debian archive.
+	// Addresses are the download addresses. Empty ones default to the settings in "go env", and to mmdebstrap's
+	// default archive.
 	Addresses recipe.Addresses
-	// Observe is called when a stage begins and ends, from several goroutines. May be nil.
+	// Observe is called when a stage starts and ends, from several goroutines. It may be nil.
 	Observe func(Event)
-	// Freed is called with the number of bytes, if things that no build has used for 30 days were dropped from the cache.
-	// May be nil.
+	// Freed is called with the number of removed bytes, if the cache contained anything that no build has used for 30
+	// days. It may be nil.
 	Freed func(bytes int64)
 }
 
-// Event is one thing that happened to a stage.
+// Event is a change of a stage's state.
 type Event struct {
 	// Title names the stage.
 	Title string
 	State State
-	// Took is how long a stage ran, once it ended.
+	// Took is how long a stage ran. It is set after its end.
 	Took time.Duration
 }
 
-// State is what became of a stage.
+// State is the state of a stage.
 type State string
 
-// Final reports whether nothing more happens to a stage.
+// Final reports whether the state is the last one of a stage.
 func (s State) Final() bool { return s != Waiting && s != Started }
 
-// The states of a stage. All but Waiting and Started are final. A stage waits while another build makes it
-// or replaces its Debian root. It is stopped when another stage has failed, or somebody interrupts the build.
+// The states of a stage. All but Waiting and Started are final. A stage waits while another build runs it or replaces
+// its Debian root. It is stopped if another stage has failed, or if the user interrupts the build.
 const (
 	Waiting State = "waiting"
 	Started State = "started"
@@ -81,22 +81,22 @@ const (
 	Stopped State = "stopped"
 )
 
-// Builder runs stages. Make one with Open and Close it.
+// Builder runs stages. Create it with Open, and call Close at the end.
 type Builder struct {
 	Options
 	scratch string
 	release func()
-	// snapshot is the address of the Debian snapshot; source decides once whether it can be reached.
+	// snapshot is the address of the Debian snapshot. source decides once whether it can be reached.
 	snapshot string
 	source   func() archive
 	slots    chan struct{}
 	flights  singleflight.Group
 
 	mu   sync.Mutex
-	made map[string]bool // keys that were made in this run, which Fresh must not make twice
+	made map[string]bool // keys of stages that ran in this run, which Fresh must not run again
 }
 
-// DefaultCache is the cache directory for a user who names none.
+// DefaultCache returns the default cache directory.
 func DefaultCache() (string, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -105,8 +105,8 @@ func DefaultCache() (string, error) {
 	return filepath.Join(dir, recipe.Title), nil
 }
 
-// Open prepares the cache directory, removes what ended runs left in it and what no build has used for 30 days, and
-// checks that the machine lets a sandbox be made.
+// Open prepares the cache directory, removes leftovers of earlier runs and everything that no build has used for 30
+// days, and checks that the machine allows sandboxes.
 func Open(ctx context.Context, o Options) (*Builder, error) {
 	dir, err := cacheDirectory(o.Cache)
 	if err != nil {
@@ -144,7 +144,7 @@ func Open(ctx context.Context, o Options) (*Builder, error) {
 	return d, nil
 }
 
-// prepare makes the cache's directories, and one to work in.
+// prepare creates the cache's directories and a scratch directory.
 func (d *Builder) prepare() (err error) {
 	for _, sub := range subdirectories {
 		if err := os.MkdirAll(filepath.Join(d.Cache, sub), 0o755); err != nil {
@@ -155,7 +155,7 @@ func (d *Builder) prepare() (err error) {
 	return err
 }
 
-// cacheDirectory is the path of a cache directory, the default one if none is named.
+// cacheDirectory returns the path of a cache directory, or of the default one if named is empty.
 func cacheDirectory(named string) (string, error) {
 	if named == "" {
 		dir, err := DefaultCache()
@@ -171,29 +171,29 @@ func cacheDirectory(named string) (string, error) {
 	return dir, nil
 }
 
-// Scratch gives a new directory that is there until Close.
+// Scratch returns a new directory that exists until Close.
 func (d *Builder) Scratch() (string, error) {
 	dir, err := os.MkdirTemp(d.scratch, "scratch-*")
 	if err != nil {
-		return "", fmt.Errorf("making a directory to work in: %w", err)
+		return "", fmt.Errorf("creating a scratch directory: %w", err)
 	}
 	return dir, nil
 }
 
-// Close removes what the run left unfinished.
+// Close removes everything that is unfinished.
 func (d *Builder) Close() error {
 	defer d.release()
 	return RemoveAll(d.scratch)
 }
 
-// Output gives the path of the stage's output, running the stage and those that it depends on
-// where the cache does not have them. The file belongs to the cache: do not change it.
+// Output returns the path of the stage's output. It runs the stage and its inputs if they are not in the cache. Don't
+// change the file: it belongs to the cache.
 func (d *Builder) Output(ctx context.Context, s recipe.Stage) (string, error) {
 	return d.OutputWith(ctx, s, nil)
 }
 
-// OutputWith is Output for a stage that takes files of the user's: files has a path for each input that no
-// stage makes, by the input's name.
+// OutputWith is like Output, for a stage with the user's own files as inputs. files has the path of each input that
+// no stage builds, by the input's name.
 func (d *Builder) OutputWith(ctx context.Context, s recipe.Stage, files map[string]string) (string, error) {
 	given, err := d.given(s, files)
 	if err != nil {
@@ -246,7 +246,7 @@ func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given 
 	return path, nil
 }
 
-// inputs runs the stages that a stage takes its inputs from, at the same time.
+// inputs runs the stages of a stage's inputs at the same time.
 func (d *Builder) inputs(ctx context.Context, s recipe.Stage) (map[string]string, error) {
 	paths := make([]string, len(s.Inputs))
 	errs := make([]error, len(s.Inputs))
@@ -269,7 +269,7 @@ func (d *Builder) inputs(ctx context.Context, s recipe.Stage) (map[string]string
 	return inputs, nil
 }
 
-// observed does work in one of the run's slots and tells how it went.
+// observed runs work in one of the slots and reports its events.
 func (d *Builder) observed(ctx context.Context, title string, work func() error) error {
 	select {
 	case d.slots <- struct{}{}:
@@ -291,7 +291,7 @@ func (d *Builder) observed(ctx context.Context, title string, work func() error)
 	return err
 }
 
-// usable says whether what the cache has for a key may be taken.
+// usable reports whether the cached output of a key may be used.
 func (d *Builder) usable(key string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -304,8 +304,8 @@ func (d *Builder) markMade(key string) {
 	d.made[key] = true
 }
 
-// lock takes the lock of a stage or root against other runs that share the cache directory. If somebody else
-// has it, the title is shown as waiting.
+// lock locks a stage or root against other runs that share the cache directory. If another run has the lock, the
+// title is shown as waiting.
 func (d *Builder) lock(ctx context.Context, key, title string, exclusive bool) (unlock func(), err error) {
 	l := flock.New(filepath.Join(d.Cache, "locks", key))
 	try, wait := l.TryRLock, l.TryRLockContext
@@ -323,7 +323,7 @@ func (d *Builder) lock(ctx context.Context, key, title string, exclusive bool) (
 	return func() { _ = l.Unlock() }, nil
 }
 
-// keyOf names what a value describes by its content.
+// keyOf returns a name for a value that depends only on its content.
 func keyOf(v any) (string, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -333,8 +333,7 @@ func keyOf(v any) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// newScratch makes a directory for one run, locked for as long as the run lives, and removes the
-// directories of runs that were killed.
+// newScratch creates a directory for one run, locked until the run ends, and removes the directories of killed runs.
 func newScratch(parent string) (dir string, release func(), err error) {
 	gate := flock.New(filepath.Join(parent, "lock"))
 	if err := gate.Lock(); err != nil {
@@ -365,7 +364,7 @@ func newScratch(parent string) (dir string, release func(), err error) {
 	return dir, func() { _ = os.Remove(dir + ".lock"); _ = l.Unlock() }, nil
 }
 
-// RemoveAll is os.RemoveAll for trees that hold read-only directories, as a cache directory does.
+// RemoveAll is like os.RemoveAll, for trees with read-only directories such as Go's module cache.
 func RemoveAll(dir string) error {
 	err := os.RemoveAll(dir)
 	if err == nil {

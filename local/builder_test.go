@@ -15,7 +15,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// events notes what a builder tells about its stages.
+// events records a builder's events.
 type events struct {
 	mu  sync.Mutex
 	all []Event
@@ -27,7 +27,7 @@ func (e *events) observe(event Event) {
 	e.all = append(e.all, event)
 }
 
-// ended lists the stages that came to the state, roots aside.
+// ended returns the stages that reached the state, except for roots.
 func (e *events) ended(state State) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -41,8 +41,8 @@ func (e *events) ended(state State) []string {
 	return titles
 }
 
-// open makes a builder whose outputs are its own and whose Debian roots are those of the tests
-// before it, since they take half a minute to make.
+// open returns a builder with its own outputs, and with the Debian roots of earlier tests, because creating roots
+// takes half a minute.
 func open(t *testing.T, o Options) (*Builder, *events) {
 	t.Helper()
 	testmode.Machine(t)
@@ -73,7 +73,7 @@ func open(t *testing.T, o Options) (*Builder, *events) {
 	return d, seen
 }
 
-// newCache makes a cache directory beside the shared roots, where files can be moved between them.
+// newCache creates a cache directory next to the shared roots, so that files can be moved between them.
 func newCache(t *testing.T) string {
 	t.Helper()
 	base, err := DefaultCache()
@@ -95,7 +95,7 @@ func newCache(t *testing.T) string {
 	return dir
 }
 
-// stage is a stage on the root that the recipe's own small stages use.
+// stage returns a stage on the same root as the recipe's own small stages.
 func stage(name, script string, inputs ...recipe.Input) recipe.Stage {
 	return recipe.Stage{
 		Name: name, Base: recipe.BaseDebian, Packages: recipe.Certificates().Packages,
@@ -138,7 +138,7 @@ func TestOutputRunsAStageAndItsInputsOnce(t *testing.T) {
 		t.Errorf("stages run = %v; want %v", got, want)
 	}
 
-	// A changed stage runs; its unchanged input does not.
+	// A changed stage runs again. Its unchanged input does not.
 	third := second
 	third.Env = []recipe.Variable{{Name: "WORD", Value: "other"}}
 	if _, err := d.Output(t.Context(), third); err != nil {
@@ -149,7 +149,7 @@ func TestOutputRunsAStageAndItsInputsOnce(t *testing.T) {
 	}
 }
 
-func TestACacheIsSharedAndDamageIsSeen(t *testing.T) {
+func TestACacheIsSharedAndDamageIsDetected(t *testing.T) {
 	cache := newCache(t)
 	s := stage("shared", "echo content >/out/out; echo x >>/build/trace")
 	d1, seen1 := open(t, Options{Cache: cache})
@@ -180,7 +180,7 @@ func TestACacheIsSharedAndDamageIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := read(t, path); got != "content\n" {
-		t.Errorf("after damage the cache gives %q", got)
+		t.Errorf("after damage the cache returns %q", got)
 	}
 	if got := seen3.ended(Done); len(got) != 1 {
 		t.Errorf("a damaged output was taken from the cache")
@@ -194,8 +194,8 @@ func TestFailuresNameTheStageTheStepAndWhatItPrinted(t *testing.T) {
 		want   []string
 	}{
 		"a failing step": {"echo out of luck >&2; exit 7", []string{"broken arm: step 1 of 1", "exit status 7", "out of luck"}},
-		"no output":      {"true", []string{"broken arm:", "made no file out"}},
-		"a link":         {"ln -s /etc/passwd /out/out", []string{"made no file out"}},
+		"no output":      {"true", []string{"broken arm:", "did not write the file out"}},
+		"a link":         {"ln -s /etc/passwd /out/out", []string{"did not write the file out"}},
 		"the root":       {"echo x >/usr/x", []string{"Read-only file system"}},
 		"the network":    {"grep -c : /proc/net/dev | sed 's/^/interfaces: /' >&2; exit 1", []string{"interfaces: 1\x00"}},
 	} {
@@ -214,14 +214,14 @@ func TestFailuresNameTheStageTheStepAndWhatItPrinted(t *testing.T) {
 		})
 	}
 	if got := seen.ended(Done); len(got) > 0 {
-		t.Errorf("a failed stage is told as done: %v", got)
+		t.Errorf("a failed stage is reported as done: %v", got)
 	}
 }
 
 func TestCancellingStopsAStageAndLeavesNothing(t *testing.T) {
 	d, seen := open(t, Options{})
 	if _, err := d.Output(t.Context(), stage("root", "echo >/out/out")); err != nil {
-		t.Fatal(err) // the root is there from here on
+		t.Fatal(err) // from here on the root exists
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(time.Second, cancel)
@@ -234,7 +234,7 @@ func TestCancellingStopsAStageAndLeavesNothing(t *testing.T) {
 		t.Errorf("stopping took %v", took)
 	}
 	if stopped, failed := seen.ended(Stopped), seen.ended(Failed); !slices.Equal(stopped, []string{"endless"}) || len(failed) > 0 {
-		t.Errorf("told as stopped: %v, as failed: %v", stopped, failed)
+		t.Errorf("reported as stopped: %v, as failed: %v", stopped, failed)
 	}
 	if left, _ := os.ReadDir(d.scratch); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
@@ -263,7 +263,7 @@ func TestScratchOfAKilledRunIsRemoved(t *testing.T) {
 	}
 }
 
-func TestFreshRunsEveryStageOnceMore(t *testing.T) {
+func TestFreshRunsEveryStageOnce(t *testing.T) {
 	cache := newCache(t)
 	s := stage("again", "echo >/out/out")
 	d, _ := open(t, Options{Cache: cache})
@@ -276,7 +276,7 @@ func TestFreshRunsEveryStageOnceMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fresh.markMade(root) // the root is shared with other tests, and slow to make
+	fresh.markMade(root) // other tests share the root, which is slow to create
 	for range 2 {
 		if _, err := fresh.Output(t.Context(), s); err != nil {
 			t.Fatal(err)
@@ -287,11 +287,11 @@ func TestFreshRunsEveryStageOnceMore(t *testing.T) {
 	}
 }
 
-// Looking for a root must not wait for the stages that run on it.
+// Looking for a root must not wait for stages that run on it.
 func TestStagesOnOneRootRunAtTheSameTime(t *testing.T) {
 	d, seen := open(t, Options{})
 	if _, err := d.Output(t.Context(), stage("first", "echo >/out/out")); err != nil {
-		t.Fatal(err) // the root is there from here on
+		t.Fatal(err) // from here on the root exists
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var long sync.WaitGroup
@@ -307,7 +307,7 @@ func TestStagesOnOneRootRunAtTheSameTime(t *testing.T) {
 		t.Errorf("a stage waits for another one that runs on the same root: %v", err)
 	}
 	if waited := seen.ended(Waiting); len(waited) > 0 {
-		t.Errorf("told as waiting: %v", waited)
+		t.Errorf("reported as waiting: %v", waited)
 	}
 }
 
@@ -332,13 +332,13 @@ func TestAStageThatWaitsForAnotherBuildIsShown(t *testing.T) {
 	})
 	for end := time.Now().Add(time.Minute); !slices.Contains(seen.ended(Waiting), "shared"); {
 		if time.Sleep(10 * time.Millisecond); time.Now().After(end) {
-			t.Error("nothing is told while the stage waits")
+			t.Error("nothing is reported while the stage waits")
 			break
 		}
 	}
 	unlock()
 	run.Wait()
 	if done := seen.ended(Done); !slices.Equal(done, []string{"shared"}) {
-		t.Errorf("told as done: %v", done)
+		t.Errorf("reported as done: %v", done)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// lookup finds the output of a stage in the cache. A blob that is not what its name says, after
-// a full disk or a crash, counts as absent.
+// lookup returns the output of a stage in the cache. A blob with a wrong checksum, for example after a full disk or a
+// crash, counts as missing.
 func (d *Builder) lookup(key string) (string, bool) {
 	record := filepath.Join(d.Cache, "stages", key)
 	text, err := os.ReadFile(record)
@@ -28,7 +28,7 @@ func (d *Builder) lookup(key string) (string, bool) {
 	return path, true
 }
 
-// keep puts a stage's output into the cache. The file is moved.
+// keep moves a stage's output into the cache.
 func (d *Builder) keep(key, file string) (string, error) {
 	sum, err := sumFile(file)
 	if err != nil {
@@ -38,7 +38,7 @@ func (d *Builder) keep(key, file string) (string, error) {
 	if err := errors.Join(os.Chmod(file, 0o644), syncFile(file), os.Rename(file, path)); err != nil {
 		return "", fmt.Errorf("keeping the output: %w", err)
 	}
-	used(path) // its steps may have given it another time
+	used(path) // its steps may have set another time
 	record := file + ".record"
 	if err := os.WriteFile(record, []byte(sum+"\n"), 0o644); err != nil {
 		return "", fmt.Errorf("keeping the output: %w", err)

@@ -13,26 +13,26 @@ import (
 	"time"
 )
 
-// command is a command of this machine.
+// command is a command to run on this machine.
 type command struct {
 	argv []string
 	// env is added to the environment of this process.
 	env []string
 	// stdin is the command's standard input.
 	stdin string
-	// third is what the command reads as its file descriptor 3, where other users don't see it as they see arguments.
+	// third is the content of the command's file descriptor 3. Unlike arguments, other users can't see it.
 	third string
-	// hide takes secrets out of what the command prints.
+	// hide removes secrets from the command's output.
 	hide func(string) string
 }
 
-// runCommand runs a command that has no secrets.
+// runCommand runs a command without secrets.
 func runCommand(ctx context.Context, env []string, argv ...string) (string, error) {
 	return command{argv: argv, env: env}.run(ctx)
 }
 
-// run runs the command and gives its standard output. A failure carries the end of what the command printed. When
-// ctx ends, the command and its children are asked to stop.
+// run runs the command and returns its standard output. An error contains the end of the command's output. If ctx
+// ends, the command and its children are asked to stop.
 func (c command) run(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	var out bytes.Buffer
@@ -43,10 +43,10 @@ func (c command) run(ctx context.Context) (string, error) {
 	cmd.Stdout = tee{&out, said}
 	cmd.Stderr = said
 	cmd.Env = append(os.Environ(), c.env...)
-	// A process group of its own, so that Ctrl-C reaches the command through ctx alone.
+	// The command has its own process group, so that Ctrl-C reaches it only through ctx.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	// Linux sends the death signal when the thread that started the command ends, not the process. bwrap's
-	// --die-with-parent is the same.
+	// Linux sends the death signal when the thread that started the command exits, not the process. The same applies
+	// to bwrap's --die-with-parent.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
@@ -59,7 +59,7 @@ func (c command) run(ctx context.Context) (string, error) {
 		defer func() { _ = read.Close() }()
 		cmd.ExtraFiles = []*os.File{read}
 		go func() {
-			_, _ = write.WriteString(c.third) // fails once the command has ended
+			_, _ = write.WriteString(c.third) // fails if the command has exited
 			_ = write.Close()
 		}()
 	}
@@ -89,7 +89,7 @@ func (t tee) Write(p []byte) (int, error) {
 	return t.said.Write(p)
 }
 
-// tail keeps the end of what a command prints.
+// tail keeps the end of a command's output.
 type tail struct{ text []byte }
 
 const tailSize = 8 << 10

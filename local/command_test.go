@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Linux ends a command with its parent's thread, and Go's runtime ends a thread with a goroutine that is locked to it.
+// Linux ends a command when its parent thread exits, and Go's runtime ends a thread when a goroutine locked to it
+// returns.
 func TestACommandOutlivesTheThreadsOfOthers(t *testing.T) {
 	var commands, others sync.WaitGroup
 	ended := make(chan struct{})

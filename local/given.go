@@ -10,14 +10,14 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// givenFile is a file of the user's that a stage takes as an input. The stage's key has its name and content.
+// givenFile is the user's own file as an input of a stage. The stage's key contains its name and checksum.
 type givenFile struct {
 	Input, SHA256 string
 	path          string
 }
 
-// given copies the files of the user's that a stage takes, so that the stage gets what its key names, even if
-// somebody changes a file meanwhile.
+// given copies the user's files for a stage, so that the stage reads the content in its key even if a file is changed
+// meanwhile.
 func (d *Builder) given(s recipe.Stage, files map[string]string) ([]givenFile, error) {
 	var all []givenFile
 	for _, in := range s.Inputs {
@@ -61,7 +61,7 @@ func (d *Builder) copied(from string) (f givenFile, err error) {
 	return f, err
 }
 
-// keyWith names a stage and the files that it was given.
+// keyWith returns the key of a stage with the files that it was given.
 func keyWith(s recipe.Stage, given []givenFile) (string, error) {
 	if len(given) == 0 {
 		return keyOf(s)

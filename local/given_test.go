@@ -17,8 +17,8 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// A stage runs again exactly when the user's file has another content, whatever its name.
-func TestAStageTakesAFileOfTheUsers(t *testing.T) {
+// A stage runs again if and only if the content of the user's file has changed, whatever the file's name.
+func TestAStageReadsTheUsersFile(t *testing.T) {
 	d, seen := open(t, Options{})
 	made := stage("made", "echo made >/out/out")
 	s := stage("takes", "cat /in/made /in/mine >/out/out", recipe.Input{Name: "made", Stage: &made}, recipe.Input{Name: "mine"})
@@ -48,7 +48,7 @@ func TestAStageTakesAFileOfTheUsers(t *testing.T) {
 	}
 }
 
-func TestAMissingFileOfTheUsersIsTold(t *testing.T) {
+func TestAMissingInputFileIsAnError(t *testing.T) {
 	d, seen := open(t, Options{})
 	s := stage("takes", "cp /in/mine /out/out", recipe.Input{Name: "mine"})
 	nested := stage("nested", "cp /in/deep /out/out", recipe.Input{Name: "deep", Stage: &s})

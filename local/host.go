@@ -12,17 +12,17 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Tool is something that has to be on this machine, and the Debian package that brings it.
+// Tool is a program or file that this machine needs, with the Debian package that contains it.
 type Tool struct {
-	// Command is a program's name, or the absolute path of a file.
+	// Command is the name of a program, or the absolute path of a file.
 	Command string
 	Package string
 }
 
-// debianKeys are the keys that the Debian archive is signed with.
+// debianKeys are the keys that sign the Debian archive.
 const debianKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// Tools are what running stages needs.
+// Tools returns the tools that stages need.
 func Tools() []Tool {
 	tools := []Tool{
 		{"mmdebstrap", "mmdebstrap"},
@@ -37,14 +37,14 @@ func Tools() []Tool {
 	return tools
 }
 
-// aptCache is the directory that installations of this project lock, each against the others.
+// aptCache is the directory that installations of this project lock against each other.
 const aptCache = "/var/cache/apt"
 
-// MissingError says that tools are missing on this machine.
+// MissingError is the error for missing tools.
 type MissingError struct {
-	// Commands are the programs or files that are missing, and Packages the Debian packages that have them.
+	// Commands are the missing programs or files, and Packages the Debian packages that contain them.
 	Commands, Packages []string
-	// Installable says whether Require could install them: on Debian and its kin, as root.
+	// Installable is true if Require could install them: on Debian and its derivatives, as root.
 	Installable bool
 }
 
@@ -52,11 +52,11 @@ func (e *MissingError) Error() string {
 	return "missing on this machine: " + strings.Join(e.Commands, ", ") + ". On Debian and Ubuntu, install them as root with " + e.install()
 }
 
-// install is the command that a person would install the packages with.
+// install returns the command that installs the packages.
 func (e *MissingError) install() string { return "apt-get install " + strings.Join(e.Packages, " ") }
 
-// Require returns a MissingError if tools are missing. Where it could install them, it first asks allow, with a
-// sentence that says what is missing and how it would be installed, and installs them if the answer is yes.
+// Require returns a MissingError if tools are missing. If it could install them, it first calls allow with a sentence
+// that names the missing tools and the command, and installs them if allow returns true.
 func Require(ctx context.Context, allow func(what string) bool, tools ...Tool) error {
 	missing := &MissingError{Installable: os.Geteuid() == 0 && isDebian()}
 	for _, t := range tools {
@@ -71,7 +71,7 @@ func Require(ctx context.Context, allow func(what string) bool, tools ...Tool) e
 		return missing
 	}
 	packages := missing.Packages
-	// apt fails where another one is at work, as in another build.
+	// apt fails if another apt is running, for example in another build.
 	lock := flock.New(aptCache, flock.SetFlag(os.O_RDONLY))
 	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
 		return fmt.Errorf("waiting for another installation to end: %w", err)
@@ -118,8 +118,8 @@ func isDebian() bool {
 	return false
 }
 
-// checkArchitecture looks at the kind of this machine: Debian has cross compilers for every target on
-// these two alone.
+// checkArchitecture returns an error unless this machine is amd64 or arm64: only these have Debian's cross compilers
+// for every target.
 func checkArchitecture() error {
 	switch runtime.GOARCH {
 	case "amd64", "arm64":

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// here and missing are a tool that every machine has and one that none has.
+// here is a tool that every machine has, and missing one that no machine has.
 var here, missing = Tool{"/", "never"}, Tool{"no-such-tool", "some-package"}
 
 func TestRequireNamesWhatIsMissing(t *testing.T) {
-	t.Setenv("PATH", t.TempDir()) // no apt-get: not a machine that tools can be installed on
+	t.Setenv("PATH", t.TempDir()) // without apt-get, tools can't be installed
 	asked := ""
 	err := Require(t.Context(), func(s string) bool { asked += s; return true }, missing, here)
 	if err == nil {
@@ -24,15 +24,15 @@ func TestRequireNamesWhatIsMissing(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), "never") || asked != "" {
-		t.Errorf("error %q, asked %q: a tool that is there is not missing, and nothing can be installed", err, asked)
+		t.Errorf("error %q, asked %q: an installed tool is not missing, and nothing can be installed", err, asked)
 	}
 }
 
-// fakeApt is the only program in the search path. It gives what apt-get was called with.
+// fakeApt is the only program in PATH. calls returns the arguments of apt-get.
 func fakeApt(t *testing.T) (calls func() string) {
 	t.Helper()
 	if os.Geteuid() != 0 || !isDebian() {
-		t.Skip("tools are installed on Debian alone, as root")
+		t.Skip("tools are only installed on Debian, as root")
 	}
 	dir := t.TempDir()
 	log := filepath.Join(dir, "calls")
@@ -49,7 +49,7 @@ func fakeApt(t *testing.T) (calls func() string) {
 	}
 }
 
-func TestNothingIsInstalledWithoutLeave(t *testing.T) {
+func TestNothingIsInstalledWithoutPermission(t *testing.T) {
 	calls := fakeApt(t)
 	asked := ""
 	err := Require(t.Context(), func(s string) bool { asked += s; return false }, missing, here)
@@ -65,7 +65,7 @@ func TestNothingIsInstalledWithoutLeave(t *testing.T) {
 	}
 }
 
-func TestRequireInstallsWithLeave(t *testing.T) {
+func TestRequireInstallsWithPermission(t *testing.T) {
 	calls := fakeApt(t)
 	if err := Require(t.Context(), func(string) bool { return true }, here, missing); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestRequireInstallsWithLeave(t *testing.T) {
 	}
 }
 
-func TestNobodyIsAskedWhereNothingIsMissing(t *testing.T) {
+func TestRequireDoesNotAskIfNothingIsMissing(t *testing.T) {
 	calls := fakeApt(t)
 	if err := Require(t.Context(), func(s string) bool { t.Errorf("asked %q", s); return true }, here); err != nil || calls() != "" {
 		t.Errorf("error %v, apt-get called with %q", err, calls())

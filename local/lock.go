@@ -12,8 +12,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// Lock gives the content of the lock file for the Debian archive as it is now, and says which archive it asked.
-// Nothing is installed: apt works out what would be, for each kind of build machine.
+// Lock returns the content of the lock file for the current Debian archive, and the origin of the packages. It
+// installs nothing: apt computes what it would install, for each architecture of build machines.
 func (d *Builder) Lock(ctx context.Context) (lock, origin string, err error) {
 	from := d.source()
 	configs := map[string]string{}
@@ -34,8 +34,8 @@ func (d *Builder) Lock(ctx context.Context) (lock, origin string, err error) {
 	return lock, from.origin, err
 }
 
-// aptFor makes an empty system for apt, which knows what there is for a kind of machine, and gives the file that
-// configures apt for it. The builder removes it when it is closed.
+// aptFor creates an empty system for apt with the package lists for an architecture, and returns the configuration
+// file for it. Close removes it.
 func (d *Builder) aptFor(ctx context.Context, machine string, from archive) (string, error) {
 	dir, err := d.Scratch()
 	if err != nil {
@@ -64,10 +64,10 @@ func (d *Builder) aptFor(ctx context.Context, machine string, from archive) (str
 
 func aptEnv(config string) []string { return []string{"APT_CONFIG=" + config, "LC_ALL=C.UTF-8"} }
 
-// planned is a line in which apt says what it would install: name, version and architecture.
+// planned matches a line in which apt prints what it would install: name, version and architecture.
 var planned = regexp.MustCompile(`^Inst (\S+) \((\S+) .*\[(\w+)\]\)`)
 
-// simulate gives the packages that mmdebstrap would install.
+// simulate returns the packages that mmdebstrap would install.
 func (d *Builder) simulate(ctx context.Context, config, machine string, s recipe.PackageSet) ([]string, error) {
 	essential := fmt.Sprintf("?narrow(?or(?archive(^%s$),?codename(^%[1]s$)),?architecture(%s),?essential)", recipe.DebianSuite, machine)
 	install := command{argv: append([]string{"apt-get", "install", "--simulate", "--yes", essential, "apt"}, s.Packages...), env: aptEnv(config), hide: d.hide}

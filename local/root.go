@@ -12,18 +12,18 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// debianRoot is what is installed in a root; roots that are described alike are the same, wherever their packages come
-// from.
+// debianRoot describes what is installed in a root. Roots with the same description are the same, wherever their
+// packages come from.
 type debianRoot struct {
 	Suite    string
 	Packages recipe.Packages
 }
 
-// Directories that a sandbox needs in a root, to mount things on.
+// mountPoints are the directories in a root on which the sandbox mounts something.
 var mountPoints = []string{recipe.BuildDir, recipe.InDir, recipe.OutDir, recipe.GoModCache, recipe.GoBuildCache, goRoot}
 
-// root gives the directory of the Debian root that a stage starts from, locked against being made
-// anew, and makes it where the cache does not have it.
+// root returns the directory of the Debian root that a stage starts from, and creates it if it is not in the cache.
+// The root is locked against replacement.
 func (d *Builder) root(ctx context.Context, s recipe.Stage) (dir string, unlock func(), err error) {
 	if err := checkArchitecture(); err != nil {
 		return "", nil, err
@@ -35,7 +35,7 @@ func (d *Builder) root(ctx context.Context, s recipe.Stage) (dir string, unlock 
 	}
 	dir = filepath.Join(d.Cache, "roots", key)
 	title := strings.TrimSpace("debian " + s.Platform)
-	// Running stages share the lock, so a stage that only looks must not ask for more.
+	// Running stages share the lock, so a stage that only looks must not ask for an exclusive one.
 	if d.usable(key) {
 		if unlock, err = d.lock(ctx, key, title, false); err != nil {
 			return "", nil, err
@@ -78,7 +78,7 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
 		"--include=" + strings.Join(want.Packages.Names, ","),
 		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
-		// A crash loses the whole root in any case, and waiting for the disk takes most of the time.
+		// A crash loses the whole root anyway, and waiting for the disk takes most of the time.
 		"--dpkgopt=force-unsafe-io",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/locale/*"}
@@ -87,7 +87,8 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 	}
 	from := d.source()
 	if from.secret {
-		// The root stays in the cache: it must not know the mirror's password. Steps get the address as a secret.
+		// The root stays in the cache, so it must not contain the mirror's password. Steps get the address as a
+		// secret.
 		argv = append(argv, `--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*`)
 	}
 	argv = append(argv, want.Suite, archive, "-")
@@ -98,7 +99,7 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 	if err := os.Mkdir(tree, 0o755); err != nil {
 		return fmt.Errorf("unpacking a Debian root: %w", err)
 	}
-	// Device nodes need privileges, and the sandbox has its own.
+	// Device nodes need privileges, and the sandbox provides its own.
 	if _, err := runCommand(ctx, nil, "tar", "-C", tree, "--no-same-owner", "--exclude=./dev/*", "-xf", archive); err != nil {
 		return fmt.Errorf("unpacking a Debian root: %w", err)
 	}
@@ -123,7 +124,7 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 			return fmt.Errorf("packages from %s: %w", from.origin, err)
 		}
 	}
-	// An old root goes to this run's scratch directory first, since a directory can't replace another.
+	// An old root is moved to the scratch directory first, because a directory can't replace another one.
 	if err := os.Rename(dir, filepath.Join(work, "old")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("replacing a Debian root: %w", err)
 	}

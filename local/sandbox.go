@@ -16,18 +16,18 @@ import (
 
 const goRoot = "/usr/local/go"
 
-// run runs a stage's steps in a sandbox on a root and keeps the output.
+// run runs a stage's steps in a sandbox on a root, and keeps the output.
 func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inputs map[string]string) (string, error) {
 	work, err := os.MkdirTemp(d.scratch, "stage-*")
 	if err != nil {
-		return "", fmt.Errorf("making a directory to work in: %w", err)
+		return "", fmt.Errorf("creating a scratch directory: %w", err)
 	}
 	defer func() { _ = RemoveAll(work) }()
 	sandbox := newSandbox(root)
 	for place, writable := range map[string]string{recipe.BuildDir: "build", recipe.OutDir: "out", "/tmp": "tmp"} {
 		dir := filepath.Join(work, writable)
 		if err := os.Mkdir(dir, 0o755); err != nil {
-			return "", fmt.Errorf("making a directory to work in: %w", err)
+			return "", fmt.Errorf("creating a scratch directory: %w", err)
 		}
 		sandbox.mount("--bind", dir, place)
 	}
@@ -35,7 +35,7 @@ func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inp
 	for _, f := range s.Files {
 		path := filepath.Join(work, "in", f.Name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return "", fmt.Errorf("making the directory of %s: %w", f.Name, err)
+			return "", fmt.Errorf("creating the directory of %s: %w", f.Name, err)
 		}
 		if err := os.WriteFile(path, []byte(f.Content), 0o644); err != nil {
 			return "", fmt.Errorf("writing %s: %w", f.Name, err)
@@ -68,29 +68,29 @@ func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inp
 	}
 	output := filepath.Join(work, "out", s.Output)
 	if info, err := os.Lstat(output); err != nil || !info.Mode().IsRegular() {
-		return "", fmt.Errorf("its steps made no file %s", s.Output)
+		return "", fmt.Errorf("its steps did not write the file %s", s.Output)
 	}
 	return d.keep(key, output)
 }
 
-// sandbox is a bubblewrap command in the making.
+// sandbox collects the arguments of a bubblewrap command.
 type sandbox struct {
 	args []string
-	// secrets are environment variables whose values nobody is to see.
+	// secrets are environment variables whose values nobody may see.
 	secrets map[string]string
 }
 
-// confined is how every sandbox begins. Steps run as root of a user namespace of their own, without any
-// capability, also where the build itself runs as root: the root and the inputs belong to the cache, and a
-// step that could mount would make them writable.
+// confined is the beginning of every sandbox's command. Steps run as root in their own user namespace without any
+// capabilities, even if the build itself runs as root. The root and the inputs belong to the cache, and a step that
+// could mount file systems could make them writable.
 var confined = []string{"bwrap", "--unshare-user", "--uid", "0", "--gid", "0", "--cap-drop", "ALL",
 	"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--new-session", "--clearenv"}
 
 func newSandbox(root string) *sandbox {
 	s := &sandbox{args: slices.Clone(confined), secrets: map[string]string{}}
 	s.mount("--ro-bind", root, "/")
-	// Root of the user namespace may be root outside, who may change the kernel's settings below /proc without
-	// any capability.
+	// Root in the user namespace may be root outside, who can change the kernel's settings in /proc without any
+	// capability.
 	s.args = append(s.args, "--dev", "/dev", "--proc", "/proc", "--remount-ro", "/proc", "--chdir", recipe.BuildDir)
 	s.setenv("PATH", goRoot+"/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	s.setenv("HOME", "/tmp")
@@ -101,14 +101,14 @@ func newSandbox(root string) *sandbox {
 func (s *sandbox) mount(how, from, to string) { s.args = append(s.args, how, from, to) }
 func (s *sandbox) setenv(name, value string)  { s.args = append(s.args, "--setenv", name, value) }
 
-// secret sets an environment variable that may hold a password. Nothing is set if the value is empty.
+// secret sets an environment variable that may contain a password. It does nothing if the value is empty.
 func (s *sandbox) secret(name, value string) {
 	if value != "" {
 		s.secrets[name] = value
 	}
 }
 
-// command is a step in the sandbox. bubblewrap reads the secrets from a pipe.
+// command returns the command for a step in the sandbox. bubblewrap reads the secrets from a pipe.
 func (s *sandbox) command(step []string) command {
 	c := command{hide: func(text string) string { return address.Hide(text, slices.Collect(maps.Values(s.secrets))...) }}
 	c.argv = slices.Clone(s.args)
@@ -122,8 +122,8 @@ func (s *sandbox) command(step []string) command {
 	return c
 }
 
-// network lets the sandbox reach what this machine reaches, in the way it does: its resolver,
-// its proxies, and the certificates that it trusts.
+// network gives the sandbox the same network access as this machine: its resolver, its proxies and its trusted
+// certificates.
 func (s *sandbox) network() {
 	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts"} {
 		if real, err := filepath.EvalSymlinks(file); err == nil {
@@ -142,10 +142,10 @@ func (s *sandbox) network() {
 	}
 }
 
-// proxyVariables are the environment variables that name proxies, whose addresses may hold passwords.
+// proxyVariables are the environment variables for proxies, whose addresses may contain passwords.
 var proxyVariables = []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"}
 
-// hide takes out of a text the passwords in all addresses that this run knows.
+// hide removes from a text the passwords in all addresses that this run knows.
 func (d *Builder) hide(text string) string {
 	settings := d.Addresses.All()
 	for _, name := range append([]string{recipe.GoProxyVariable, recipe.GoSumDBVariable}, proxyVariables...) {
@@ -154,8 +154,7 @@ func (d *Builder) hide(text string) string {
 	return address.Hide(text, settings...)
 }
 
-// goToolchain mounts the Go toolchain that the stage asks for, the caches, and this machine's
-// settings of where modules come from.
+// goToolchain mounts the Go toolchain of the stage and the caches, and sets the same module proxy as this machine's.
 func (s *sandbox) goToolchain(ctx context.Context, d *Builder, stage recipe.Stage) error {
 	var asked string
 	for _, v := range stage.Env {
@@ -178,7 +177,8 @@ func (s *sandbox) goToolchain(ctx context.Context, d *Builder, stage recipe.Stag
 	if err := json.Unmarshal([]byte(out), &found); err != nil {
 		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
 	}
-	// Distributions fill the toolchain's directory with links to other places: mount what they lead to.
+	// Distributions fill the toolchain's directory with links to other places, so the targets of the links are
+	// mounted.
 	parts, err := os.ReadDir(found["GOROOT"])
 	if err != nil {
 		return fmt.Errorf("finding the Go toolchain %s: %w", asked, err)
@@ -201,20 +201,20 @@ func (s *sandbox) goToolchain(ctx context.Context, d *Builder, stage recipe.Stag
 	return nil
 }
 
-// checkSandbox makes the smallest sandbox there is.
+// checkSandbox runs a minimal sandbox.
 func checkSandbox(ctx context.Context) error {
 	if _, err := runCommand(ctx, nil, slices.Concat(confined, []string{"--ro-bind", "/", "/", "--", "/bin/true"})...); err != nil {
-		return fmt.Errorf("can't make a sandbox on this machine: user namespaces are needed, also for root: %w", err)
+		return fmt.Errorf("can't create a sandbox on this machine: it needs user namespaces, even as root: %w", err)
 	}
 	return nil
 }
 
-// abbreviate shows a step in an error, on one line of bearable length.
+// abbreviate returns a step for an error, on one line of limited length.
 func abbreviate(step []string) string {
 	const longest = 120
 	shown := step
 	if len(step) > 4 && step[0] == "sh" && step[1] == "-euc" {
-		// A script's text says less than what it is about.
+		// A script's arguments say more than its text.
 		shown = append([]string{"script with"}, step[4:]...)
 	}
 	text := strings.Join(strings.Fields(strings.Join(shown, " ")), " ")

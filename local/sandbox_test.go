@@ -10,7 +10,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// A step is somebody else's Makefile. The root that it starts from and its inputs serve all later builds.
+// Steps run other projects' Makefiles. All later builds use the same root and the same inputs.
 func TestStepsCannotLeaveTheSandboxNorChangeTheCache(t *testing.T) {
 	d, _ := open(t, Options{})
 	input := stage("input", "echo input >/out/out")

@@ -14,21 +14,22 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// subdirectories are what the cache directory holds. Nothing else in it is ever removed.
+// subdirectories are the directories of the cache. Nothing else in the cache directory is ever removed.
 var subdirectories = []string{"blobs", "stages", "roots", "go-mod", "go-build", "locks", "tmp"}
 
 const (
-	// keptFor is how long the cache keeps what no build uses.
+	// keptFor is how long the cache keeps things that no build uses.
 	keptFor = 30 * 24 * time.Hour
 	// trimmedEvery is how often a build looks for such things.
 	trimmedEvery = 24 * time.Hour
 )
 
-// cacheLock is the lock of a whole cache directory. Each build shares it, and removing things from the cache takes it alone.
+// cacheLock returns the lock of a whole cache directory. Builds share it, and removing things from the cache needs it
+// exclusively.
 func cacheLock(cache string) *flock.Flock { return flock.New(filepath.Join(cache, "lock")) }
 
-// share takes the cache's lock for a build, and before that drops what no build has used for long, if no other
-// build is running.
+// share takes the cache's lock for a build. If no other build is running, it first removes what no build has used for
+// a long time.
 func (d *Builder) share(ctx context.Context) (release func(), err error) {
 	l := cacheLock(d.Cache)
 	if alone, err := l.TryLock(); err == nil && alone {
@@ -51,8 +52,7 @@ func (d *Builder) share(ctx context.Context) (release func(), err error) {
 	return func() { _ = l.Unlock() }, nil
 }
 
-// used notes that a build has used something in the cache. That it can't be noted, as on a read-only disk, is no reason
-// to fail.
+// used records that a build has used something in the cache. A failure, for example on a read-only disk, is ignored.
 func used(paths ...string) {
 	now := time.Now()
 	for _, path := range paths {
@@ -60,13 +60,13 @@ func used(paths ...string) {
 	}
 }
 
-// trim drops what no build has used for long from a cache whose lock is taken, and returns the number of bytes that it
-// freed. It looks once a day. The modules and Go's build cache go as a whole: Go trims the latter itself.
+// trim removes what no build has used for a long time from a locked cache, and returns the number of removed bytes.
+// It does this once a day. The modules and Go's build cache are removed as a whole: Go trims the latter itself.
 func trim(cache string, now time.Time) (freed int64, err error) {
 	marker := filepath.Join(cache, "trimmed")
 	switch info, err := os.Stat(marker); {
 	case errors.Is(err, fs.ErrNotExist):
-		// A cache from before times of use were noted: it isn't known yet what is in use.
+		// This is a cache from before use was recorded, so it is unknown what is in use.
 		return 0, os.WriteFile(marker, nil, 0o644)
 	case err != nil:
 		return 0, err
@@ -96,7 +96,7 @@ func trim(cache string, now time.Time) (freed int64, err error) {
 			return freed, err
 		}
 	}
-	// Nobody holds the lock of a stage or root while the cache's lock is taken.
+	// Nobody has the lock of a stage or root while the cache's lock is exclusive.
 	locks, err := os.ReadDir(filepath.Join(cache, "locks"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return freed, err
@@ -111,9 +111,9 @@ func trim(cache string, now time.Time) (freed int64, err error) {
 	return freed, os.Chtimes(marker, now, now)
 }
 
-// Clean removes everything from a cache directory, the default one if it is empty, and returns the directory and the number
-// of bytes that it freed. If a build uses the cache, it calls waiting and waits for the build to end. It refuses a
-// directory that is no cache: other directories have a tmp, too.
+// Clean removes everything from a cache directory, or from the default one if cache is empty. It returns the
+// directory and the number of removed bytes. If a build is using the cache, it calls waiting and waits for the build
+// to end. It refuses a directory that is not a cache, because other directories may have a subdirectory tmp, too.
 func Clean(ctx context.Context, cache string, waiting func()) (directory string, freed int64, err error) {
 	directory, err = cacheDirectory(cache)
 	if err != nil || !exists(directory) {
@@ -145,7 +145,7 @@ func Clean(ctx context.Context, cache string, waiting func()) (directory string,
 	return directory, freed, nil
 }
 
-// isCache returns an error for a directory that no build has kept anything in. An emptied cache has its lock left.
+// isCache returns an error for a directory that no build has used as a cache. An emptied cache still has its lock.
 func isCache(directory string) error {
 	has := func(name string) bool { return exists(filepath.Join(directory, name)) }
 	switch {
@@ -154,13 +154,14 @@ func isCache(directory string) error {
 	case has("lock") && !slices.ContainsFunc(subdirectories, has):
 		return nil
 	}
-	return fmt.Errorf("%s is not a cache of builds: want a directory that a build had as --cache-dir", directory)
+	return fmt.Errorf("%s is not a cache of builds: want the --cache-dir of a build", directory)
 }
 
-// dropped begins the names of what is being removed. If that is interrupted, no build may take the rest for a whole root.
+// dropped is the prefix of things that are being removed. After an interruption, no build may mistake the rest for a
+// complete root.
 const dropped = "dropped-"
 
-// drop removes a file or directory from a cache and returns the size of the files in it.
+// drop removes a file or directory from a cache and returns the size of its files.
 func drop(cache, path string) (size int64, err error) {
 	moved := filepath.Join(cache, dropped+rand.Text())
 	if err := os.Rename(path, moved); errors.Is(err, fs.ErrNotExist) {
@@ -179,7 +180,7 @@ func drop(cache, path string) (size int64, err error) {
 	return size, RemoveAll(moved)
 }
 
-// removeDropped removes what an interrupted removal has left.
+// removeDropped removes the leftovers of an interrupted removal.
 func removeDropped(cache string) error {
 	left, err := filepath.Glob(filepath.Join(cache, dropped+"*"))
 	for _, dir := range left {

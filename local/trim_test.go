@@ -13,7 +13,7 @@ import (
 
 const day = 24 * time.Hour
 
-// age makes things in a cache as old as if the last build that used them was so long ago.
+// age sets times in a cache back, as if the last build that used them was so long ago.
 func age(t *testing.T, d time.Duration, paths ...string) {
 	t.Helper()
 	then := time.Now().Add(-d)
@@ -24,7 +24,7 @@ func age(t *testing.T, d time.Duration, paths ...string) {
 	}
 }
 
-// plant makes a file of ten bytes, and gives its path.
+// plant writes a file of ten bytes, and returns its path.
 func plant(t *testing.T, parts ...string) string {
 	t.Helper()
 	path := filepath.Join(parts...)
@@ -37,7 +37,7 @@ func plant(t *testing.T, parts ...string) string {
 	return path
 }
 
-// oldCache is a cache in which some things were used lately and some not, and which was not trimmed today.
+// oldCache returns a cache in which some things were used recently and others not, and which was not trimmed today.
 func oldCache(t *testing.T) (cache string, kept, gone []string) {
 	t.Helper()
 	cache = t.TempDir()
@@ -49,7 +49,7 @@ func oldCache(t *testing.T) (cache string, kept, gone []string) {
 	gone = append(gone, plant(t, cache, "roots", "oldroot", "etc", "passwd"), plant(t, cache, "go-mod", "module@v1", "go.mod"))
 	kept = append(kept, plant(t, cache, "locks", "new"), plant(t, cache, "locks", "newroot"), plant(t, cache, "mine"))
 	gone = append(gone, plant(t, cache, "locks", "old"), plant(t, cache, "locks", "oldroot"), plant(t, cache, "locks", "failed"))
-	// Modules are kept read-only, and what is in a root is as old as its package.
+	// Go keeps modules read-only, and files in a root are as old as their package.
 	if err := os.Chmod(filepath.Join(cache, "go-mod", "module@v1"), 0o555); err != nil {
 		t.Fatal(err)
 	}
@@ -74,17 +74,17 @@ func wantKept(t *testing.T, kept, gone []string) {
 	}
 }
 
-func TestWhatNoBuildUsesIsDropped(t *testing.T) {
+func TestUnusedThingsAreRemoved(t *testing.T) {
 	cache, kept, gone := oldCache(t)
 	freed, err := trim(cache, time.Now())
 	if err != nil || freed != 4*10 {
-		t.Errorf("trim frees %d bytes (%v); want those of a blob, a stage, a root and a module", freed, err)
+		t.Errorf("trim frees %d bytes (%v); want the bytes of a blob, a stage, a root and a module", freed, err)
 	}
 	wantKept(t, kept, gone)
 	if left, _ := filepath.Glob(filepath.Join(cache, dropped+"*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	// It looks once a day.
+	// trim only runs once a day.
 	old := plant(t, cache, "blobs", "older")
 	age(t, 100*day, old)
 	if freed, err := trim(cache, time.Now().Add(day/2)); err != nil || freed != 0 || !exists(old) {
@@ -95,8 +95,8 @@ func TestWhatNoBuildUsesIsDropped(t *testing.T) {
 	}
 }
 
-// In a cache from before times of use were noted, everything looks old.
-func TestNothingIsDroppedBeforeUseIsNoted(t *testing.T) {
+// In a cache from before use was recorded, everything looks old.
+func TestNothingIsRemovedBeforeUseIsRecorded(t *testing.T) {
 	cache, kept, gone := oldCache(t)
 	if err := os.Remove(filepath.Join(cache, "trimmed")); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestNothingIsDroppedBeforeUseIsNoted(t *testing.T) {
 	}
 }
 
-// A root that is half removed must not be taken for a whole one, and goes the next time.
+// A partly removed root must not be mistaken for a complete one. The next trim removes the rest.
 func TestAnInterruptedRemovalIsCompleted(t *testing.T) {
 	cache, _, _ := oldCache(t)
 	rest := plant(t, cache, dropped+"X", "etc", "passwd")
@@ -123,7 +123,7 @@ func TestAnInterruptedRemovalIsCompleted(t *testing.T) {
 	}
 }
 
-func TestABuildTrimsTheCacheAndNotesWhatItUses(t *testing.T) {
+func TestABuildTrimsTheCacheAndRecordsUse(t *testing.T) {
 	cache := newCache(t)
 	s := stage("used", "touch -d 2001-01-01 /out/out")
 	d, _ := open(t, Options{Cache: cache})
@@ -160,7 +160,7 @@ func TestABuildTrimsTheCacheAndNotesWhatItUses(t *testing.T) {
 	}
 }
 
-func TestABuildTellsWhatItFreed(t *testing.T) {
+func TestABuildReportsWhatItRemoved(t *testing.T) {
 	cache, kept, gone := oldCache(t)
 	var told []int64
 	d, err := Open(t.Context(), Options{Cache: cache, Freed: func(n int64) { told = append(told, n) }})
@@ -169,13 +169,13 @@ func TestABuildTellsWhatItFreed(t *testing.T) {
 	}
 	defer d.Close()
 	if !slices.Equal(told, []int64{4 * 10}) {
-		t.Errorf("told as freed: %v", told)
+		t.Errorf("reported as freed: %v", told)
 	}
 	wantKept(t, kept, gone)
 }
 
-// What one build uses, no other one may drop.
-func TestNothingIsDroppedWhileABuildRuns(t *testing.T) {
+// A build must not remove what another build is using.
+func TestNothingIsRemovedWhileABuildRuns(t *testing.T) {
 	cache := newCache(t)
 	d, _ := open(t, Options{Cache: cache})
 	old := plant(t, cache, "blobs", "old")
@@ -183,7 +183,7 @@ func TestNothingIsDroppedWhileABuildRuns(t *testing.T) {
 	age(t, 2*day, plant(t, cache, "trimmed"))
 	open(t, Options{Cache: cache})
 	if !exists(old) {
-		t.Error("a second build dropped something")
+		t.Error("a second build removed something")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waited := 0
@@ -196,7 +196,7 @@ func TestNothingIsDroppedWhileABuildRuns(t *testing.T) {
 	}
 }
 
-func TestABuildWaitsForACleaning(t *testing.T) {
+func TestABuildWaitsForClean(t *testing.T) {
 	cache := t.TempDir()
 	l := cacheLock(cache)
 	if err := l.Lock(); err != nil {
@@ -212,7 +212,7 @@ func TestABuildWaitsForACleaning(t *testing.T) {
 		done <- err
 	}()
 	if e := <-seen; e.State != Waiting {
-		t.Errorf("told while waiting: %v", e)
+		t.Errorf("reported while waiting: %v", e)
 	}
 	if err := l.Unlock(); err != nil {
 		t.Fatal(err)
@@ -222,8 +222,8 @@ func TestABuildWaitsForACleaning(t *testing.T) {
 	}
 }
 
-// Other directories have a tmp, too.
-func TestCleanRefusesADirectoryThatIsNoCache(t *testing.T) {
+// Other directories may have a subdirectory tmp, too.
+func TestCleanRefusesOtherDirectories(t *testing.T) {
 	directory := t.TempDir()
 	file := filepath.Join(directory, "tmp", "mine")
 	if err := errors.Join(os.Mkdir(filepath.Dir(file), 0o755), os.WriteFile(file, nil, 0o644)); err != nil {
@@ -233,7 +233,7 @@ func TestCleanRefusesADirectoryThatIsNoCache(t *testing.T) {
 		t.Errorf("%d bytes are freed (%v)", freed, err)
 	}
 	if left, err := os.ReadDir(directory); err != nil || len(left) != 1 || !exists(file) {
-		t.Errorf("the directory has %v (%v)", left, err)
+		t.Errorf("the directory contains %v (%v)", left, err)
 	}
 }
 
@@ -244,14 +244,14 @@ func TestCleanEmptiesTheCache(t *testing.T) {
 	if err != nil || directory != cache || freed != int64(10*len(slices.Concat(kept[:len(kept)-1], gone)))+10 {
 		t.Errorf("Clean frees %d bytes of %s (%v)", freed, directory, err)
 	}
-	// A directory that is named by mistake loses nothing of its own.
+	// A directory that is named by mistake keeps its own files.
 	wantKept(t, []string{mine}, slices.Concat(kept[:len(kept)-1], gone))
 	if _, freed, err := Clean(t.Context(), cache, nil); err != nil || freed != 0 {
 		t.Errorf("the second time, %d bytes are freed (%v)", freed, err)
 	}
 	missing := filepath.Join(cache, "missing")
 	if _, freed, err := Clean(t.Context(), missing, nil); err != nil || freed != 0 || exists(missing) {
-		t.Errorf("of a cache that is not there, %d bytes are freed (%v)", freed, err)
+		t.Errorf("for a missing cache, %d bytes are freed (%v)", freed, err)
 	}
 	// The next build starts from nothing.
 	d, err := Open(t.Context(), Options{Cache: cache})

@@ -7,22 +7,22 @@ import (
 	"dagger/mikrotik-tailscale/recipe/address"
 )
 
-// Addresses are where a build downloads from. They change no bytes and may hold passwords. So they are no part of
-// Config or Stage, which end up in keys and attestations: the engine or package local hands them to the steps of stages as secret
-// environment variables, and shows no text that Hide has not seen.
+// Addresses are the addresses that a build downloads from. They don't change any bytes, and may contain passwords. So
+// they are not part of Config or Stage, which are used in cache keys and attestations. The engine and package local
+// pass them to the steps of stages as secret environment variables, and filter all output through Hide.
 type Addresses struct {
-	// BusyboxURL is the address to download busybox's .tar.bz2 from. Defaults to the project's own site. The Debian
-	// archive comes second in any case.
+	// BusyboxURL is the address of busybox's .tar.bz2. The default is the project's own site. The Debian archive is
+	// always the fallback.
 	BusyboxURL string
-	// GoProxy is the GOPROXY setting to get Tailscale and Go's toolchain with. Defaults to Go's own.
+	// GoProxy is the GOPROXY setting for downloading Tailscale and Go's toolchain. The default is Go's own.
 	GoProxy string
-	// GoSumDB is the GOSUMDB setting that vouches for what the proxy gives. Defaults to Go's own.
+	// GoSumDB is the GOSUMDB setting that verifies downloads. The default is Go's own.
 	GoSumDB string
-	// DebianMirror is the http or https address of a Debian archive. Defaults to Debian's own.
+	// DebianMirror is the http or https address of a Debian archive. The default is Debian's own.
 	DebianMirror string
 }
 
-// The environment variables that hold addresses while steps run.
+// The environment variables that pass addresses to steps.
 const (
 	BusyboxURLVariable   = "BUSYBOX_URL"
 	GoProxyVariable      = "GOPROXY"
@@ -30,7 +30,7 @@ const (
 	DebianMirrorVariable = "DEBIAN_MIRROR"
 )
 
-// Validate reports every malformed address in one error, without its password.
+// Validate returns an error with every malformed address, without passwords.
 func (a Addresses) Validate() error {
 	return errors.Join(
 		address.Check("busybox address", a.BusyboxURL),
@@ -40,11 +40,11 @@ func (a Addresses) Validate() error {
 	)
 }
 
-// AddressVariables are the names of the environment variables that a stage gets, where their addresses are known.
+// AddressVariables returns the names of the environment variables that a stage gets if their addresses are set.
 func AddressVariables(s Stage) []string {
 	switch {
 	case s.Base == BaseGo:
-		// A Go stage without a network may still have to find Go's toolchain.
+		// Even without a network, a Go stage may have to find Go's toolchain.
 		return []string{GoProxyVariable, GoSumDBVariable}
 	case s.Network && slices.ContainsFunc(s.Steps, func(step []string) bool { return slices.Contains(step, BusyboxURLVariable) }):
 		return []string{BusyboxURLVariable, DebianMirrorVariable}
@@ -54,7 +54,7 @@ func AddressVariables(s Stage) []string {
 	return nil
 }
 
-// NewAddresses makes addresses of environment variables, as Variables returns them.
+// NewAddresses returns the addresses in environment variables, the inverse of Variables.
 func NewAddresses(variables map[string]string) Addresses {
 	return Addresses{
 		BusyboxURL: variables[BusyboxURLVariable], DebianMirror: variables[DebianMirrorVariable],

@@ -6,8 +6,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// BusyboxSource is the stage that downloads busybox's release and checks it against its sha256.
-// The project's own site is often down; Debian's archive carries the same file.
+// BusyboxSource returns the stage that downloads a busybox release and verifies its sha256. The project's own site is
+// often down. Debian's archive has the same file.
 func BusyboxSource(c Config) Stage {
 	s := Stage{
 		Name: "busybox-source", Base: BaseDebian, Packages: tools.packages(), Network: true,
@@ -18,34 +18,33 @@ func BusyboxSource(c Config) Stage {
 	return s
 }
 
-// Busybox is the stage that compiles the shell and its applets into one static binary with musl,
-// on the machine's own architecture, for the target.
+// Busybox returns the stage that compiles busybox with its applets into one static binary with musl. It
+// cross-compiles on the machine's own architecture.
 func Busybox(t platform.Target, c Config) Stage {
 	source := BusyboxSource(c)
 	s := withMusl(Stage{
 		Name: "busybox", Platform: t.Name, Base: BaseDebian,
-		// Without it the time of the build is part of the version that busybox prints.
+		// Otherwise busybox's version contains the time of the build.
 		Env:    []Variable{{"KCONFIG_NOTIMESTAMP", "1"}},
 		Files:  []File{{Name: "busybox.config", Content: c.Applets.Config()}},
 		Inputs: []Input{{Name: source.Output, Stage: &source}},
 		Output: "busybox",
 	}, t)
-	cflags := muslFlags(t) // busybox asks for the smallest code by itself
+	cflags := muslFlags(t) // busybox's own Makefile already optimizes for size
 	s.Steps = append(s.Steps,
 		[]string{"tar", "-xf", InDir + "/" + source.Output, "--strip-components=1"},
-		// The launcher executes busybox from a file in memory, so the kernel doesn't know the applet's name. busybox has
-		// the function that sets it, but only calls it in configurations that this image doesn't use.
+		// The launcher executes busybox from a file in memory, so the kernel doesn't know the applet's name. busybox
+		// has a function to set it, but only calls it in configurations that this image doesn't use.
 		[]string{"sed", "-i", `s/^\trun_applet_and_exit(applet_name, argv);$/\tset_task_comm(applet_name);\n&/`, "libbb/appletlib.c"},
-		// busybox's allnoconfig turns off what it is given, too. So every symbol that there is goes
-		// into the configuration as off, but those that are wanted, and oldconfig finds nothing to ask
-		// but for the values of what is off.
+		// busybox's allnoconfig also turns off given options. So the configuration lists every other option as off,
+		// and oldconfig only asks for the values of options that are off.
 		shell(`
 			make -s allnoconfig >log
 			find . -name Config.in -exec sed -n 's/^[[:space:]]*config \([A-Z0-9a-z_]*\)$/CONFIG_\1/p' {} + | sort -u |
 				awk -F= 'NR == FNR { wanted[$1]; print; next } !($1 in wanted) { print "# " $1 " is not set" }' "$1" - >.config
 			yes "" | make -s oldconfig >log
 			if grep -vxFf .config "$1" >missing; then
-				echo "busybox's configuration did not take:" >&2
+				echo "busybox does not accept these options:" >&2
 				cat missing >&2
 				exit 1
 			fi`, InDir+"/busybox.config"),
@@ -57,7 +56,7 @@ func Busybox(t platform.Target, c Config) Stage {
 	return s
 }
 
-// PackedBusybox is the stage that gives the shell as the image has it.
+// PackedBusybox returns the stage that packs busybox for the image.
 func PackedBusybox(t platform.Target, c Config) Stage {
 	linked := Busybox(t, c)
 	return Compress(t, c, &linked)

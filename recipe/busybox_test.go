@@ -11,9 +11,9 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// A user's list may have any applet of the catalogue. So each one is tried as a list of its own,
-// with a shell, against busybox's own configuration, and the catalogue against the applets that
-// are registered in busybox's source.
+// A user's list may contain any applet of the catalogue. So the test tries each one as a list of its own, with a
+// shell, against busybox's own configuration. It also compares the catalogue with the applets that are registered in
+// busybox's source.
 func TestEveryAppletOfTheCatalogueCanBeChosen(t *testing.T) {
 	report := inBusyboxSource(t, configurations(t), `
 		./scripts/gen_build_files.sh . . >log
@@ -32,7 +32,7 @@ func TestEveryAppletOfTheCatalogueCanBeChosen(t *testing.T) {
 	}
 }
 
-// configurations gives one configuration for each applet of the catalogue.
+// configurations returns a configuration for each applet of the catalogue.
 func configurations(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -51,21 +51,21 @@ func configurations(t *testing.T) string {
 	return b.String()
 }
 
-// inBusyboxSource runs a script in busybox's unpacked source and gives what it wrote into the
-// file that its second argument names. The first names a file with the given text.
+// inBusyboxSource runs a script in busybox's unpacked source, and returns the content of the file that its second
+// argument names. The first argument names a file with the given text.
 func inBusyboxSource(t *testing.T, text, script string) string {
 	t.Helper()
 	s := recipe.Busybox(native(t), validConfig(t))
 	s.Name = "busybox-catalogue"
 	s.Files = []recipe.File{{Name: "text", Content: text}}
 	s.Output = "report"
-	unpack := s.Steps[:len(s.Steps)-2] // the last two configure and compile
+	unpack := s.Steps[:len(s.Steps)-2] // without the last two, which configure and compile
 	s.Steps = append(unpack, []string{"mkdir", "try"},
 		[]string{"sh", "-euc", script, "sh", recipe.InDir + "/text", recipe.OutDir + "/" + s.Output})
 	return output(t, s)
 }
 
-// open returns a builder with the user's own cache, as the command has it.
+// open returns a builder with the user's own cache, like the command's.
 func open(t *testing.T) *local.Builder {
 	t.Helper()
 	testtools.Require(t, local.Tools()...)
@@ -81,7 +81,7 @@ func open(t *testing.T) *local.Builder {
 	return d
 }
 
-// output gives the text that a stage has as its output.
+// output returns the output of a stage as text.
 func output(t *testing.T, s recipe.Stage) string {
 	t.Helper()
 	path, err := open(t).Output(t.Context(), s)

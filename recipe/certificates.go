@@ -5,24 +5,24 @@ import (
 	"dagger/mikrotik-tailscale/shrink/roots"
 )
 
-// CertificatePlace says where the image has the CA certificates.
+// CertificatePlace is where the image has the CA certificates.
 type CertificatePlace string
 
 const (
-	// CertificatesBuiltIn makes them part of Tailscale's program, where they take a third of the room.
-	// Certificates below /etc/ssl/certs take their place.
+	// CertificatesBuiltIn makes them part of Tailscale's program, at a third of the size. Certificates in
+	// /etc/ssl/certs override them.
 	CertificatesBuiltIn CertificatePlace = "built-in"
-	// CertificatesFile is one PEM file, for other programs, too.
+	// CertificatesFile is a PEM file that other programs can use, too.
 	CertificatesFile CertificatePlace = "file"
 )
 
-// CertificatePlaces lists the accepted values of Config.Certificates.
+// CertificatePlaces returns the accepted values of Config.Certificates.
 func CertificatePlaces() []CertificatePlace {
 	return []CertificatePlace{CertificatesBuiltIn, CertificatesFile}
 }
 
-// Certificates is the stage that gives the CA certificates as one PEM file. It reads them from
-// the package and not from /etc/ssl, where a machine's own additions may stand.
+// Certificates returns the stage whose output is the CA certificates as one PEM file. It reads them from the package,
+// because /etc/ssl may contain a machine's own additions.
 func Certificates() Stage {
 	return Stage{
 		Name: "certificates", Base: BaseDebian, Packages: tools.packages(),
@@ -32,13 +32,13 @@ func Certificates() Stage {
 	}
 }
 
-// builtInRootsTag is the build tag of the file that reads them.
+// builtInRootsTag is the build tag of the file that reads the built-in certificates.
 const builtInRootsTag = "built_in_roots"
 
 // builtInRoots adds the CA certificates to a stage that compiles Tailscale's daemon.
 func builtInRoots(s *Stage, c Config) {
 	certificates := Certificates()
-	packed := toolStage("pack certificates", c, texts(roots.Source, ".", "shrink/roots/"), "shrink/roots/pack", certificates, "roots.der")
+	packed := toolStage("pack certificates", c, embedded(roots.Source, ".", "shrink/roots/"), "shrink/roots/pack", certificates, "roots.der")
 	s.Files = append(s.Files, File{Name: "roots.go", Content: daemon.Roots})
 	s.Inputs = append(s.Inputs, Input{Name: packed.Output, Stage: &packed})
 	s.Steps = append(s.Steps, []string{"cp", InDir + "/roots.go", InDir + "/" + packed.Output, sourceDir + "/cmd/tailscaled/"})

@@ -25,7 +25,7 @@ import (
 	"dagger/mikrotik-tailscale/shrink/roots"
 )
 
-// getter asks for an address, as Tailscale's program does, and says how that went.
+// getter connects to an address like Tailscale's program, and prints the result.
 const getter = `package main
 
 import (
@@ -40,7 +40,7 @@ func main() {
 }
 `
 
-// The file that is added to Tailscale's program, in a small program and with a certificate of the test's own.
+// The test compiles the file that is added to Tailscale's program into a small program, with its own certificate.
 func TestBuiltInRoots(t *testing.T) {
 	authority, authorityKey := certificate(t, nil, nil)
 	leaf, leafKey := certificate(t, authority, authorityKey)
@@ -70,10 +70,10 @@ func TestBuiltInRoots(t *testing.T) {
 	const trusted, unknown = "<nil>", "x509: certificate signed by unknown authority"
 	for _, c := range []struct{ command, certificates, want string }{
 		{"tailscaled", "", trusted},
-		{"tailscaled", "stranger.pem", unknown}, // what the user mounts takes the place of what is built in
+		{"tailscaled", "stranger.pem", unknown}, // mounted certificates override the built-in ones
 		{"tailscale netcheck", "", trusted},
 		{"tailscale debug derp 1", "", trusted},
-		// Features add connections to commands that open none otherwise.
+		// Features add connections to commands that otherwise open none.
 		{"tailscale --socket=/s up --reset --advertise-tags=tag:router --auth-key=file:/proc/self/fd/0", "", trusted},
 		{"tailscale --socket /s up --hostname status", "", trusted},
 		{"tailscale -socket status up", "", trusted},
@@ -84,7 +84,7 @@ func TestBuiltInRoots(t *testing.T) {
 		{"tailscale a-later-command status", "", trusted},
 		{"tailscale", "", trusted},
 		{"tailscale up", "stranger.pem", unknown},
-		// These open no TLS connections, and are quick without the certificates.
+		// These commands open no TLS connections, and are fast without the certificates.
 		{"tailscale status", "", unknown},
 		{"tailscale --socket=/s status --json", "", unknown},
 		{"tailscale --socket /s set --hostname=up", "", unknown},
@@ -101,13 +101,14 @@ func TestBuiltInRoots(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			if got := strings.TrimSpace(string(out)); !strings.HasSuffix(got, c.want) {
-				t.Errorf("it says %q, want %q", got, c.want)
+				t.Errorf("printed %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-// certificate makes one for 127.0.0.1 or, without an issuer, that of an authority, with its key.
+// certificate returns a certificate for 127.0.0.1 with its key or, without an issuer, the certificate of an
+// authority.
 func certificate(t *testing.T, issuer *x509.Certificate, issuerKey crypto.Signer) (*x509.Certificate, crypto.Signer) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -1,13 +1,13 @@
 package recipe
 
-// download is the step that gets a release's source and checks its sha256. It tries the address in the environment
-// variable, or the release's own place if that is not set, and then the pool of the Debian mirror, or of the archive that packages came from and of
-// Debian's own. What it prints has no user names and passwords in it.
+// download returns the step that downloads a release's source and verifies its sha256. It tries the address in the
+// environment variable, or the release's own site if that is not set. The fallback is the pool of the Debian mirror,
+// or of the archive that packages come from and of Debian's own. Its output contains no user names or passwords.
 func download(file, release, checksum, variable, own, pool string) []string {
-	// apt's own downloader checks the sum.
+	// apt's own downloader verifies the checksum.
 	return shell(`
 		sum=$1 file=$2 release=$3 variable=$4 first=$5 pool=$6
-		set -f # an address may have a ? in it
+		set -f # an address may contain a ?
 		if [ -n "$variable" ]; then
 			first=$(printenv "$variable" || echo "$first")
 		fi

@@ -6,8 +6,8 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// Compress is the stage that packs a binary. The input named "binary" is the output of the given
-// stage, or chosen by who runs the stage when that is nil. With CompressionNone it only copies.
+// Compress returns the stage that packs a binary. The input "binary" is the output of the given stage. If that is
+// nil, the runner of the stage provides the file. With CompressionNone, the stage only copies.
 func Compress(t platform.Target, c Config, binary *Stage) Stage {
 	s := Stage{
 		Name: "compress", Platform: t.Name, Base: BaseDebian, Packages: tools.packages(),
@@ -33,10 +33,10 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 		shell(`
 			found=$(upx --version | head -n 1)
 			if [ "$found" != "upx $1" ]; then
-				echo "UPX $1 is wanted, since other releases make ARM binaries that crash; Debian has: $found" >&2
+				echo "want UPX $1, because other releases make ARM binaries that crash; Debian has: $found" >&2
 				exit 1
 			fi`, UPXVersion),
-		{"install", "-m", "755", in, "binary"}, // UPX packs nothing else
+		{"install", "-m", "755", in, "binary"}, // UPX only packs executable files
 		{"upx", "-qq", "--lzma", "--best", "-o", out, "binary"},
 		{"upx", "-qq", "-t", out},
 	}

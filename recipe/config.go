@@ -15,73 +15,71 @@ import (
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
-// Config is everything that a user can choose about an image. Start with Default, change some fields, and call Complete
-// before making stages of it.
+// Config has everything that a user can choose about an image. Start with Default, change some fields, and call
+// Complete before you create stages.
 //
-// Where things are downloaded from is no part of it: see Addresses.
+// Download addresses are not part of it: see Addresses.
 type Config struct {
-	// TailscaleVersion is a release of Tailscale without the leading "v", as in 1.102.5.
+	// TailscaleVersion is a Tailscale release without the leading "v", for example 1.102.5.
 	TailscaleVersion string `json:"tailscaleVersion"`
-	// Revision tells the images of one Tailscale release apart, from 1: it is the N in -mt.N.
+	// Revision is the N in -mt.N, starting at 1. It distinguishes images of one Tailscale release.
 	Revision int `json:"revision"`
-	// Features are the Tailscale features to build in. What they depend on comes along. Names with
-	// a + or a - before them change the default list, which an empty list stands for; Complete
-	// replaces them with plain names.
+	// Features are the Tailscale features to build. Their dependencies are added. Names with a + or - change the
+	// default list, and an empty list means the default. Complete replaces them with plain names.
 	Features []string `json:"features"`
-	// BusyboxVersion is a release of busybox, as in 1.38.0.
+	// BusyboxVersion is a busybox release, for example 1.38.0.
 	BusyboxVersion string `json:"busyboxVersion"`
-	// BusyboxChecksum is the sha256 of the release's .tar.bz2, 64 hexadecimal digits. It may stay
-	// empty for a version in BusyboxVersions.
+	// BusyboxChecksum is the sha256 of the release's .tar.bz2, 64 hexadecimal digits. It may be empty for a version
+	// in BusyboxVersions.
 	BusyboxChecksum string `json:"busyboxChecksum"`
-	// Applets are the commands that the image's busybox offers.
+	// Applets are the applets of the image's busybox.
 	Applets applets.List `json:"applets"`
-	// Compression says how the binaries are packed.
+	// Compression is how the binaries are packed.
 	Compression Compression `json:"compression"`
-	// KeepSymbols leaves the names, files and lines of functions in Tailscale's program, which only a
-	// crash's text needs. Without them it takes a fifth less.
+	// KeepSymbols keeps function names, file names and line numbers in Tailscale's program. They are only used in
+	// crash reports and add a fifth to its size.
 	KeepSymbols bool `json:"keepSymbols"`
-	// StockRuntime leaves Go's runtime as it is. Without it, the daemon and each command hold less memory.
+	// StockRuntime uses Go's runtime unchanged. Otherwise, the daemon and each command use less memory.
 	StockRuntime bool `json:"stockRuntime"`
-	// Certificates says where the image has the CA certificates.
+	// Certificates is where the image has the CA certificates.
 	Certificates CertificatePlace `json:"certificates"`
-	// GoVersion is the Go release that compiles Tailscale. Another one gives other bytes. The Tailscale release decides when
-	// empty: see Resolved.
+	// GoVersion is the Go release that compiles Tailscale. Another one results in other bytes. If it is empty, the
+	// Tailscale release decides: see Resolved.
 	GoVersion string `json:"goVersion"`
-	// Epoch is the time that the image and every file in it carry.
+	// Epoch is the time of the image and of every file in it.
 	Epoch time.Time `json:"epoch"`
-	// Tag is the repository and tag that the tarball names its image by, DefaultTag when empty.
+	// Tag is the repository and tag of the image in its tarball. The default is DefaultTag.
 	Tag string `json:"tag"`
-	// Entrypoint is the program that a container starts, with its arguments. The image's own when
-	// empty.
+	// Entrypoint is the program that a container starts, with its arguments. The default is the image's own.
 	Entrypoint []string `json:"entrypoint,omitempty"`
-	// Labels are further labels of the image. They win over the image's own.
+	// Labels are additional labels of the image. They override the image's own.
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
-// Compression says how binaries are packed for the router's flash.
+// Compression is how binaries are packed for the router's flash.
 type Compression string
 
 const (
-	// CompressionLauncher puts a small launcher in front of the packed binary, which unpacks it into
-	// memory once: the smallest. Commands that are started while the daemon runs share its memory.
+	// CompressionLauncher adds a small launcher to the packed binary, which unpacks it into memory once. It is the
+	// smallest. Commands share the memory of the running daemon.
 	CompressionLauncher Compression = "launcher"
-	// CompressionUPX packs with UPX, LZMA at its best level. Every start unpacks again.
+	// CompressionUPX packs with UPX, with LZMA at its best level. Every start unpacks again.
 	CompressionUPX Compression = "upx"
-	// CompressionNone leaves binaries as they are linked: quick to start and easy on memory, but
-	// more than five times the size on flash.
+	// CompressionNone doesn't pack binaries. They start fast and use little memory, but take more than five times the
+	// size on flash.
 	CompressionNone Compression = "none"
 )
 
-// Compressions lists the accepted values of Config.Compression.
+// Compressions returns the accepted values of Config.Compression.
 func Compressions() []Compression {
 	return []Compression{CompressionLauncher, CompressionUPX, CompressionNone}
 }
 
-// Default is the configuration of the image that most routers want.
+// Default returns the configuration of the default image.
 func Default() Config {
 	list, err := applets.Named("default")
 	if err != nil {
-		panic(err) // the set is compiled in and tested
+		panic(err) // the set is embedded, and tested
 	}
 	return Config{
 		TailscaleVersion: TailscaleVersion,
@@ -95,19 +93,19 @@ func Default() Config {
 	}
 }
 
-// ImageVersion is the version of the image: that of Tailscale and the revision.
+// ImageVersion returns the version of the image: Tailscale's version and the revision.
 func (c Config) ImageVersion() string { return fmt.Sprintf("%s-mt.%d", c.TailscaleVersion, c.Revision) }
 
-// DefaultTag is what tarballs name their image by.
+// DefaultTag returns the default repository and tag in tarballs.
 func (c Config) DefaultTag() string { return Title + ":" + c.ImageVersion() }
 
-// ParseLabels reads labels that are given as name=value.
+// ParseLabels parses labels in the form name=value.
 func ParseLabels(given []string) (map[string]string, error) {
 	labels, problems := map[string]string{}, []error(nil)
 	for _, l := range given {
 		name, value, found := strings.Cut(l, "=")
 		if _, twice := labels[name]; !found || name == "" || twice {
-			problems = append(problems, fmt.Errorf("malformed label %q: name=value is wanted, each name once", l))
+			problems = append(problems, fmt.Errorf("malformed label %q: want name=value, each name once", l))
 		}
 		labels[name] = value
 	}
@@ -120,8 +118,8 @@ var (
 	checksumForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
-// Complete fills in what follows from the choices: plain names of features, the checksum of a known busybox release, and
-// the tag. It returns one error with all mistakes that can be found without building anything.
+// Complete fills in what follows from the choices: plain feature names, the checksum of a known busybox release, and
+// the tag. The error contains all mistakes that can be found without building anything.
 func (c *Config) Complete() error {
 	c.TailscaleVersion = strings.TrimPrefix(c.TailscaleVersion, "v")
 	c.GoVersion = strings.TrimPrefix(c.GoVersion, "go")
@@ -141,16 +139,16 @@ func (c *Config) Complete() error {
 	}
 	switch {
 	case c.BusyboxChecksum == "" && versionForm.MatchString(c.BusyboxVersion):
-		problems = append(problems, fmt.Errorf("no checksum is known for busybox %s: give the sha256 of its .tar.bz2, or choose one of %s",
+		problems = append(problems, fmt.Errorf("no checksum is known for busybox %s: want the sha256 of its .tar.bz2, or one of %s",
 			c.BusyboxVersion, strings.Join(BusyboxVersions(), ", ")))
 	case c.BusyboxChecksum != "" && !checksumForm.MatchString(c.BusyboxChecksum):
-		problems = append(problems, fmt.Errorf("malformed busybox checksum %q: a sha256 is 64 hexadecimal digits", c.BusyboxChecksum))
+		problems = append(problems, fmt.Errorf("malformed busybox checksum %q: want a sha256, 64 hexadecimal digits", c.BusyboxChecksum))
 	}
 	if !slices.Contains(Compressions(), c.Compression) {
-		problems = append(problems, fmt.Errorf("unknown compression %q: choose one of %s", c.Compression, listed(Compressions())))
+		problems = append(problems, fmt.Errorf("unknown compression %q: choose one of %s", c.Compression, join(Compressions())))
 	}
 	if !slices.Contains(CertificatePlaces(), c.Certificates) {
-		problems = append(problems, fmt.Errorf("unknown place of the CA certificates %q: choose one of %s", c.Certificates, listed(CertificatePlaces())))
+		problems = append(problems, fmt.Errorf("unknown place of the CA certificates %q: choose one of %s", c.Certificates, join(CertificatePlaces())))
 	}
 	if len(c.Applets.Names()) == 0 {
 		problems = append(problems, errors.New("no applets: the image needs at least a shell"))
@@ -158,10 +156,10 @@ func (c *Config) Complete() error {
 		problems = append(problems, err)
 	}
 	if c.Revision < 1 {
-		problems = append(problems, fmt.Errorf("revision is %d: give 1 or more", c.Revision))
+		problems = append(problems, fmt.Errorf("revision is %d: want 1 or more", c.Revision))
 	}
 	if len(c.Entrypoint) > 0 && !path.IsAbs(c.Entrypoint[0]) {
-		problems = append(problems, fmt.Errorf("malformed entrypoint %q: the program's path inside the image is wanted, beginning with /", c.Entrypoint[0]))
+		problems = append(problems, fmt.Errorf("malformed entrypoint %q: want the program's path inside the image, beginning with /", c.Entrypoint[0]))
 	}
 	if c.Tag == "" {
 		c.Tag = c.DefaultTag()
@@ -171,7 +169,7 @@ func (c *Config) Complete() error {
 	return errors.Join(problems...)
 }
 
-// completeFeatures makes plain names of the given features and checks them.
+// completeFeatures checks the given features, and replaces them with plain names.
 func (c *Config) completeFeatures() error {
 	selected, err := selectFeatures(c.Features)
 	if err != nil {
@@ -180,7 +178,7 @@ func (c *Config) completeFeatures() error {
 	var problems []error
 	for _, f := range selected {
 		if !featureForm.MatchString(f) {
-			problems = append(problems, fmt.Errorf("malformed feature %q: names are lower-case letters, digits and underscores", f))
+			problems = append(problems, fmt.Errorf("malformed feature %q: want lower-case letters, digits and underscores", f))
 		}
 	}
 	if len(problems) == 0 && len(c.Entrypoint) == 0 {
@@ -190,7 +188,8 @@ func (c *Config) completeFeatures() error {
 	return errors.Join(problems...)
 }
 
-// checkGoRelease refuses a Go release whose programs can't be stripped, or whose runtime can't be changed.
+// checkGoRelease returns an error for a Go release whose programs can't be stripped, or whose runtime can't be
+// changed.
 func (c *Config) checkGoRelease(version string) error {
 	known := pclntab.GoReleases()
 	if c.KeepSymbols && c.StockRuntime || !versionForm.MatchString(version) ||
@@ -204,15 +203,15 @@ func (c *Config) checkGoRelease(version string) error {
 func checkVersion(what, given, example string) error {
 	switch {
 	case given == "":
-		return fmt.Errorf("no %s: give one such as %s", what, example)
+		return fmt.Errorf("no %s: want one such as %s", what, example)
 	case !versionForm.MatchString(given):
-		return fmt.Errorf("malformed %s %q: three numbers are wanted, such as %s", what, given, example)
+		return fmt.Errorf("malformed %s %q: want three numbers, for example %s", what, given, example)
 	}
 	return nil
 }
 
-// listed gives the accepted values of an option for an error.
-func listed[T ~string](values []T) string {
+// join returns the accepted values of an option as a list.
+func join[T ~string](values []T) string {
 	names := make([]string, len(values))
 	for i, v := range values {
 		names[i] = string(v)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// feature is one entry of the default allowlist: what a router needs, and why.
+// feature is an entry of the default list: a feature that a router needs, with the reason.
 type feature struct{ name, reason string }
 
 var defaultFeatures = []feature{
@@ -21,12 +21,12 @@ var defaultFeatures = []feature{
 	{"osrouter", "routes and addresses are set in the kernel"},
 	{"peerapiserver", "name resolution for clients of the exit node"},
 	{"portmapper", "direct paths through a router that speaks UPnP, NAT-PMP or PCP"},
-	{"unixsocketidentity", "the daemon knows who calls, without it every command is refused"},
+	{"unixsocketidentity", "the daemon identifies its callers; without it, every command is refused"},
 	{"useexitnode", "send the networks' traffic through another exit node"},
 	{"useroutes", "reach the networks behind other subnet routers"},
 }
 
-// dependencies are features that those of the default list bring along, and what they are for.
+// dependencies are the features that the default features depend on, with their purpose.
 var dependencies = []feature{
 	{"c2n", "the control server asks which of two routers for one network is alive"},
 	{"nattraversal", "direct paths through NAT; without it, a mapped port is the only one (since 1.104)"},
@@ -34,7 +34,7 @@ var dependencies = []feature{
 	{"udptransport", "packets go straight to other nodes and not through relays alone (since 1.104)"},
 }
 
-// leftOut are the features that a router doesn't need. The reasons are in docs/design.md.
+// leftOut are the features that a router doesn't need. docs/design.md has the reasons.
 var leftOut = strings.Fields(`
 	ace acme androidbin androiddns appconnectors aws bakedroots bird cachenetmap captiveportal capture cliconndiag
 	clientmetrics clientupdate cloud colorable completion completion_scripts conn25 connreject dbus debug
@@ -44,7 +44,7 @@ var leftOut = strings.Fields(`
 	runtimemetrics sdnotify serve serviceclientprefs ssh synology syslog syspolicy systray taildrop tailnetlock
 	tap tpm tundevstats useproxy usermetrics wakeonlan webbrowser webclient`)
 
-// Features lists the features that an image has unless others are asked for.
+// Features returns the features of the default image.
 func Features() []string {
 	var names []string
 	for _, f := range defaultFeatures {
@@ -53,7 +53,7 @@ func Features() []string {
 	return names
 }
 
-// FeatureReason says why a feature is in the default image, empty for one that is not.
+// FeatureReason returns why a feature is in the default image, or "" if it isn't.
 func FeatureReason(name string) string {
 	for _, f := range slices.Concat(defaultFeatures, dependencies) {
 		if f.name == name {
@@ -63,10 +63,10 @@ func FeatureReason(name string) string {
 	return ""
 }
 
-// Known is one feature that a Tailscale release can be built with.
+// Known is a feature that a Tailscale release can be built with.
 type Known struct{ Name, Description string }
 
-// Resolved is a feature allowlist with all that it depends on, as Tailscale itself resolves it.
+// Resolved is a list of features with all their dependencies, resolved by Tailscale's own tool.
 type Resolved struct {
 	// Tags are the Go build tags.
 	Tags string
@@ -74,12 +74,13 @@ type Resolved struct {
 	Features []string
 	// Known are all features of the Tailscale release, sorted by name.
 	Known []Known
-	// Go is the Go release that compiles this Tailscale release: the one that its go.mod asks for, GoVersion at least, or the
-	// configured one.
+	// Go is the Go release that compiles this Tailscale release: the configured one, or the one in its go.mod, but at
+	// least GoVersion.
 	Go string
 }
 
-// Undecided lists the features that are not in the build, and that nobody has decided to leave out: they are new in the release.
+// Undecided returns the features that are not in the build, and that nobody has decided to leave out: they are new in
+// the release.
 func (r Resolved) Undecided() []string {
 	var names []string
 	for _, k := range r.Known {
@@ -90,7 +91,7 @@ func (r Resolved) Undecided() []string {
 	return names
 }
 
-// Warnings returns a sentence for everything about the resolved features that somebody should look at.
+// Warnings returns a sentence for everything about the resolved features that a person should check.
 func (r Resolved) Warnings() []string {
 	if names := r.Undecided(); len(names) > 0 {
 		return []string{fmt.Sprintf("this Tailscale release has features that are not known here and are left out: %s. Add one with --features=+NAME", strings.Join(names, ", "))}
@@ -98,11 +99,11 @@ func (r Resolved) Warnings() []string {
 	return nil
 }
 
-// Has says whether a feature is in the build.
+// Has reports whether a feature is in the build.
 func (r Resolved) Has(feature string) bool { return slices.Contains(r.Features, feature) }
 
-// ResolveFeatures is the stage that asks Tailscale's own source which features there are and
-// which build tags the configured ones need. Resolve reads its output.
+// ResolveFeatures returns the stage that asks Tailscale's own source for all features, and for the build tags of the
+// configured ones. Resolve parses its output.
 func ResolveFeatures(c Config) Stage {
 	use := toolchain(GoVersion) + "+auto"
 	if c.GoVersion != "" {
@@ -117,13 +118,13 @@ func ResolveFeatures(c Config) Stage {
 	return s
 }
 
-// Resolve reads what the ResolveFeatures stage gave. A feature that the configured release does
-// not have is an error that lists those that it has: Tailscale's tool passes over it in silence.
+// Resolve parses the output of the ResolveFeatures stage. A feature that the release does not have is an error that
+// lists the existing ones, because Tailscale's tool silently ignores it.
 func Resolve(c Config, output string) (Resolved, error) {
 	list, rest, _ := strings.Cut(output, "\n\n")
 	tags, release, found := strings.Cut(rest, "\n\n")
 	if !found {
-		return Resolved{}, fmt.Errorf("Tailscale %s lists its features in a way that is not understood: %q", c.TailscaleVersion, output)
+		return Resolved{}, fmt.Errorf("unexpected list of the features of Tailscale %s: %q", c.TailscaleVersion, output)
 	}
 	r := Resolved{Tags: strings.TrimSpace(tags), Go: strings.TrimPrefix(strings.TrimSpace(release), "go")}
 	if err := c.checkGoRelease(r.Go); err != nil {
@@ -154,8 +155,8 @@ func Resolve(c Config, output string) (Resolved, error) {
 	return r, nil
 }
 
-// selectFeatures gives the features that a user means: names stand for themselves, and a list
-// whose names begin with + or - changes the default one.
+// selectFeatures returns the features that a user means: plain names, or changes to the default list if all names
+// begin with + or -.
 func selectFeatures(given []string) ([]string, error) {
 	if len(given) == 0 {
 		return Features(), nil
@@ -171,13 +172,13 @@ func selectFeatures(given []string) ([]string, error) {
 		return given, nil
 	}
 	if changes < len(given) {
-		return nil, fmt.Errorf("features %s: give either names, or only names with + or - before them", strings.Join(given, ","))
+		return nil, fmt.Errorf("features %s: want either names, or only names with + or - before them", strings.Join(given, ","))
 	}
 	selected = Features()
 	for _, f := range given {
 		name := f[1:]
 		if name == "" {
-			return nil, fmt.Errorf("malformed feature %q: a name is wanted after it, as in +ssh", f)
+			return nil, fmt.Errorf("malformed feature %q: want a name after it, as in +ssh", f)
 		}
 		at := slices.Index(selected, name)
 		switch {

@@ -7,7 +7,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Title is the image's name, and that of its tarballs' repository.
+// Title is the name of the image, and of the repository in its tarballs.
 const Title = "mikrotik-tailscale"
 
 // ImageConfig returns the configuration of the image: how a container starts, and its labels.
@@ -15,16 +15,16 @@ func (p Plan) ImageConfig() v1.Config {
 	c := p.Config
 	env := []string{"PATH=" + searchPath}
 	if c.Certificates == CertificatesFile {
-		// Go programs look there by themselves, other programs read this variable.
+		// Go programs look there by default. Other programs read this variable.
 		env = append(env, "SSL_CERT_FILE=/"+certificatePath)
 	}
 	if !c.KeepSymbols {
-		// With it, a crash report contains addresses, which the command symbolize needs.
+		// With it, a crash report contains the addresses that the command symbolize needs.
 		env = append(env, "GOTRACEBACK=system")
 	}
 	config := v1.Config{
 		Entrypoint: []string{"/" + entrypointPath},
-		// The entrypoint needs no arguments, but some releases of RouterOS want an image to have some.
+		// The entrypoint needs no arguments, but some RouterOS releases require an image to have some.
 		Cmd:         []string{"tailscaled"},
 		Env:         env,
 		WorkingDir:  "/",
@@ -33,13 +33,13 @@ func (p Plan) ImageConfig() v1.Config {
 		Healthcheck: healthcheck(),
 	}
 	if len(c.Entrypoint) > 0 {
-		// Only its owner knows which arguments it takes, and when it is healthy.
+		// The image doesn't know the arguments and the health check of another program.
 		config.Entrypoint, config.Cmd, config.Healthcheck = c.Entrypoint, nil, nil
 	}
 	return config
 }
 
-// imageLabels are what an image says of itself: Annotations, and what only this project's users know.
+// imageLabels returns the labels of the image: Annotations, and labels that only this project uses.
 func imageLabels(c Config, r Resolved) map[string]string {
 	all := Annotations(c)
 	all[labels+"tailscale.version"] = c.TailscaleVersion
@@ -50,7 +50,7 @@ func imageLabels(c Config, r Resolved) map[string]string {
 	return all
 }
 
-// Annotations describe the images of all platforms to people, under the names that OCI gives.
+// Annotations returns descriptions of the images of all platforms, under the names that OCI defines.
 func Annotations(c Config) map[string]string {
 	return map[string]string{
 		"org.opencontainers.image.title":       Title,
@@ -61,5 +61,5 @@ func Annotations(c Config) map[string]string {
 	}
 }
 
-// labels prefixes the labels that only this project uses.
+// labels is the prefix of the labels that only this project uses.
 const labels = Title + "."

@@ -7,8 +7,7 @@ import (
 	"dagger/mikrotik-tailscale/shrink/launcher"
 )
 
-// SevenZipSource is the stage that downloads 7-Zip's source, as Debian has it, and checks it against
-// its sha256.
+// SevenZipSource returns the stage that downloads 7-Zip's source from Debian and verifies its sha256.
 func SevenZipSource() Stage {
 	s := Stage{
 		Name: "7zip-source", Base: BaseDebian, Packages: tools.packages(), Network: true,
@@ -18,23 +17,23 @@ func SevenZipSource() Stage {
 	s.Steps = [][]string{
 		download(packed, "7-Zip "+SevenZipVersion, SevenZipChecksum, "", "",
 			"pool/main/7/7zip/7zip_"+SevenZipVersion+".orig.tar.xz"),
-		// apt reads all kinds of packages by itself: no further tool is needed.
+		// apt can read all kinds of packages, so no other tool is needed.
 		shell(`/usr/lib/apt/apt-helper cat-file "$1" >"$2"`, packed, OutDir+"/"+s.Output),
 	}
 	return s
 }
 
-// withLauncher completes the stage s, which packs the program that stands at the path program: it
-// makes a static program for the target that has the packed one in it, unpacks it into memory and
-// executes it. What is unpacked has the given name.
+// withLauncher completes the stage s, which packs the program at the path program. The output is a static program for
+// the target that contains the packed program, unpacks it into memory and executes it. The unpacked file has the
+// given name.
 func withLauncher(s Stage, t platform.Target, program, name string) Stage {
 	source := SevenZipSource()
 	s = withMusl(s, t)
 	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source})
-	s.Files = texts(launcher.Source, "src", "")
+	s.Files = embedded(launcher.Source, "src", "")
 	optimise := "-Os"
 	if t.Architecture == "arm" {
-		optimise = "-O2" // faster, and smaller there, too
+		optimise = "-O2" // faster, and on these platforms also smaller
 	}
 	cflags := append(muslFlags(t), optimise, "-ffunction-sections", "-fdata-sections",
 		"-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-DZ7_LZMA_SIZE_OPT", "-DZ7_EXTRACT_ONLY")
@@ -54,5 +53,5 @@ func withLauncher(s Stage, t platform.Target, program, name string) Stage {
 	return s
 }
 
-// oneCRCTable chooses the smallest of 7-Zip's ways to calculate a checksum.
+// oneCRCTable selects 7-Zip's smallest code for computing a checksum.
 const oneCRCTable = "-DZ7_CRC_NUM_TABLES=1"

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// helper is what the test program does in a process of its own. It comes back only when it fails.
+// helper is what the test program does in a process of its own. It only returns if it fails.
 func helper(what string, args []string) error {
 	what, rest, _ := strings.Cut(what, " ")
 	switch what {
@@ -92,7 +92,7 @@ func lack(what, argv []string) error {
 			unix.SockFilter{Code: ret, K: fails | uint32(c.err)})
 	}
 	program = append(program, unix.SockFilter{Code: ret, K: passes})
-	runtime.LockOSThread() // the filter is the thread's
+	runtime.LockOSThread() // the filter only applies to the thread
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// asHelper makes the test program do one of the things of helper in place of the tests.
+// asHelper makes the test program run one of the helpers instead of the tests.
 const asHelper = "RECIPE_TEST_AS_HELPER"
 
 func TestMain(m *testing.M) {
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// shells are this machine's busybox as it is linked, packed, and packed from other sources.
+// shells are this machine's busybox as linked, packed, and packed from other sources.
 type shells struct{ plain, packed, other string }
 
 var buildShells = sync.OnceValues(func() (shells, error) {
@@ -75,11 +75,11 @@ var buildShells = sync.OnceValues(func() (shells, error) {
 	return s, nil
 })
 
-// builds finds the name that a launcher has for what is packed behind it.
+// builds matches the name of the unpacked file in a launcher.
 var builds = regexp.MustCompile(`busybox-[0-9a-f]{16}`)
 
-// programs gives copies of the shells. Packed ones have names of their own: this machine may run the
-// very same busybox at the same time, and a test is to share the memory of no other test's processes.
+// programs returns copies of the shells. The packed copies have unique names: this machine may be running the same
+// busybox, and tests must not share the memory of another test's processes.
 func programs(t *testing.T) shells {
 	t.Helper()
 	testmode.Machine(t)
@@ -95,7 +95,7 @@ func programs(t *testing.T) shells {
 		}
 		if *path != s.plain {
 			if !builds.Match(content) {
-				t.Fatalf("%s: the name of the build is not to be found", *path)
+				t.Fatalf("%s: the name of the build was not found", *path)
 			}
 			own := fmt.Sprintf("busybox-%016x", rand.Uint64())
 			content = builds.ReplaceAllLiteral(content, []byte(own))
@@ -108,7 +108,7 @@ func programs(t *testing.T) shells {
 	return s
 }
 
-// outcome is all that a program shows of itself.
+// outcome is everything that a program shows of itself.
 type outcome struct {
 	stdout, stderr string
 	status         syscall.WaitStatus
@@ -126,7 +126,7 @@ func runAs(t *testing.T, path string, env []string, argv ...string) outcome {
 	return outcome{out.String(), err.String(), cmd.ProcessState.Sys().(syscall.WaitStatus)}
 }
 
-// A packed program behaves as the program itself does.
+// A packed program behaves like the program itself.
 func TestPackedProgramIsTheProgram(t *testing.T) {
 	s := programs(t)
 	long := strings.Repeat("x", 100_000)
@@ -155,7 +155,7 @@ func TestPackedProgramIsTheProgram(t *testing.T) {
 	}
 }
 
-// What a program finds of signals, limits and the like, the kernel hands on at its start.
+// A program inherits signals, limits and similar settings when it starts.
 func TestPackedProgramInheritsWhatItsParentSet(t *testing.T) {
 	s := programs(t)
 	const script = `grep -E '^(Sig(Blk|Ign|Pnd)|ShdPnd|Umask|NoNewPrivs):' /proc/self/status; cat /proc/self/oom_score_adj; pwd; nice; ulimit -n`
@@ -174,7 +174,7 @@ func TestPackedProgramInheritsWhatItsParentSet(t *testing.T) {
 	}
 }
 
-// running is a process of a packed program that does nothing for a while.
+// running starts a packed program that sleeps.
 func running(t *testing.T, path string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), path)
@@ -220,29 +220,29 @@ func TestRunningProgramIsShared(t *testing.T) {
 		t.Errorf("the program is %s; want a file in memory with its name", name)
 	}
 	if _, got := file(t, second); got != memory {
-		t.Error("the second process has a copy of its own")
+		t.Error("the second process has its own copy")
 	}
 
 	other := running(t, s.other)
 	if otherName, got := file(t, other); got == memory || otherName == name {
-		t.Errorf("%s took the place of another program", otherName)
+		t.Errorf("%s was executed instead of another program", otherName)
 	}
 
-	// The file lives on with the second process, which a third one finds.
+	// The file lives as long as the second process, so a third one finds it.
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = first.Wait()
 	if _, got := file(t, running(t, s.packed)); got != memory {
-		t.Error("the third process has a copy of its own although the second one runs")
+		t.Error("the third process has its own copy although the second one is running")
 	}
-	// What is unpacked cannot be changed by anybody.
+	// The unpacked program can't be changed.
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/exe", second.Process.Pid), []byte("x"), 0); err == nil {
 		t.Error("the unpacked program can be written to")
 	}
 }
 
-// Processes that start at once and end at any moment: each start has to succeed.
+// Processes start at the same time and end at any moment. Each start must succeed.
 func TestStartsAtTheSameTime(t *testing.T) {
 	s := programs(t)
 	var group sync.WaitGroup
@@ -259,7 +259,7 @@ func TestStartsAtTheSameTime(t *testing.T) {
 	group.Wait()
 }
 
-// Anybody may give a file in memory any name. Only a sealed one of the same user counts.
+// Anyone may give a file in memory any name. The launcher only uses a sealed file of the same user.
 func TestImpostorsAreNotExecuted(t *testing.T) {
 	s := programs(t)
 	real := running(t, s.packed)
@@ -283,7 +283,7 @@ func TestImpostorsAreNotExecuted(t *testing.T) {
 			}
 			impostor := exec.CommandContext(t.Context(), os.Args[0], name, s.plain, strconv.FormatInt(size, 10), what)
 			impostor.Env = append(os.Environ(), asHelper+"=impostor")
-			// The other user has to find the test program: it lies in a directory of root's.
+			// The other user must be able to read the test program, which is in a directory of root's.
 			impostor.Path = copyFor(t, os.Args[0])
 			impostor.Args[2] = copyFor(t, s.plain)
 			impostor.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
@@ -313,7 +313,7 @@ func TestImpostorsAreNotExecuted(t *testing.T) {
 	}
 }
 
-// copyFor copies a program to where every user can execute it.
+// copyFor copies a program to a place where every user can execute it.
 func copyFor(t *testing.T, path string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "launcher-test-*")
@@ -332,7 +332,7 @@ func copyFor(t *testing.T, path string) string {
 	return to
 }
 
-// Kernels that lack something are this machine's with a filter in front.
+// The test simulates other kernels with a filter in front of this machine's.
 func TestKernelsThatLackSomething(t *testing.T) {
 	s := programs(t)
 	const inMemory, inFile = "/memfd:busybox-", "/dev/shm/.busybox-"
@@ -343,7 +343,7 @@ func TestKernelsThatLackSomething(t *testing.T) {
 		"memfd_create":                  inFile,
 		"memfd_create,execveat":         inFile,
 		"statx":                         inMemory,
-		"fallocate":                     inMemory, // not for this file system
+		"fallocate":                     inMemory, // not supported by this file system
 		"getdents64":                    inMemory,
 		"MFD_EXEC,statx,getdents64":     inMemory,
 		"memfd_create,statx,getdents64": inFile,
@@ -365,7 +365,7 @@ func lacking(t *testing.T, what string, argv ...string) outcome {
 	return runAs(t, os.Args[0], append(os.Environ(), asHelper+"=lacking "+what), append([]string{os.Args[0]}, argv...)...)
 }
 
-// In namespaces of its own, a packed program is the first process, and has no /proc, or nowhere to unpack to.
+// In its own namespaces, a packed program is process 1, and has no /proc, or no place to unpack to.
 func TestSparseSurroundings(t *testing.T) {
 	s := programs(t)
 	unshare := func(script string) outcome {
@@ -399,7 +399,7 @@ func TestSparseSurroundings(t *testing.T) {
 	}
 }
 
-func TestTooLittleMemoryIsTold(t *testing.T) {
+func TestTooLittleMemoryIsReported(t *testing.T) {
 	s := programs(t)
 	got := runAs(t, "/usr/bin/env", os.Environ(), "env", "prlimit", "--as=500000", s.packed, "-c", "true")
 	if got.status.ExitStatus() != 127 || got.stderr != "busybox: cannot start: unpacking: not enough memory (error 12)\n" {
@@ -407,8 +407,8 @@ func TestTooLittleMemoryIsTold(t *testing.T) {
 	}
 }
 
-// A flash page that lost a bit must not become a program that does something else.
-func TestDamageIsTold(t *testing.T) {
+// A flash page with a flipped bit must not turn into a program that does something else.
+func TestDamageIsReported(t *testing.T) {
 	s := programs(t)
 	content, err := os.ReadFile(s.packed)
 	if err != nil {
@@ -417,12 +417,12 @@ func TestDamageIsTold(t *testing.T) {
 	const magic = "mt-packed-1\n"
 	begin := bytes.Index(content, []byte(magic))
 	if begin < 0 || bytes.Count(content, []byte(magic)) != 1 {
-		t.Fatal("the payload is not to be found")
+		t.Fatal("the payload was not found")
 	}
 	begin += len(magic)
 	size := int(binary.LittleEndian.Uint32(content[begin+4:])) - len(magic)
 	places := []int{size - 1}
-	for at := 0; at < 200; at++ { // the header and the list of parts, then some of everything
+	for at := 0; at < 200; at++ { // the header and the list of parts, then samples of the rest
 		places = append(places, at)
 	}
 	for at := 200; at < size; at += size / 100 {

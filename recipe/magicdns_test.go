@@ -24,7 +24,8 @@ func TestMagicDNSIsAnsweredWithoutANetworkStack(t *testing.T) {
 	}
 }
 
-// guard is the step that keeps a release from panicking when it sends a packet of its own, nil if it needs none.
+// guard returns the step that keeps a release from panicking when it sends a packet of its own, or nil if it needs
+// none.
 func guard(t *testing.T, version string, features ...string) []string {
 	t.Helper()
 	c := validConfig(t)
@@ -85,7 +86,7 @@ func another() {
 			out, err := run.CombinedOutput()
 			if c.want == "" {
 				if err == nil || !strings.Contains(string(out), "build it with the feature netstack") {
-					t.Errorf("the step ends with %v and says %s", err, out)
+					t.Errorf("the step ends with %v and prints %s", err, out)
 				}
 				return
 			}

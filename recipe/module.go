@@ -9,14 +9,14 @@ import (
 // moduleName is the name of this project's Go module, in stages that compile parts of it.
 const moduleName = "dagger/mikrotik-tailscale"
 
-// ModuleDir is where a stage of ModuleStage has the sources, relative to BuildDir.
+// ModuleDir is the directory of the sources in a stage of ModuleStage, relative to BuildDir.
 const ModuleDir = "module"
 
 // Module is a release of a Go module.
 type Module struct{ Path, Version string }
 
-// ModuleStage is a stage that compiles a part of this project, which imports packages of the given modules. Its steps
-// run the go command with -mod=mod, so that the checksum database vouches for these modules.
+// ModuleStage returns a stage that compiles a part of this project, which imports packages of the given modules. Its
+// steps run the go command with -mod=mod, so that the checksum database verifies these modules.
 func ModuleStage(name string, sources []File, modules []Module, steps [][]string, output string) Stage {
 	var require strings.Builder
 	for _, m := range modules {
@@ -31,5 +31,5 @@ func ModuleStage(name string, sources []File, modules []Module, steps [][]string
 	}
 }
 
-// Sources are the embedded files of a package as a stage takes them, in the package's directory.
-func Sources(files fs.FS, directory string) []File { return texts(files, ".", directory+"/") }
+// Sources returns the embedded files of a package for a stage, in the package's directory.
+func Sources(files fs.FS, directory string) []File { return embedded(files, ".", directory+"/") }

@@ -6,8 +6,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// MuslSource is the stage that downloads musl's release, as Debian has it, and checks it against its
-// sha256.
+// MuslSource returns the stage that downloads musl's release from Debian and verifies its sha256.
 func MuslSource() Stage {
 	s := Stage{
 		Name: "musl-source", Base: BaseDebian, Packages: tools.packages(), Network: true,
@@ -18,14 +17,14 @@ func MuslSource() Stage {
 	return s
 }
 
-// muslDir is where the C library is installed and found again: its compiler knows the path.
+// muslDir is where the C library is installed. Its compiler contains the path.
 const muslDir = BuildDir + "/musl"
 
-// muslCompiler is the target's compiler, made to link with musl.
+// muslCompiler is the platform's compiler, set up to link with musl.
 const muslCompiler = muslDir + "/bin/musl-gcc"
 
-// Musl is the stage that compiles the C library for the target. Debian has it as a package of each
-// architecture, but then a build needs the package lists of all of them.
+// Musl returns the stage that compiles the C library for the target. Debian has a package for each architecture, but
+// using them would require the package lists of all architectures.
 func Musl(t platform.Target) Stage {
 	source := MuslSource()
 	s := Stage{
@@ -45,8 +44,7 @@ func Musl(t platform.Target) Stage {
 	return s
 }
 
-// withMusl gives a stage the compiler that makes static programs for the target. It takes the place
-// of the stage's packages.
+// withMusl adds the compiler that builds static programs for the target to a stage. It replaces the stage's packages.
 func withMusl(s Stage, t platform.Target) Stage {
 	musl := Musl(t)
 	s.Packages = compilers(t).packages()
@@ -55,11 +53,11 @@ func withMusl(s Stage, t platform.Target) Stage {
 	return s
 }
 
-// muslFlags let the target's compiler make a static program with musl.
+// muslFlags returns the flags with which the target's compiler builds a static program with musl.
 func muslFlags(t platform.Target) []string {
 	return append([]string{
 		"-fno-pie", "-no-pie",
-		// musl has no kernel headers: those of the cross compiler come last, behind musl's own.
+		// musl has no kernel headers. The cross compiler's headers come last, after musl's own.
 		"-idirafter", "/usr/" + t.Triple + "/include",
 	}, t.CFlags...)
 }

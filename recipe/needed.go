@@ -9,8 +9,8 @@ import (
 // neededFeatures are the features without which the image's own entrypoint can't log in or follow the daemon.
 var neededFeatures = []string{"cli", "ipnbus", "unixsocketidentity"}
 
-// missingFeatures returns an error if the selected features lack one that the image's own entrypoint needs. The
-// usual reason is a forgotten +, because plain names replace the default list.
+// missingFeatures returns an error if the selected features lack one that the image's own entrypoint needs. The usual
+// reason is a forgotten +, because plain names replace the default list.
 func missingFeatures(given, selected []string) error {
 	var missing, added []string
 	for _, f := range neededFeatures {
@@ -28,9 +28,9 @@ func missingFeatures(given, selected []string) error {
 	}
 	hint := "keep the default list"
 	if len(added) > 0 {
-		hint = fmt.Sprintf("write %s to add to the default list, since plain names replace it", strings.Join(added, ","))
+		hint = fmt.Sprintf("write %s to add to the default list, because plain names replace it", strings.Join(added, ","))
 	}
-	return fmt.Errorf("the features lack %s, which the image's entrypoint needs: %s, or set an entrypoint of your own",
+	return fmt.Errorf("the features lack %s, which the image's entrypoint needs: %s, or set your own entrypoint",
 		strings.Join(missing, ", "), hint)
 }
 

@@ -12,14 +12,14 @@ func TestAnImageThatCannotLogInIsRefused(t *testing.T) {
 		want     string
 	}{
 		"a forgotten +": {[]string{"ssh", "dns", "usermetrics"}, "the features lack cli, ipnbus, unixsocketidentity, which the image's entrypoint needs: " +
-			"write +ssh,+usermetrics to add to the default list, since plain names replace it, or set an entrypoint of your own"},
-		"nothing to add":       {[]string{"dns"}, "the features lack cli, ipnbus, unixsocketidentity, which the image's entrypoint needs: keep the default list, or set"},
-		"no cli":               {[]string{"-cli"}, "the features lack cli, which"},
-		"no bus":               {[]string{"-ipnbus"}, "the features lack ipnbus, which"},
-		"no identity":          {[]string{"-unixsocketidentity"}, "the features lack unixsocketidentity, which"},
-		"one of three":         {[]string{"cli", "ssh"}, "the features lack ipnbus, unixsocketidentity, which"},
-		"a malformed name":     {[]string{"SSH"}, `malformed feature "SSH"`},
-		"one that isn't there": {[]string{"-ssh"}, `feature "ssh" is not in the default list`},
+			"write +ssh,+usermetrics to add to the default list, because plain names replace it, or set your own entrypoint"},
+		"nothing to add":   {[]string{"dns"}, "the features lack cli, ipnbus, unixsocketidentity, which the image's entrypoint needs: keep the default list, or set"},
+		"no cli":           {[]string{"-cli"}, "the features lack cli, which"},
+		"no bus":           {[]string{"-ipnbus"}, "the features lack ipnbus, which"},
+		"no identity":      {[]string{"-unixsocketidentity"}, "the features lack unixsocketidentity, which"},
+		"one of three":     {[]string{"cli", "ssh"}, "the features lack ipnbus, unixsocketidentity, which"},
+		"a malformed name": {[]string{"SSH"}, `malformed feature "SSH"`},
+		"an absent one":    {[]string{"-ssh"}, `feature "ssh" is not in the default list`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantProblem(t, func(x *Config) { x.Features = c.features }, c.want)
@@ -27,7 +27,7 @@ func TestAnImageThatCannotLogInIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnEntrypointOfOnesOwnNeedsNoFeatures(t *testing.T) {
+func TestACustomEntrypointNeedsNoFeatures(t *testing.T) {
 	c := config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns"}, []string{"/bin/own"} })
 	if !slices.Equal(c.Features, []string{"dns"}) {
 		t.Errorf("features = %v", c.Features)

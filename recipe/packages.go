@@ -13,44 +13,44 @@ import (
 type Packages struct {
 	// Names are the packages that a stage asks for.
 	Names []string
-	// Locked are all packages that are installed then, a line each with name, architecture and version. It is empty
-	// on a machine whose architecture the lock does not know.
+	// Locked are all packages that this installs, each as a line with name, architecture and version. It is empty on
+	// a machine whose architecture is not in the lock file.
 	Locked []string
 }
 
-// packagesLock records the versions of packages: for each kind of build machine and each set, a line with both in
-// brackets and then the packages. The command lock writes it.
+// packagesLock records the versions of packages. For each architecture of build machines and each set, it has a line
+// with both in brackets, followed by the packages. The command lock writes it.
 //
 //go:embed packages.lock
 var packagesLock string
 
-// LockFile is where the lock stands in the sources.
+// LockFile is the path of the lock file in the sources.
 const LockFile = "recipe/packages.lock"
 
-// Machines are the kinds of build machine that the lock knows, by Go's and Debian's name.
+// Machines are the architectures of build machines in the lock file, by Go's and Debian's name.
 var Machines = []string{"amd64", "arm64"}
 
-// PackageSet is a set of packages that some stages ask for, with the name that it has in the lock.
+// PackageSet is a set of packages that some stages ask for, with its name in the lock file.
 type PackageSet struct {
 	Name     string
 	Packages []string
 }
 
-// tools are installed wherever no compiler is needed, the same for every such stage, so that they share one root file
-// system.
+// tools are installed for stages that need no compiler. All these stages use the same set, so that they share one
+// root filesystem.
 var tools = PackageSet{"tools", []string{"ca-certificates", "upx-ucl"}}
 
-// compilers are installed wherever C is compiled for a target, the same for every such stage, so that they share one
-// root filesystem.
+// compilers are installed for stages that compile C for a target. All these stages use the same set, so that they
+// share one root filesystem.
 func compilers(t platform.Target) PackageSet {
 	return PackageSet{"compilers " + t.Name, []string{
-		"bzip2", "gcc", "libc6-dev", "make", // gcc and libc6-dev are for the build's own tools
+		"bzip2", "gcc", "libc6-dev", "make", // gcc and libc6-dev compile the build's own tools
 		"gcc-" + strings.ReplaceAll(t.Triple, "_", "-"),
 		"linux-libc-dev-" + t.Debian + "-cross",
 	}}
 }
 
-// PackageSets lists all sets.
+// PackageSets returns all sets.
 func PackageSets() []PackageSet {
 	all := []PackageSet{tools}
 	for _, t := range platform.All() {
@@ -59,7 +59,7 @@ func PackageSets() []PackageSet {
 	return all
 }
 
-// packages gives a set with the versions that are recorded for this kind of machine.
+// packages returns the set with the versions that are recorded for this machine's architecture.
 func (s PackageSet) packages() Packages {
 	return Packages{Names: s.Packages, Locked: s.lockedFor(runtime.GOARCH, packagesLock)}
 }
@@ -82,8 +82,8 @@ func (s PackageSet) lockedFor(machine, lock string) []string {
 
 func (s PackageSet) header(machine string) string { return "[" + machine + " " + s.Name + "]" }
 
-// FormatLock makes the content of the lock file. Versions gives the packages of a set on a kind of machine, as
-// Packages.Locked has them.
+// FormatLock returns the content of the lock file. versions returns the packages of a set for an architecture, in the
+// form of Packages.Locked.
 func FormatLock(versions func(machine string, s PackageSet) ([]string, error)) (string, error) {
 	var b strings.Builder
 	b.WriteString("# Written by \"mikrotik-tailscale lock\". For each kind of build machine and each set of packages: name,\n" +
@@ -100,8 +100,8 @@ func FormatLock(versions func(machine string, s PackageSet) ([]string, error)) (
 	return b.String(), nil
 }
 
-// CheckPackages is the step that compares what is installed with the lock. A difference is an error that names both
-// versions and tells how to update the lock. It runs where packages were just installed.
+// CheckPackages returns the step that compares the installed packages with the lock file. A difference is an error
+// that names both versions, and how to update the lock file. The step runs after packages were installed.
 func CheckPackages(p Packages) []string {
 	return shell(`
 		{ printf '%s\n' "$1" -; dpkg-query -W -f '${Package} ${Architecture} ${Version}\n'; } | awk '
@@ -116,7 +116,7 @@ func CheckPackages(p Packages) []string {
 					different++
 				}
 				if (different) {
-					print "if this state of Debian is meant, record it: go run ./cmd/mikrotik-tailscale lock"
+					print "to record this state of Debian, run: go run ./cmd/mikrotik-tailscale lock"
 					exit 1
 				}
 			}' >&2`, strings.Join(p.Locked, "\n"))
@@ -125,16 +125,16 @@ func CheckPackages(p Packages) []string {
 // DebianArchive is the address of Debian's own archive.
 const DebianArchive = "http://deb.debian.org/debian"
 
-// SnapshotArchive is the address of the archive at the time DebianSnapshot. Plain HTTP is enough, since what comes is
-// signed, and a Debian system without certificates can't speak TLS.
+// SnapshotArchive is the address of the archive at the time DebianSnapshot. Plain HTTP is sufficient because packages
+// are signed, and necessary because a Debian system without certificates can't use TLS.
 const SnapshotArchive = "http://snapshot.debian.org/archive/debian/" + DebianSnapshot
 
-// Where packages came from, as OriginFile has it and the provenance tells it.
+// The origins of packages, in OriginFile and in the provenance.
 const (
 	OriginSnapshot = "Debian snapshot " + DebianSnapshot
 	OriginArchive  = "Debian's archive, since the snapshot " + DebianSnapshot + " could not be reached"
 	OriginMirror   = "the configured Debian mirror"
 )
 
-// OriginFile is a file in every Debian root that says where its packages came from.
+// OriginFile is a file in every Debian root with the origin of its packages.
 const OriginFile = "/etc/debian-origin"

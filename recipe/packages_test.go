@@ -30,8 +30,8 @@ func TestEverySetIsLockedForEveryMachine(t *testing.T) {
 	}
 }
 
-// Two caches that were filled before and after a point release must not take each other's outputs for their own.
-func TestAStageIsAnotherOneWithOtherVersions(t *testing.T) {
+// Two caches from before and after a point release must not use each other's outputs.
+func TestAStageDependsOnTheVersionsOfItsPackages(t *testing.T) {
 	before := tools.lockedFor("amd64", "[amd64 tools]\napt amd64 1\n")
 	after := tools.lockedFor("amd64", "[amd64 tools]\napt amd64 2\n")
 	keys := map[string]bool{}
@@ -79,7 +79,7 @@ func TestFormatLockWritesWhatIsReadAgain(t *testing.T) {
 }
 
 // Renovate changes the versions one by one.
-func TestImagesAreOfTheVersions(t *testing.T) {
+func TestImagesMatchTheVersions(t *testing.T) {
 	for image, want := range map[string]string{
 		DebianImage:        "debian:" + DebianSuite + "-slim",
 		GoImage(GoVersion): "golang:" + GoVersion + "-" + DebianSuite,

@@ -14,7 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// As Tailscale's own tool prints them.
+// The output of Tailscale's own tool.
 const featureOutput = `                 cli: embed the CLI into the tailscaled binary
                  c2n: Control-to-node (C2N) support
                  dns: MagicDNS and system DNS configuration support
@@ -54,14 +54,14 @@ func TestResolveKnowsWhatIsBuiltIn(t *testing.T) {
 	}
 }
 
-func TestResolveRefusesWhatTailscalePassesOver(t *testing.T) {
+func TestResolveRefusesFeaturesThatTailscaleIgnores(t *testing.T) {
 	c := config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns", "warp", "drive"}, []string{"/own"} })
 	_, err := Resolve(c, featureOutput)
 	want := "Tailscale " + TailscaleVersion + ` has no feature "drive", "warp": it has cli, c2n, dns, ssh`
 	if err == nil || err.Error() != want {
 		t.Errorf("error = %v; want %s", err, want)
 	}
-	if _, err := Resolve(c, "something else"); err == nil || !strings.Contains(err.Error(), "not understood") {
+	if _, err := Resolve(c, "something else"); err == nil || !strings.Contains(err.Error(), "unexpected list of the features") {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -96,8 +96,8 @@ func TestATailscaleReleaseWithAnUnknownGoIsRefused(t *testing.T) {
 	}
 }
 
-// A feature that is new in a release is told of, and not left out in silence.
-func TestNewFeaturesAreToldOf(t *testing.T) {
+// A new feature of a release is reported, not silently left out.
+func TestNewFeaturesAreReported(t *testing.T) {
 	output := strings.Replace(featureOutput, "                 ssh:", "            teleport: new in this release\n                 ssh:", 1)
 	output = strings.Replace(output, "ts_omit_ssh", "ts_omit_ssh,ts_omit_teleport", 1)
 	c := config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns"}, []string{"/own"} })
@@ -109,11 +109,11 @@ func TestNewFeaturesAreToldOf(t *testing.T) {
 		t.Errorf("undecided are %v, and the warnings %q", got, r.Warnings())
 	}
 	if r, err = Resolve(c, strings.Replace(output, ",ts_omit_teleport", "", 1)); err != nil || r.Warnings() != nil {
-		t.Errorf("a feature that is built in is warned of: %q, %v", r.Warnings(), err)
+		t.Errorf("there is a warning about a feature that is built in: %q, %v", r.Warnings(), err)
 	}
 }
 
-// The table of docs/design.md gives the reason for every feature that is left out.
+// The table in docs/design.md has the reason for every feature that is left out.
 func TestEveryFeatureThatIsLeftOutHasItsReason(t *testing.T) {
 	page, err := os.ReadFile("../docs/design.md")
 	if err != nil {
@@ -132,12 +132,12 @@ func TestEveryFeatureThatIsLeftOutHasItsReason(t *testing.T) {
 			t.Errorf("no reason for leaving out %s", name)
 		}
 		if FeatureReason(name) != "" {
-			t.Errorf("%s is left out, and there is a reason to have it", name)
+			t.Errorf("%s is left out, but there is a reason to have it", name)
 		}
 	}
 	for name := range documented {
 		if !slices.Contains(leftOut, name) {
-			t.Errorf("%s is not left out, and there is a reason to leave it out", name)
+			t.Errorf("%s is not left out, but there is a reason to leave it out", name)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func TestEveryDefaultFeatureHasItsReason(t *testing.T) {
 	}
 }
 
-func TestValidateCompletesAConfiguration(t *testing.T) {
+func TestCompleteFillsInDefaults(t *testing.T) {
 	c := config(t, func(c *Config) { c.TailscaleVersion, c.GoVersion, c.Tag = "v1.100.0", "go1.26.7", "" })
 	if c.TailscaleVersion != "1.100.0" || c.GoVersion != "1.26.7" {
 		t.Errorf("versions = %s, %s", c.TailscaleVersion, c.GoVersion)
@@ -179,8 +179,8 @@ func TestValidateCompletesAConfiguration(t *testing.T) {
 	}
 }
 
-// What can go wrong in a configuration is tried through the command.
-func TestValidateTellsEverythingAtOnce(t *testing.T) {
+// The command's tests try each possible mistake in a configuration.
+func TestCompleteReturnsAllMistakes(t *testing.T) {
 	c := Config{TailscaleVersion: "1", Features: []string{"A"}, Tag: "a b"}
 	err := c.Complete()
 	if err == nil {
@@ -209,7 +209,8 @@ func TestAGoReleaseThatTheToolsDoNotKnowIsRefused(t *testing.T) {
 	}
 }
 
-// wantProblem wants one line that has want in it from a configuration with one change, or no error if want is empty.
+// wantProblem checks that a configuration with one change results in one line that contains want, or in no error if
+// want is empty.
 func wantProblem(t *testing.T, change func(*Config), want string) {
 	t.Helper()
 	c := Default()
@@ -254,7 +255,7 @@ func TestWhereThingsAreDownloadedFromIsChecked(t *testing.T) {
 	}
 }
 
-func TestOneMistakeGivesOneError(t *testing.T) {
+func TestOneMistakeResultsInOneError(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"malformed Tailscale version": func(c *Config) { c.TailscaleVersion = "a b" },
 		"malformed Go version":        func(c *Config) { c.GoVersion = "1" },
@@ -265,7 +266,7 @@ func TestOneMistakeGivesOneError(t *testing.T) {
 	}
 }
 
-// Drivers name what a stage gave by the stage's content.
+// The cache key of an output is computed from the stage.
 func TestStagesDifferExactlyWhereTheyShould(t *testing.T) {
 	c := config(t, nil)
 	r, err := Resolve(config(t, func(c *Config) { c.Features, c.Entrypoint = []string{"dns"}, []string{"/own"} }), featureOutput)
@@ -290,15 +291,15 @@ func TestStagesDifferExactlyWhereTheyShould(t *testing.T) {
 				"tailscale": func() Stage { return Plan{target, c, r}.Tailscale() },
 				"busybox":   func() Stage { return Busybox(target, c) },
 			}[s.Name]()) {
-				t.Errorf("%s is another one each time", s.Title())
+				t.Errorf("%s differs each time", s.Title())
 			}
 		}
 	}
 }
 
-// Where things are downloaded from changes no bytes and may hold a password. No function that makes a stage takes
-// Addresses; this is for the day when one does, or when a configuration or a stage has a place for one.
-func TestAddressesArePartOfNothingThatIsKept(t *testing.T) {
+// Download addresses don't change any bytes, and may contain a password. Today no function that returns a stage uses
+// Addresses. The test fails if one ever does, or if a configuration or a stage gets a field for one.
+func TestAddressesAreNotPartOfConfigsOrStages(t *testing.T) {
 	for _, kept := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Stage](), reflect.TypeFor[v1.Config]()} {
 		for field := range reflect.TypeFor[Addresses]().Fields() {
 			if _, found := kept.FieldByName(field.Name); found {
@@ -341,7 +342,7 @@ func TestAddressesReachOnlyTheStagesThatUseThem(t *testing.T) {
 }
 
 // Addresses are checked without showing their passwords.
-func TestMalformedAddressesAreToldAtOnce(t *testing.T) {
+func TestAllMalformedAddressesAreInTheError(t *testing.T) {
 	err := Addresses{
 		BusyboxURL: "file://robot:s3cret@x", GoProxy: "ssh://robot:s3cret@y", GoSumDB: "https://robot:s3cret@z", DebianMirror: "ftp://robot:s3cret@there",
 	}.Validate()
@@ -354,7 +355,7 @@ func TestMalformedAddressesAreToldAtOnce(t *testing.T) {
 		}
 	}
 	if strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("the error has a password in it:\n%v", err)
+		t.Errorf("the error contains a password:\n%v", err)
 	}
 }
 

@@ -5,25 +5,26 @@ import (
 	"slices"
 )
 
-// Entry is one path of the image's root filesystem: a stage's output, a text, a symbolic link
-// or, with none of these, an empty directory.
+// Entry is one path of the image's root filesystem: a stage's output, a text, a symbolic link, or otherwise an empty
+// directory.
 type Entry struct {
 	// Path has no leading slash.
 	Path string
-	// Stage makes the file.
+	// Stage is the stage whose output is the file.
 	Stage *Stage
-	// Linked is the stage that linked the program that Stage has packed. Less can be checked in a packed program.
+	// Linked is the stage that linked the program that Stage has packed, because less can be checked in a packed
+	// program.
 	Linked *Stage
 	// Text is the file's content.
 	Text string
-	// Link is what a symbolic link says.
+	// Link is the target of a symbolic link.
 	Link string
-	// Executable marks a file as a program.
+	// Executable is true for programs.
 	Executable bool
 }
 
-// Component says which part of the image an entry belongs to: the name of the stage that made or
-// linked it, or BaseFiles.
+// Component returns the part of the image that an entry belongs to: the name of the stage that built or linked it, or
+// BaseFiles.
 func (e Entry) Component() string {
 	if e.Linked != nil {
 		return e.Linked.Name
@@ -34,10 +35,10 @@ func (e Entry) Component() string {
 	return BaseFiles
 }
 
-// BaseFiles are the entries of the root filesystem that no stage makes.
+// BaseFiles is the component of entries that are not the output of a stage.
 const BaseFiles = "base files"
 
-// Where the parts of the image are. The daemon's places are those of the official image.
+// The paths in the image. The daemon's paths are the same as in the official image.
 const (
 	binaryPath      = "usr/local/bin/tailscaled"
 	stateDir        = "/var/lib/tailscale"
@@ -45,7 +46,7 @@ const (
 	searchPath      = "/usr/local/bin:/bin"
 )
 
-// Entries lists the image's root filesystem, sorted by path. Links to busybox come from the applet list, never from
+// Entries returns the image's root filesystem, sorted by path. Links to busybox come from the applet list, not from
 // running the binary.
 func (p Plan) Entries() []Entry {
 	t, c := p.Target, p.Config
@@ -59,7 +60,7 @@ func (p Plan) Entries() []Entry {
 		{Path: "bin/busybox", Stage: &packedBusybox, Linked: &busybox, Executable: true},
 		{Path: "etc/passwd", Text: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
 		{Path: "etc/group", Text: "root:x:0:\nnogroup:x:65534:\n"},
-		// Where the root filesystem is read-only, one file system in memory, at /run, is enough.
+		// If the root filesystem is read-only, a single file system in memory, at /run, is sufficient.
 		{Path: "var/run", Link: "../run"},
 	}
 	if c.Certificates == CertificatesFile {

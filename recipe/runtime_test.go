@@ -11,34 +11,34 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// goReleases compile the Tailscale releases that are offered.
+// goReleases are the Go releases that compile the supported Tailscale releases.
 var goReleases = []string{recipe.GoVersion, "1.27.3"}
 
-// Go's own tests of its runtime pass with lists of spans that begin small, which the compiler's overlay brings in.
+// Go's own runtime tests pass with small initial lists of spans, which are replaced through the compiler's overlay.
 func TestTheRuntimePassesItsTestsWithSmallSpanSets(t *testing.T) {
 	testmode.Long(t)
 	for _, release := range goReleases {
 		report := output(t, withRuntime(t, release, []string{"sh", "-euc", `go test -overlay "$2" -short runtime >"$1"; cat "$2" >>"$1"`,
 			"sh", recipe.OutDir + "/report", recipe.BuildDir + "/overlay.json"}))
 		if !strings.HasPrefix(report, "ok ") || !strings.Contains(report, "/src/runtime/mspanset.go") {
-			t.Errorf("the tests of the runtime of Go %s tell:\n%s", release, report)
+			t.Errorf("the runtime tests of Go %s print:\n%s", release, report)
 		}
 	}
 }
 
-// A runtime that keeps its spans in another way is not changed by guessing: the build ends there, and says what helps.
+// An unknown runtime is not changed. The build stops and names the solution.
 func TestAnUnknownRuntimeIsRefused(t *testing.T) {
 	s := withRuntime(t, recipe.GoVersion)
 	s.Files = []recipe.File{{Name: "src/runtime/mspanset.go", Content: "package runtime\n"}}
 	s.Env = append(s.Env, recipe.Variable{Name: "GOROOT", Value: recipe.InDir})
 	d := open(t)
 	_, err := d.Output(t.Context(), s)
-	if want := "have it as it is (stock runtime)"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("the error is %v, want one with %q", err, want)
+	if want := "build with the stock runtime"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error = %v, want one with %q", err, want)
 	}
 }
 
-func TestTheRuntimeCanBeHadAsItIs(t *testing.T) {
+func TestTheStockRuntimeIsUnchanged(t *testing.T) {
 	c := validConfig(t)
 	c.StockRuntime = true
 	for _, step := range (recipe.Plan{Target: native(t), Config: c, Resolved: recipe.Resolved{}}.Tailscale()).Steps {
@@ -48,8 +48,8 @@ func TestTheRuntimeCanBeHadAsItIs(t *testing.T) {
 	}
 }
 
-// withRuntime is the stage that compiles Tailscale with all its steps left out but the one that changes the
-// runtime, and the given ones after it.
+// withRuntime returns the stage that compiles Tailscale, with all steps removed except for the one that changes the
+// runtime, followed by the given ones.
 func withRuntime(t *testing.T, goRelease string, steps ...[]string) recipe.Stage {
 	t.Helper()
 	s := recipe.Plan{Target: native(t), Config: validConfig(t), Resolved: recipe.Resolved{Go: goRelease}}.Tailscale()
@@ -72,7 +72,7 @@ func validConfig(t *testing.T) recipe.Config {
 	return c
 }
 
-// native is this machine's own platform.
+// native returns this machine's own platform.
 func native(t *testing.T) platform.Target {
 	t.Helper()
 	target, err := platform.Parse(runtime.GOARCH)

@@ -18,16 +18,16 @@ var entrypointScript string
 //go:embed files/healthcheck.sh
 var healthcheckScript string
 
-// Where the image's own scripts are.
+// The paths of the image's own scripts.
 const (
 	entrypointPath  = "usr/local/bin/entrypoint"
 	healthcheckPath = "usr/local/bin/healthcheck"
 )
 
-// scriptApplets are what the scripts run by name; all else in them is built into the shell.
+// scriptApplets are the applets that the scripts run. All other commands in the scripts are built into the shell.
 var scriptApplets = []string{"ash", "nc", "sh", "sleep"}
 
-// missingApplets says what a list lacks to start the image.
+// missingApplets returns an error if a list lacks applets that the image needs to start.
 func missingApplets(list applets.List) error {
 	var missing []string
 	for _, a := range scriptApplets {
@@ -41,8 +41,7 @@ func missingApplets(list applets.List) error {
 	return fmt.Errorf("the applets lack %s: the image's scripts need %s", strings.Join(missing, ", "), strings.Join(scriptApplets, ", "))
 }
 
-// script gives a script as it goes into the image, without lines that only its readers need:
-// flash is dear.
+// script returns a script without comments, to save flash.
 func script(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -55,8 +54,8 @@ func script(text string) string {
 	return b.String()
 }
 
-// healthcheck makes Docker, and RouterOS 7.22 and later, run the check once a minute, which is seldom enough
-// for a slow board. Package routeros replaces it by one that fails only if the daemon does not answer.
+// healthcheck returns the check that Docker, and RouterOS 7.22 and later, run once a minute, which is seldom enough
+// for a slow board. Package routeros replaces it with a check that only fails if the daemon doesn't answer.
 func healthcheck() *v1.HealthConfig {
 	return &v1.HealthConfig{
 		Test:     []string{"CMD", "/" + healthcheckPath},

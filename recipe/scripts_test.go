@@ -15,7 +15,7 @@ import (
 
 var scripts = map[string]string{entrypointPath: entrypointScript, healthcheckPath: healthcheckScript}
 
-// What the shell of every image has built in, as base.config and the catalogue configure it.
+// The shell builtins of every image, as configured in base.config and the catalogue.
 var builtins = []string{"[", ":", "break", "continue", "echo", "eval", "exec", "exit", "export", "kill", "local", "printf", "read", "return", "set", "shift", "trap", "true", "unset", "wait"}
 
 // The image's own programs.
@@ -31,7 +31,7 @@ func parse(t *testing.T, text string) *syntax.File {
 }
 
 func TestEveryCommandOfTheScriptsIsInTheList(t *testing.T) {
-	used := map[string]bool{"ash": true, "sh": true} // what runs them
+	used := map[string]bool{"ash": true, "sh": true} // these run the scripts
 	for _, text := range scripts {
 		functions := map[string]bool{}
 		var called []string
@@ -86,7 +86,7 @@ func TestAListWithoutWhatTheScriptsNeedIsRefused(t *testing.T) {
 	}
 }
 
-// The image's scripts do the same as those that people read.
+// The image's scripts do the same as the commented ones.
 func TestScriptsLoseOnlyTheirComments(t *testing.T) {
 	for path, text := range scripts {
 		short := script(text)
@@ -104,7 +104,7 @@ func TestScriptsLoseOnlyTheirComments(t *testing.T) {
 	}
 }
 
-// The keys, and what Go's runtime could end over, go through the entrypoint's pipe and not through the environment.
+// The entrypoint passes keys, and values that could crash Go's runtime, through a pipe, not through the environment.
 func TestTheEntrypointKeepsKeysOutOfTheEnvironment(t *testing.T) {
 	_, rest, _ := strings.Cut(entrypointScript, "for name in ")
 	list, _, _ := strings.Cut(rest, ";")

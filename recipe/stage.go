@@ -1,7 +1,6 @@
-// Package recipe holds every stage of the build as data: what it starts from, which packages it
-// needs, its environment, its steps and what it gives. Its functions are pure. Two drivers run
-// the stages: the Dagger module at the top of this repository, and package local, which needs
-// no container engine.
+// Package recipe describes every stage of the build as data: the root filesystem that it starts from, its packages,
+// environment, steps and output. Its functions are pure. The Dagger module and package local run the stages. Package
+// local needs no container engine.
 package recipe
 
 import "io/fs"
@@ -16,25 +15,24 @@ const (
 	BaseGo Base = "go"
 )
 
-// Where every stage finds things, whoever runs it.
+// The paths in a stage's container or sandbox.
 const (
-	// BuildDir is the empty directory that a stage's steps start in.
+	// BuildDir is the empty directory in which a stage's steps start.
 	BuildDir = "/build"
-	// InDir holds a stage's files and inputs.
+	// InDir has a stage's files and inputs.
 	InDir = "/in"
-	// OutDir is where a stage leaves its output.
+	// OutDir is where a stage writes its output.
 	OutDir = "/out"
-	// GoModCache and GoBuildCache are kept from one Go stage to the next. They change how long a
-	// stage takes, never what it gives.
+	// GoModCache and GoBuildCache are kept between Go stages. They make a stage faster, but never change its output.
 	GoModCache   = "/go/pkg/mod"
 	GoBuildCache = "/go/build-cache"
 )
 
-// Stage is one unit of the build, complete in itself: equal stages give equal outputs.
+// Stage is one unit of the build. It is self-contained: equal stages have equal outputs.
 type Stage struct {
-	// Name says what the stage makes, for progress and errors.
+	// Name describes the output, for progress and errors.
 	Name string
-	// Platform is the target's name, empty for a stage that is the same for all.
+	// Platform is the platform's name. It is empty if the stage is the same for all platforms.
 	Platform string
 	Base     Base
 	// Packages are the Debian packages to install first, from DebianSuite.
@@ -42,28 +40,28 @@ type Stage struct {
 	Env      []Variable
 	Files    []File
 	Inputs   []Input
-	// Network says that steps download something.
+	// Network is true if steps download something.
 	Network bool
 	// Steps are commands with their arguments, run in order in BuildDir.
 	Steps [][]string
-	// Output is the name in OutDir of the one file that the stage gives.
+	// Output is the name of the stage's one output file in OutDir.
 	Output string
 }
 
 // Variable is one environment variable.
 type Variable struct{ Name, Value string }
 
-// File is a small text that a stage finds as InDir/Name. A slash in the name makes directories.
+// File is a small text that a stage reads as InDir/Name. A slash in the name creates directories.
 type File struct{ Name, Content string }
 
-// Input is the output of another stage, found as InDir/Name. A runner of stages that has the file from
-// elsewhere leaves Stage nil and puts the file there itself.
+// Input is the output of another stage, which a stage reads as InDir/Name. If Stage is nil, the runner of the stage
+// provides the file.
 type Input struct {
 	Name  string
 	Stage *Stage
 }
 
-// Title of the stage for people: its name, with the platform where it has one.
+// Title returns the stage's name for users, with its platform if it has one.
 func (s Stage) Title() string {
 	if s.Platform == "" {
 		return s.Name
@@ -71,8 +69,8 @@ func (s Stage) Title() string {
 	return s.Name + " " + s.Platform
 }
 
-// texts gives the embedded files below a directory, each under its path there with a prefix.
-func texts(files fs.FS, directory, prefix string) []File {
+// embedded returns the embedded files below a directory, with a prefix before their paths.
+func embedded(files fs.FS, directory, prefix string) []File {
 	var all []File
 	below, err := fs.Sub(files, directory)
 	if err == nil {
@@ -86,19 +84,19 @@ func texts(files fs.FS, directory, prefix string) []File {
 		})
 	}
 	if err != nil {
-		panic(err) // they are compiled in
+		panic(err) // reading embedded files never fails
 	}
 	return all
 }
 
-// shell is a step that needs redirection or a loop. Values come in as arguments, never by
-// pasting them into the script.
+// shell returns a step that runs a shell script, for redirection or loops. Values are passed as arguments, never
+// inserted into the script.
 func shell(script string, args ...string) []string {
 	return append([]string{"sh", "-euc", script, "sh"}, args...)
 }
 
-// Installed is the stage that lists the Debian packages that another stage has. Its first line says where they came
-// from, and each of the others has name, architecture and version.
+// Installed returns the stage that lists the installed Debian packages of another stage. The first line of its output
+// has their origin, and each other line has name, architecture and version.
 func Installed(s Stage) Stage {
 	return Stage{
 		Name: "packages", Platform: s.Platform, Base: s.Base, Packages: s.Packages,

@@ -2,8 +2,8 @@ package recipe
 
 import "dagger/mikrotik-tailscale/shrink/pclntab"
 
-// Stripped is the stage whose output is packed: Tailscale's binary without its symbols, unless the configuration keeps
-// them.
+// Stripped returns the stage whose output is packed: Tailscale's binary, without its symbols unless the configuration
+// keeps them.
 func (p Plan) Stripped() Stage {
 	linked := p.Tailscale()
 	if p.Config.KeepSymbols {
@@ -12,19 +12,19 @@ func (p Plan) Stripped() Stage {
 	return p.tableStage(stripPrefix+linked.Name, "strip", linked, linked.Output)
 }
 
-// Symbols is the stage that writes the symbols of Tailscale's binary to a file, which the command symbolize reads. It
-// returns false if the binary keeps them.
+// Symbols returns the stage that writes the symbols file of Tailscale's binary, for the command symbolize. It returns
+// false if the binary keeps its symbols.
 func (p Plan) Symbols() (Stage, bool) {
 	linked := p.Tailscale()
 	return p.tableStage("symbols of "+linked.Name, "symbols", linked, "symbols"), !p.Config.KeepSymbols
 }
 
-// tableStage is a stage that runs one of the programs of package pclntab.
+// tableStage returns a stage that runs one of the programs of package pclntab.
 func (p Plan) tableStage(name, tool string, linked Stage, output string) Stage {
-	s := toolStage(name, p.Config, texts(pclntab.Source, ".", "shrink/pclntab/"), "shrink/pclntab/"+tool, linked, output)
+	s := toolStage(name, p.Config, embedded(pclntab.Source, ".", "shrink/pclntab/"), "shrink/pclntab/"+tool, linked, output)
 	s.Platform = p.Target.Name
 	return s
 }
 
-// stripPrefix begins the name of a stage that strips what another one gives.
+// stripPrefix is the prefix of the name of a stage that strips another stage's output.
 const stripPrefix = "strip "

@@ -8,14 +8,14 @@ import (
 // supervisedTag is the build tag of the supervisor's files.
 const supervisedTag = "supervised"
 
-// supervised says whether the daemon has its supervisor in it. Without the command line's code, which knows the
-// settings, and without the bus of notifications, there is none, and the image needs an entrypoint of its own.
+// supervised reports whether the daemon contains its supervisor. The supervisor needs the CLI's code, which knows the
+// settings, and the notification bus. Without them, the image needs its own entrypoint.
 func supervised(r Resolved) bool { return r.Has("cli") && r.Has("ipnbus") }
 
 // addSupervisor adds the supervisor to a stage that compiles Tailscale's daemon.
 func addSupervisor(s *Stage) {
 	tailscaled, cli := sourceDir+"/cmd/tailscaled", sourceDir+"/cmd/tailscale/cli"
-	s.Files = append(s.Files, texts(supervisor.Source, ".", "supervisor/")...)
+	s.Files = append(s.Files, embedded(supervisor.Source, ".", "supervisor/")...)
 	s.Files = append(s.Files,
 		File{Name: "supervisor.go", Content: daemon.Supervisor},
 		File{Name: "routes.go", Content: daemon.Routes},

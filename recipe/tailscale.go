@@ -8,11 +8,11 @@ import (
 	"dagger/mikrotik-tailscale/daemon"
 )
 
-// sourceDir is where a stage has Tailscale's source, relative to BuildDir.
+// sourceDir is the directory of Tailscale's source in a stage, relative to BuildDir.
 const sourceDir = "tailscale"
 
-// inlined are the packages that are compiled with inlining: the ciphers of the tailnet's packets, and what
-// they call. Where they have no assembly, as on ARM, each of their steps would be a call.
+// inlined are the packages that are compiled with inlining: the ciphers of the tailnet's packets, and what they call.
+// On processors without assembly for them, such as ARM, each of their steps would otherwise be a function call.
 var inlined = []string{
 	"encoding/binary",
 	"golang.org/x/crypto/blake2s",
@@ -24,12 +24,11 @@ var inlined = []string{
 	"math/bits",
 }
 
-// Tailscale is the stage that compiles the daemon and the command line tool into one binary, with the resolved
-// features only.
+// Tailscale returns the stage that compiles the daemon and the CLI into one binary, with only the resolved features.
 //
-// Inlining is off (-l) but for some packages, because it costs a tenth of the compressed size, and
-// symbols are left out (-s -w). Without the version stamps the binary would call itself an erroneous
-// build; the revision is not among them, so that a new one compiles nothing.
+// Inlining is off (-l) except for some packages, because it costs a tenth of the compressed size. Symbols are left
+// out (-s -w). Without the version stamps, the binary would report an erroneous build. The revision is not part of
+// them, so a new revision compiles nothing.
 func (p Plan) Tailscale() Stage {
 	t, c, r := p.Target, p.Config, p.Resolved
 	s := goStage("tailscale", c, toolchain(cmp.Or(c.GoVersion, r.Go, GoVersion)))
@@ -73,16 +72,17 @@ func (p Plan) Tailscale() Stage {
 	return s
 }
 
-// goStage starts a stage that has Tailscale's source, as the Go module proxy and the checksum
-// database give it. The module cache is read-only, so the stage works on a copy.
+// goStage returns the beginning of a stage with Tailscale's source from the Go module proxy, verified by the checksum
+// database. The module cache is read-only, so the stage works on a copy.
 func goStage(name string, c Config, goToolchain string) Stage {
 	module := "tailscale.com@v" + c.TailscaleVersion
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(), Network: true,
 		Env: goEnv(goToolchain),
 		Steps: [][]string{
-			// The go command checks and unpacks the module also if that asks for a later Go release, and then says so with
-			// an error. Only within the module it changes to that very release: here it would be the latest.
+			// If the module requires a later Go release, the go command still verifies and unpacks it, and then
+			// returns an error. Only inside of the module does it switch to the required release; here it would
+			// switch to the latest.
 			shell(`export GOTOOLCHAIN="${GOTOOLCHAIN%+auto}"
 				go mod download "$2" 2>download.log || [ -f "$1/$2/go.mod" ] || { cat download.log >&2; exit 1; }`, GoModCache, module),
 			{"cp", "-R", "--no-preserve=mode", GoModCache + "/" + module, sourceDir},
@@ -90,10 +90,10 @@ func goStage(name string, c Config, goToolchain string) Stage {
 	}
 }
 
-// toolchain is the name of a Go release for the go command.
+// toolchain returns the go command's name for a Go release.
 func toolchain(version string) string { return "go" + version }
 
-// goEnv is what the go command is told wherever it runs.
+// goEnv returns the environment of every go command.
 func goEnv(goToolchain string) []Variable {
 	return []Variable{
 		{"CGO_ENABLED", "0"},
@@ -105,8 +105,8 @@ func goEnv(goToolchain string) []Variable {
 	}
 }
 
-// toolStage is a stage that runs a program of this project on the output of another stage. The program
-// lies in a directory of the sources and needs nothing but Go's own library.
+// toolStage returns a stage that runs a program of this project on the output of another stage. The program is in a
+// directory of the sources, and only needs Go's own library.
 func toolStage(name string, c Config, sources []File, directory string, input Stage, output string) Stage {
 	const module = "module " + moduleName + "\n\ngo 1.26\n"
 	return Stage{

@@ -1,8 +1,8 @@
 //go:build ts_omit_logtail
 
-// This file is added to Tailscale's cmd/tailscaled. Verbose lines are marked "[v1] " or "[v2] "
-// where they are written and are sorted out by logtail. A daemon built without logtail would
-// print them all, and a router's log holds a thousand lines.
+// This file is added to Tailscale's cmd/tailscaled. Tailscale marks verbose lines with "[v1] " or "[v2] ", and
+// logtail filters them. A daemon built without logtail would print them all, and a router's log only has room for a
+// thousand lines.
 
 package main
 
@@ -15,7 +15,7 @@ import (
 
 func init() { log.SetOutput(verbosityFilter{os.Stderr}) }
 
-// verbosityFilter passes on the lines that --verbose (by default TS_LOG_VERBOSITY) asks for.
+// verbosityFilter writes the lines that --verbose (by default TS_LOG_VERBOSITY) asks for.
 type verbosityFilter struct{ w io.Writer }
 
 func (f verbosityFilter) Write(line []byte) (int, error) {
@@ -29,7 +29,7 @@ func (f verbosityFilter) Write(line []byte) (int, error) {
 		_, err := f.w.Write(bytes.Replace(line, mark, nil, 1))
 		return len(line), err
 	}
-	// Structured records are meant for Tailscale's log server alone.
+	// Structured records are only meant for Tailscale's log server.
 	if bytes.Contains(line, []byte("[v\x00JSON]")) {
 		return len(line), nil
 	}

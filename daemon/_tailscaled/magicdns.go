@@ -19,7 +19,7 @@ import (
 
 func init() { hookNewNetstack.Set(answerMagicDNS) }
 
-// answerMagicDNS takes the place of the function that makes a network stack, and makes none.
+// answerMagicDNS replaces the function that creates a network stack, and creates none.
 func answerMagicDNS(logf logger.Logf, sys *tsd.System, _ bool) (tsd.NetstackImpl, error) {
 	tun := sys.Tun.Get()
 	responder := magicdns.New(int(tstun.DefaultTUNMTU()), sys.DNSManager.Get().Query,

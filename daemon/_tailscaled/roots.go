@@ -1,8 +1,7 @@
 //go:build built_in_roots
 
-// This file is added to Tailscale's cmd/tailscaled. It gives the program CA certificates of its own, for
-// a system that has none. What stands below /etc/ssl/certs, or where SSL_CERT_FILE or SSL_CERT_DIR say,
-// takes their place.
+// This file is added to Tailscale's cmd/tailscaled. It adds CA certificates to the program, for systems without any.
+// Certificates in /etc/ssl/certs, or where SSL_CERT_FILE or SSL_CERT_DIR point, override them.
 
 package main
 
@@ -21,16 +20,16 @@ import (
 //go:embed roots.der
 var packedRoots []byte
 
-// commandsWithoutTLS are the commands of the command line tool that open no TLS connection, whichever features are
-// built in: they only speak with the daemon. They start several times faster without the certificates. All
-// other commands get them, since a command that lacks them can't log in: with the feature oauthkey it is
-// "up" that opens a connection, with identityfederation "login", with clientupdate "update" and "version".
+// commandsWithoutTLS are the CLI commands that only talk to the daemon and never open a TLS connection, with any
+// features. They start several times faster without the certificates. All other commands get the certificates,
+// because a command without them can't log in: connections are opened by "up" with the feature oauthkey, by "login"
+// with identityfederation, and by "update" and "version" with clientupdate.
 var commandsWithoutTLS = []string{
 	"dns", "down", "exit-node", "get", "ip", "licenses", "logout", "metrics", "nc", "ping", "set", "status", "switch",
 	"wait", "whoami", "whois",
 }
 
-// cliCommand returns the first of the command line tool's arguments that is neither a flag nor a flag's value.
+// cliCommand returns the first of the CLI's arguments that is neither a flag nor a flag's value.
 func cliCommand(args []string) string {
 	for i := 0; i < len(args); i++ {
 		switch a := args[i]; {
@@ -47,16 +46,16 @@ func init() {
 	if filepath.Base(os.Args[0]) == "tailscale" && slices.Contains(commandsWithoutTLS, cliCommand(os.Args[1:])) {
 		return
 	}
-	// Reading them takes ten times the memory that they stay in, more than all else until here.
+	// Parsing the certificates takes ten times the memory that they need afterwards, more than everything before.
 	percent := debug.SetGCPercent(10)
 	pool := x509.NewCertPool()
 	for rest := packedRoots; len(rest) > 0; {
 		var one asn1.RawValue
 		next, err := asn1.Unmarshal(rest, &one)
 		if err != nil {
-			panic(err) // the certificates were read when they were packed
+			panic(err) // the certificates were parsed when they were packed
 		}
-		// In this way the pool keeps a certificate's bytes, and reads them when it needs them.
+		// This way, the pool keeps a certificate's bytes and parses them only when needed.
 		pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: one.FullBytes}))
 		rest = next
 	}

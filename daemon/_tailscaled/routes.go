@@ -1,7 +1,7 @@
 //go:build supervised
 
-// This file is added to Tailscale's cmd/tailscaled. It repairs routes where the kernel ignores the rules that lead to
-// Tailscale's own routing table, as the one of RouterOS 7.22 does; package supervisor decides which.
+// This file is added to Tailscale's cmd/tailscaled. It repairs routes if the kernel ignores the rules for Tailscale's
+// own routing table, like RouterOS 7.22's kernel. Package supervisor decides which routes to add.
 
 package main
 
@@ -25,10 +25,10 @@ import (
 	"tailscale.com/types/logger"
 )
 
-// system are the daemon's parts.
+// system has the daemon's subsystems.
 var system *tsd.System
 
-// partsExtension gets hold of them.
+// partsExtension gets access to them.
 type partsExtension struct{}
 
 func init() {
@@ -42,17 +42,17 @@ func (partsExtension) Name() string           { return "supervisor" }
 func (partsExtension) Init(ipnext.Host) error { return nil }
 func (partsExtension) Shutdown() error        { return nil }
 
-// routing keeps routes in the kernel.
+// routing repairs routes in the kernel.
 type routing struct {
 	d   *daemon
 	tun string
 
-	// ignored says of IPv4 and of IPv6 that the rules have no effect.
+	// ignored is true, for IPv4 and for IPv6, if the rules have no effect.
 	ignored [2]bool
 	// ours are the routes that were added.
 	ours [2][]netlink.Route
 	said map[string]bool
-	// bind says that the daemon's sockets have to be bound to the way out.
+	// bind is true if the daemon's sockets must be bound to the interface of the default route.
 	bind bool
 
 	server    string
@@ -70,7 +70,7 @@ func (r *routing) once(format string, args ...any) {
 	}
 }
 
-// repair looks at the routes, and repairs them where need be.
+// repair checks the routes, and repairs them if necessary.
 func (r *routing) repair() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -84,7 +84,7 @@ func (r *routing) repair() {
 		}
 	}
 	if r.bind {
-		// Connections to relays that still work now are kept, so the routes of both versions come first.
+		// This keeps connections to relays that still work. So the routes of both versions come first.
 		r.bind = false
 		system.MagicSock.Get().Rebind()
 	}
@@ -157,7 +157,8 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 			r.once("not adding the tailnet's route to %s: %s", s.Route, s.Reason)
 		}
 		if exit && !envknob.Bool(bindToDevice) {
-			// Else the daemon's own packets would go to the exit node, too: rules that the kernel ignores keep them out.
+			// Otherwise the daemon's own packets would go to the exit node, too, because the kernel ignores the rules
+			// against that.
 			envknob.Setenv(bindToDevice, "true")
 			r.bind = true
 		}
@@ -192,10 +193,10 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 	return nil
 }
 
-// bindToDevice has the daemon bind its sockets to the interface of the default route.
+// bindToDevice makes the daemon bind its sockets to the interface of the default route.
 const bindToDevice = "TS_FORCE_LINUX_BIND_TO_DEVICE"
 
-// among says whether a route is one of several.
+// among reports whether all contains a route.
 func among(all []netlink.Route, route netlink.Route, six bool) bool {
 	for _, o := range all {
 		if prefix(o.Dst, six) == prefix(route.Dst, six) && o.LinkIndex == route.LinkIndex && (o.Type == unix.RTN_THROW) == (route.Type == unix.RTN_THROW) {
@@ -205,7 +206,7 @@ func among(all []netlink.Route, route netlink.Route, six bool) bool {
 	return false
 }
 
-// control looks up the addresses of the control server, every ten minutes.
+// control resolves the addresses of the control server, every ten minutes.
 func (r *routing) control(ctx context.Context, server string) []netip.Addr {
 	if r.server == server && time.Since(r.resolved) < 10*time.Minute {
 		return r.addresses
@@ -231,7 +232,7 @@ func network(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// prefix is the network of a route; none is the default route's.
+// prefix returns the network of a route. nil is the default route.
 func prefix(n *net.IPNet, six bool) netip.Prefix {
 	if n != nil {
 		a, _ := netip.AddrFromSlice(n.IP)

@@ -1,7 +1,7 @@
 //go:build supervised
 
-// This file is added to Tailscale's cmd/tailscale/cli. It gives the supervisor in the daemon what only "tailscale up"
-// knows: its flags, what they mean, and how a key is got for the secret of an OAuth client.
+// This file is added to Tailscale's cmd/tailscale/cli. It gives the supervisor in the daemon access to what only
+// "tailscale up" knows: its flags, their meaning, and how to get a key for an OAuth client secret.
 
 package cli
 
@@ -43,7 +43,7 @@ func Supervised(features string) supervisor.Release {
 			if err := set.Set(name, value); err != nil {
 				return errors.New("this Tailscale doesn't take it")
 			}
-			// These are checked with the tailnet's nodes at hand.
+			// These are checked later, with the nodes of the tailnet.
 			if name == "exit-node" || name == "exit-node-allow-lan-access" {
 				return nil
 			}
@@ -53,8 +53,8 @@ func Supervised(features string) supervisor.Release {
 	}
 }
 
-// SupervisedPrefs says how to edit the daemon's settings for them to be those of the flags; with reset, all others
-// become the defaults of "tailscale up".
+// SupervisedPrefs returns the edit that changes the daemon's settings to those of the flags. With reset, all other
+// settings get the defaults of "tailscale up".
 func SupervisedPrefs(flags []supervisor.Flag, reset bool, current *ipn.Prefs, st *ipnstate.Status) (*ipn.MaskedPrefs, error) {
 	var args upArgsT
 	set := newUpFlagSet(supervisedOS, &args, "up")
@@ -75,10 +75,10 @@ func SupervisedPrefs(flags []supervisor.Flag, reset bool, current *ipn.Prefs, st
 		visit = set.VisitAll
 	}
 	visit(func(f *flag.Flag) { updateMaskedPrefsFromUpOrSetFlag(mask, f.Name) })
-	// A login server that no flag names stays as it is.
+	// Without a flag, the login server doesn't change.
 	mask.ControlURLSet = given["login-server"]
 	if !reset {
-		// Both flags are one setting.
+		// Both flags change the same setting.
 		for _, p := range current.AdvertiseRoutes {
 			exit := tsaddr.IsExitRoute(p)
 			if exit && !given["advertise-exit-node"] || !exit && !given["advertise-routes"] {
@@ -93,7 +93,7 @@ func SupervisedPrefs(flags []supervisor.Flag, reset bool, current *ipn.Prefs, st
 	return mask, nil
 }
 
-// keepExitNode leaves an exit node in the form in which the daemon has it.
+// keepExitNode keeps an exit node in the daemon's own form.
 func keepExitNode(mask *ipn.MaskedPrefs, current *ipn.Prefs, st *ipnstate.Status) {
 	same := mask.AutoExitNode.IsSet() && mask.AutoExitNode == current.AutoExitNode
 	for _, p := range st.Peer {

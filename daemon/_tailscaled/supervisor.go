@@ -1,8 +1,8 @@
 //go:build supervised
 
-// This file is added to Tailscale's cmd/tailscaled, with package supervisor. "tailscaled entrypoint FLAG..." is
-// what the image's entrypoint starts: it prepares the container, becomes the daemon, and follows the daemon's
-// state through its LocalAPI.
+// This file is added to Tailscale's cmd/tailscaled, with package supervisor. The image's entrypoint runs "tailscaled
+// entrypoint FLAG...". It prepares the container, becomes the daemon, and follows the daemon's state through its
+// LocalAPI.
 
 package main
 
@@ -42,14 +42,14 @@ func init() {
 	settings := supervisor.Read(release, supervisor.Environment(os.Stdin), os.Args[2:], say)
 	debug.SetMemoryLimit(settings.MemoryLimit)
 	debug.SetGCPercent(settings.GCPercent)
-	// The daemon ends because of a number that it can't read.
+	// The daemon exits if it can't parse this number.
 	os.Setenv("TS_LOG_VERBOSITY", strconv.Itoa(settings.Verbosity))
 	container := supervisor.Container{Root: "/", Lock: supervisor.Flock, Say: say, Now: time.Now}
 	os.Args = append(os.Args[:1:1], container.Prepare(&settings, release)...)
 	go supervise(settings)
 }
 
-// supervise runs beside the daemon, in the same process.
+// supervise runs in the daemon's process, next to the daemon.
 func supervise(settings supervisor.Settings) {
 	d := &daemon{client: local.Client{Socket: settings.Socket, UseSocketOnly: true}, failures: make(chan supervisor.Event, 1)}
 	if settings.Local != "" {
@@ -72,7 +72,7 @@ func supervise(settings supervisor.Settings) {
 	f.Follow(context.Background())
 }
 
-// upkeep looks after the copy of the state and the routes, every half minute and when the daemon's state changes.
+// upkeep updates the copy of the state and the routes, every half minute and when the daemon's state changes.
 func (d *daemon) upkeep(settings supervisor.Settings, state *atomic.Value, changed <-chan struct{}) {
 	file := supervisor.OpenState("/", settings.StateDir, say)
 	r := routing{d: d, tun: settings.Tun}
@@ -90,28 +90,28 @@ func (d *daemon) upkeep(settings supervisor.Settings, state *atomic.Value, chang
 	}
 }
 
-// hookServeConfig applies a configuration of "tailscale serve", where that is built in.
+// hookServeConfig applies a configuration of "tailscale serve", if that feature is built in.
 var hookServeConfig func(d *daemon, path string)
 
-// daemon is the supervisor's way to the daemon.
+// daemon is the supervisor's access to the daemon.
 type daemon struct {
 	client local.Client
-	// failures has what the daemon's log says about the last attempt to log in. The LocalAPI tells only a part of it.
+	// failures has the daemon's log messages about the last attempt to log in. The LocalAPI only has some of them.
 	failures chan supervisor.Event
 	tapped   sync.Once
-	// edited are the settings as they were after the last edit, applied what was edited then.
+	// edited are the settings after the last edit, and applied is that edit.
 	edited  *ipn.Prefs
 	applied string
 }
 
-// tap reads along with the daemon's log.
+// tap reads the daemon's log.
 type tap struct {
 	to       io.Writer
 	failures chan supervisor.Event
 }
 
 func (t tap) Write(line []byte) (int, error) {
-	// Answers of the control server itself are on the LocalAPI's bus. These are about the way to it.
+	// Answers of the control server itself are on the LocalAPI's bus. These messages are about connecting to it.
 	_, reason, _ := strings.Cut(string(line), "Received error: ")
 	e := supervisor.Event{At: time.Now()}
 	if strings.HasPrefix(reason, "register request: ") || strings.HasPrefix(reason, "fetch control key: ") {
@@ -125,7 +125,7 @@ func (t tap) Write(line []byte) (int, error) {
 		e.Forgotten = strings.Contains(" 401 403 404 410 ", " "+code+" ")
 	}
 	if e != (supervisor.Event{At: e.At}) {
-		// The daemon may hold its locks here, so nothing waits.
+		// The daemon may hold locks here, so the send must not block.
 		select {
 		case <-t.failures:
 		default:
@@ -171,14 +171,14 @@ func (d *daemon) Watch(ctx context.Context, report func(supervisor.Event)) error
 			e.Changed, e.LoggedOut = true, n.Prefs.LoggedOut()
 		}
 		e.LoggedIn = n.LoginFinished != nil
-		// Addresses of former attempts may still be on their way.
+		// Addresses from earlier attempts may still arrive.
 		if n.BrowseToURL != nil && *n.BrowseToURL != "" {
 			if st, err := d.client.StatusWithoutPeers(ctx); err == nil && st.AuthURL == *n.BrowseToURL {
 				e.LoginURL = st.AuthURL
 			}
 		}
 		if n.ErrMessage != nil {
-			// The daemon waits by itself for as long as the control server asks for.
+			// The daemon itself waits as long as the control server asks for.
 			if strings.Contains(*n.ErrMessage, "rate limited") {
 				e.Unreachable = *n.ErrMessage
 			} else {
@@ -280,7 +280,7 @@ func (d *daemon) Apply(ctx context.Context, flags []supervisor.Flag, reset bool)
 	prefs := current.Clone()
 	prefs.ApplyEdits(mask)
 	what := fmt.Sprint(flags)
-	// The daemon may keep a setting in another form than it was given in.
+	// The daemon may store a setting in another form than the given one.
 	if prefs.Equals(current) || what == d.applied && current.Equals(d.edited) {
 		return nil
 	}
@@ -292,7 +292,7 @@ func (d *daemon) Apply(ctx context.Context, flags []supervisor.Flag, reset bool)
 	return nil
 }
 
-// wanted returns the daemon's settings, and how to edit them.
+// wanted returns the daemon's settings and the edit for the flags.
 func (d *daemon) wanted(ctx context.Context, flags []supervisor.Flag, reset bool) (*ipn.Prefs, *ipn.MaskedPrefs, error) {
 	current, err := d.client.GetPrefs(ctx)
 	if err != nil {
@@ -312,7 +312,7 @@ func (d *daemon) wanted(ctx context.Context, flags []supervisor.Flag, reset bool
 	return current, mask, nil
 }
 
-// serveLocal serves the health check and the metrics that the official image has.
+// serveLocal serves the health check and the metrics, like the official image.
 func (d *daemon) serveLocal(settings supervisor.Settings) {
 	mux := http.NewServeMux()
 	if settings.Health {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Whatever packets come in, what goes out is well-formed, is for the sender, and is no more than the limits allow.
+// Whatever packets arrive, the packets that are sent are well-formed, go to the sender, and stay within the limits.
 func FuzzPackets(f *testing.F) {
 	for _, w := range ways {
 		f.Add(datagram(w, 53, []byte("?")), datagram(w, 54, []byte("?")), ping(w, []byte("12345678")), uint16(1))
@@ -23,7 +23,7 @@ func FuzzPackets(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNetwork(echo)
 			for _, data := range [][]byte{one, two, three} {
-				// As it is, and as a part that its packet's checksums fit to.
+				// The fuzzed bytes are used as a packet, and as the part of a packet with correct checksums.
 				packets := [][]byte{data}
 				for _, w := range ways {
 					if len(data) >= 20 && len(data) < mtu {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// The numbers of the protocols inside IP.
+// The numbers of the protocols in IP headers.
 const (
 	protocolICMP   = 1
 	protocolTCP    = 6
@@ -16,15 +16,16 @@ const (
 	headerFragment = 44
 )
 
-// packet is an IP packet for the service.
+// packet is an IP packet to the service.
 type packet struct {
 	from, to netip.Addr
 	protocol byte
-	// whole begins with the IP header, payload comes behind it.
+	// whole begins with the IP header, followed by payload.
 	whole, payload []byte
 }
 
-// parse reads an IP packet. Fragments, packets with a wrong header and packets that nobody can answer are not ok.
+// parse parses an IP packet. ok is false for fragments, packets with a wrong header, and packets that can't be
+// answered.
 func parse(b []byte) (p packet, ok bool) {
 	if len(b) < 20 {
 		return p, false
@@ -53,12 +54,12 @@ func parse(b []byte) (p packet, ok bool) {
 	return p, !nobody
 }
 
-// intact says whether the checksum of a packet's UDP, TCP or ICMPv6 part is right.
+// intact reports whether the checksum of a packet's UDP, TCP or ICMPv6 part is correct.
 func (p packet) intact() bool {
 	return sum(p.payload, pseudo(p.from, p.to, p.protocol, len(p.payload))) == 0xffff
 }
 
-// sum adds up 16-bit words in the way of all checksums in IP. A part with the right checksum in it adds up to 0xffff.
+// sum adds 16-bit words as in all IP checksums. A part that contains the correct checksum results in 0xffff.
 func sum(b []byte, begin uint32) uint16 {
 	s := begin
 	for ; len(b) >= 2; b = b[2:] {
@@ -71,12 +72,12 @@ func sum(b []byte, begin uint32) uint16 {
 	return uint16(s>>16 + s&0xffff)
 }
 
-// pseudo is the sum of what checksums inside IP cover besides their own part.
+// pseudo returns the sum of the pseudo-header, which IP checksums also cover.
 func pseudo(from, to netip.Addr, protocol byte, length int) uint32 {
 	return uint32(sum(from.AsSlice(), uint32(sum(to.AsSlice(), uint32(protocol)+uint32(length)))))
 }
 
-// send sends a UDP, TCP or ICMP part whose checksum belongs to a given place. It becomes several fragments if need be.
+// send sends a UDP, TCP or ICMP part with its checksum at an offset, in several fragments if necessary.
 func (r *Responder) send(from, to netip.Addr, protocol byte, part []byte, checksum int) {
 	begin := uint32(0)
 	if protocol != protocolICMP {
@@ -84,7 +85,7 @@ func (r *Responder) send(from, to netip.Addr, protocol byte, part []byte, checks
 	}
 	value := ^sum(part, begin)
 	if value == 0 && protocol == protocolUDP {
-		value = 0xffff // 0 would mean that there is none
+		value = 0xffff // 0 means no checksum
 	}
 	binary.BigEndian.PutUint16(part[checksum:], value)
 
@@ -123,7 +124,8 @@ func (r *Responder) send(from, to netip.Addr, protocol byte, part []byte, checks
 	}
 }
 
-// ipHeader makes the IP header for a payload. The identification and the place of a fragment are only in that of IPv4.
+// ipHeader returns the IP header for a payload. Only IPv4 headers have the identification and the place of a
+// fragment.
 func ipHeader(from, to netip.Addr, protocol byte, id uint32, place uint16, length int) []byte {
 	const hops = 64
 	if from.Is6() {

@@ -17,7 +17,7 @@ var (
 	client4, client6   = netip.MustParseAddrPort("192.168.88.10:40000"), netip.MustParseAddrPort("[fd88::10]:40000")
 )
 
-// way is a client and the service's address for it.
+// way is a client with the service's address for it.
 type way struct {
 	client  netip.AddrPort
 	service netip.Addr
@@ -25,7 +25,7 @@ type way struct {
 
 var ways = map[string]way{"IPv4": {client4, service4}, "IPv6": {client6, service6}}
 
-// network is the responder's surroundings: it keeps what the responder sends and says.
+// network is the responder's environment. It records packets and log lines.
 type network struct {
 	*Responder
 	mu      sync.Mutex
@@ -34,7 +34,7 @@ type network struct {
 	arrived chan struct{}
 }
 
-// newNetwork makes a responder that gets its answers from a function.
+// newNetwork returns a responder that gets its answers from a function.
 func newNetwork(query Query) *network {
 	n := &network{arrived: make(chan struct{}, 1)}
 	n.Responder = New(mtu, query, func(p []byte) {
@@ -53,7 +53,7 @@ func newNetwork(query Query) *network {
 	return n
 }
 
-// sent gives what the responder has sent since the last time.
+// sent returns the packets that the responder has sent since the last call.
 func (n *network) sent() [][]byte {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -62,7 +62,7 @@ func (n *network) sent() [][]byte {
 	return all
 }
 
-// wait gives the next packets that the responder sends.
+// wait returns the next packets that the responder sends.
 func (n *network) wait() [][]byte {
 	for {
 		if all := n.sent(); len(all) > 0 {
@@ -72,7 +72,7 @@ func (n *network) wait() [][]byte {
 	}
 }
 
-// echo answers a question with itself, and a first byte that tells the answer.
+// echo answers a query with the query itself, after a byte that marks the answer.
 func echo(_ context.Context, question []byte, _ string, _ netip.AddrPort) ([]byte, error) {
 	return append([]byte{'A'}, question...), nil
 }
@@ -81,7 +81,7 @@ func refuse(context.Context, []byte, string, netip.AddrPort) ([]byte, error) {
 	return nil, errors.New("no answer")
 }
 
-// checksum is the one of RFC 1071, calculated in another way than in the package.
+// checksum computes the checksum of RFC 1071, in another way than the package.
 func checksum(parts ...[]byte) uint16 {
 	total := 0
 	for i, b := range slices.Concat(parts...) {
@@ -99,7 +99,7 @@ func pseudoHeader(from, to netip.Addr, protocol byte, length int) []byte {
 	return binary.BigEndian.AppendUint32(h, uint32(length))
 }
 
-// ip makes an IP packet.
+// ip returns an IP packet.
 func ip(from, to netip.Addr, protocol byte, payload []byte) []byte {
 	if from.Is6() {
 		h := []byte{0x60, 0, 0, 0, byte(len(payload) >> 8), byte(len(payload)), protocol, 60}
@@ -111,7 +111,7 @@ func ip(from, to netip.Addr, protocol byte, payload []byte) []byte {
 	return append(h, payload...)
 }
 
-// datagram makes a UDP packet.
+// datagram returns a UDP packet.
 func datagram(w way, port uint16, data []byte) []byte {
 	return ip(w.client.Addr(), w.service, protocolUDP, udpPart(w, port, data))
 }
@@ -125,13 +125,13 @@ func udpPart(w way, port uint16, data []byte) []byte {
 	return b
 }
 
-// received is a packet as the client's kernel sees it.
+// received is a packet after the client's kernel has handled it.
 type received struct {
 	protocol byte
 	payload  []byte
 }
 
-// receive checks packets to a client as its kernel does, puts fragments together, and gives what was in them.
+// receive checks packets to a client like its kernel, reassembles fragments, and returns their content.
 func receive(t testing.TB, w way, packets [][]byte) (all []received) {
 	t.Helper()
 	var gathered []byte
@@ -190,7 +190,7 @@ func receive(t testing.TB, w way, packets [][]byte) (all []received) {
 	return all
 }
 
-// answer gives the data of the one UDP answer in packets.
+// answer returns the data of the only UDP answer in packets.
 func answer(t testing.TB, w way, packets [][]byte) string {
 	t.Helper()
 	all := receive(t, w, packets)
@@ -204,7 +204,7 @@ func answer(t testing.TB, w way, packets [][]byte) string {
 	return string(b[8:])
 }
 
-// sealed gives a TCP part its checksum.
+// sealed adds the checksum to a TCP part.
 func sealed(w way, part []byte) []byte {
 	part[16], part[17] = 0, 0
 	binary.BigEndian.PutUint16(part[16:], checksum(pseudoHeader(w.client.Addr(), w.service, protocolTCP, len(part)), part))

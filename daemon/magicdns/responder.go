@@ -1,11 +1,11 @@
-// Package magicdns answers DNS on the addresses of Tailscale's MagicDNS, as far as resolvers need it, without a
-// network stack. It reads the IP packets that the kernel sends to these addresses and makes the packets of the
-// answers. It has no part in what is answered.
+// Package magicdns answers DNS queries to the addresses of Tailscale's MagicDNS without a network stack, as far as
+// resolvers need it. It reads the IP packets that the kernel sends to these addresses, and writes the packets of the
+// answers. The answers themselves come from a function.
 //
-// UDP and TCP are served on port 53, pings are answered, and everything else is refused. Fragments and damaged
-// packets are dropped. What a flood of packets can take is limited: see the constants.
+// It serves UDP and TCP on port 53, answers pings, and refuses everything else. It drops fragments and damaged
+// packets. Constants limit the resources that a flood of packets can use.
 //
-// The build adds this package to Tailscale's source, so it uses the standard library only.
+// The build adds this package to Tailscale's source, so it only uses the standard library.
 package magicdns
 
 import (
@@ -20,22 +20,23 @@ import (
 )
 
 const (
-	// maxQuestions is how many questions are asked at once, as many as Tailscale itself allows. More are dropped.
+	// maxQuestions is how many queries may run at once, the same as in Tailscale. More are dropped.
 	maxQuestions = 256
-	// maxQuestion is the length of the longest question, as in Tailscale's server for TCP.
+	// maxQuestion is the length of the longest query, the same as in Tailscale's TCP server.
 	maxQuestion = 4096
-	// maxConnections is how many TCP connections there are. One more ends the one that was idle for longest.
+	// maxConnections is how many TCP connections may exist. Another one ends the connection that has been idle for
+	// longest.
 	maxConnections = 64
-	// idle is how long a TCP connection stays open without a packet, as in Tailscale's server.
+	// idle is how long a TCP connection stays open without a packet, the same as in Tailscale's server.
 	idle = 45 * time.Second
 
 	port = 53
 )
 
-// errBusy is said about questions that are dropped.
+// errBusy is the error for dropped queries.
 var errBusy = errors.New("too many questions at once")
 
-// Query answers a question that came from an address over "udp" or "tcp".
+// Query answers a query that came from an address over "udp" or "tcp".
 type Query func(ctx context.Context, question []byte, network string, from netip.AddrPort) (answer []byte, err error)
 
 // Responder answers packets.
@@ -52,14 +53,15 @@ type Responder struct {
 	connections map[endpoint]*connection
 }
 
-// New makes a responder. Its packets are no longer than mtu bytes, which has to be at least 576, and go to inject,
-// which may keep them and must not call the responder. A question without an answer is logged.
+// New returns a responder. Its packets are at most mtu bytes long, which must be at least 576. It passes them to
+// inject, which may keep them and must not call the responder. Queries without an answer are logged.
 func New(mtu int, query Query, inject func(packet []byte), logf func(format string, args ...any)) *Responder {
 	return &Responder{mtu: mtu, query: query, inject: inject, logf: logf,
 		slots: make(chan struct{}, maxQuestions), connections: map[endpoint]*connection{}}
 }
 
-// Handle takes a packet for the service, from its IP header. It doesn't wait for answers, and doesn't keep the packet.
+// Handle handles a packet to the service, starting with its IP header. It doesn't wait for answers, and doesn't keep
+// the packet.
 func (r *Responder) Handle(whole []byte) {
 	p, ok := parse(whole)
 	if !ok {
@@ -77,8 +79,8 @@ func (r *Responder) Handle(whole []byte) {
 	}
 }
 
-// ask asks a question beside the caller, and calls done with the answer, which is nil when there is none. It returns an
-// error if too many questions are being asked.
+// ask runs a query in the background and calls done with the answer, or with nil if there is none. It returns an
+// error if too many queries are running.
 func (r *Responder) ask(ctx context.Context, question []byte, network string, from netip.AddrPort, done func(answer []byte)) error {
 	select {
 	case r.slots <- struct{}{}:
@@ -86,7 +88,7 @@ func (r *Responder) ask(ctx context.Context, question []byte, network string, fr
 		r.logf("dns %s query: %v", network, errBusy)
 		return errBusy
 	}
-	question = slices.Clone(question) // it lies in the packet
+	question = slices.Clone(question) // it is part of the packet
 	go func() {
 		defer func() { <-r.slots }()
 		answer, err := r.query(ctx, question, network, from)
@@ -109,7 +111,7 @@ func (r *Responder) udp(p packet) {
 		return
 	}
 	p.payload = p.payload[:length]
-	// Over IPv4, a checksum of 0 is none.
+	// Over IPv4, a checksum of 0 means no checksum.
 	if none := binary.BigEndian.Uint16(p.payload[6:]) == 0; none && p.from.Is6() || !none && !p.intact() {
 		return
 	}
@@ -149,13 +151,13 @@ func (r *Responder) icmp(p packet) {
 	r.send(p.to, p.from, p.protocol, part, 2)
 }
 
-// refuse tells the sender that nobody takes its packet, with the code of "destination unreachable" in ICMP or ICMPv6.
+// refuse sends "destination unreachable" with the code for ICMP or ICMPv6.
 func (r *Responder) refuse(p packet, code, code6 byte) {
 	protocol, kind := byte(protocolICMP), byte(3)
 	if p.from.Is6() {
 		protocol, kind, code = protocolICMPv6, 1, code6
 	}
-	// As much of the packet as fits into one that everybody takes.
+	// Quote as much of the packet as fits into a packet that everyone accepts.
 	quoted := p.whole[:min(len(p.whole), 500)]
 	r.send(p.to, p.from, protocol, append([]byte{0: kind, 1: code, 7: 0}, quoted...), 2)
 }

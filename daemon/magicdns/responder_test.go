@@ -35,7 +35,7 @@ func TestAQuestionIsAnswered(t *testing.T) {
 	}
 }
 
-// The resolver decides whether an answer is truncated. One that it gives whole arrives whole.
+// The resolver decides whether an answer is truncated. A whole answer arrives whole.
 func TestALongAnswerComesInFragments(t *testing.T) {
 	for name, w := range ways {
 		t.Run(name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
-// Over IPv4, UDP may do without a checksum.
+// Over IPv4, the checksum of UDP is optional.
 func TestADatagramWithoutAChecksum(t *testing.T) {
 	n := newNetwork(echo)
 	packet := datagram(ways["IPv4"], 53, []byte("?"))
@@ -201,8 +201,8 @@ func TestWhatIsDropped(t *testing.T) {
 	}
 }
 
-// A flood of questions takes no more memory than its limits say, and no time of the caller's. Afterwards there are
-// answers again.
+// A flood of queries takes no more memory than the limits allow, and none of the caller's time. Afterwards queries
+// are answered again.
 func TestAFloodOfQuestions(t *testing.T) {
 	release := make(chan struct{})
 	var asking, most, asked atomic.Int64

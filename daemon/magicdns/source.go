@@ -2,7 +2,7 @@ package magicdns
 
 import "embed"
 
-// Source is this package as the build adds it to Tailscale's source: without this file.
+// Source has the files of this package that the build adds to Tailscale's source, without this one.
 //
 //go:embed packet.go responder.go tcp.go
 var Source embed.FS

@@ -19,9 +19,9 @@ const (
 )
 
 const (
-	// patience is how long the first wait for an acknowledgement is. Each further one is twice as long.
+	// patience is the timeout of the first wait for an acknowledgement. Each further wait is twice as long.
 	patience = time.Second
-	// tries is how often a segment is sent again, and triesOpening how often that which opens a connection is.
+	// tries is how often a segment is sent again, and triesOpening how often the segment that opens a connection is.
 	tries, triesOpening = 6, 3
 	// burst is how many segments are sent before the first of them is acknowledged.
 	burst = 10
@@ -36,32 +36,33 @@ type endpoint struct {
 	service netip.Addr
 }
 
-// connection is a TCP connection, on which questions are answered one after the other. Sequence numbers wrap around:
-// only differences of them are compared.
+// connection is a TCP connection, on which queries are answered one after the other. Sequence numbers wrap around, so
+// only their differences are compared.
 type connection struct {
 	endpoint
-	// last is when the client sent something.
+	// last is the time of the client's last segment.
 	last time.Time
 
-	// next is the sequence number that the client has to send next, and in what it sent of the next questions.
+	// next is the next sequence number that the client has to send, and in is the received part of the next queries.
 	next uint32
 	in   []byte
-	// ended says that the client sends no more.
+	// ended is true if the client sends no more data.
 	ended bool
 
-	// mss and window are how much the client takes in a segment, and of segments.
+	// mss and window are how much the client accepts in one segment, and in all segments together.
 	mss, window int
-	// opened says that the client has acknowledged our first sequence number.
+	// opened is true if the client has acknowledged our first sequence number.
 	opened bool
-	// acked is the first sequence number that the client has not acknowledged, out what is to be sent from there
-	// on, and sent how much of that has been. After the end it counts that, too.
+	// acked is the first sequence number that the client has not acknowledged, out the data to send from there on,
+	// and sent how much of it has been sent. After the end, sent includes the FIN.
 	acked uint32
 	out   []byte
 	sent  int
-	// closing says that we send no more than is in out, closed that the client has been told, and done that it knows.
+	// closing is true if we send nothing after out, closed if the FIN has been sent, and done if the client has
+	// acknowledged it.
 	closing, closed, done bool
 
-	// cancel ends the question that is being asked, if any.
+	// cancel ends the running query, if there is one.
 	cancel context.CancelFunc
 
 	timer    *time.Timer
@@ -82,7 +83,7 @@ type segment struct {
 
 func (s segment) has(flags byte) bool { return s.flags&flags != 0 }
 
-// length is how many sequence numbers the segment takes.
+// length returns how many sequence numbers the segment takes.
 func (s segment) length() uint32 {
 	n := uint32(len(s.data))
 	if s.has(flagSYN) {
@@ -127,7 +128,7 @@ func (r *Responder) tcp(p packet) {
 	}
 }
 
-// reject answers a segment of no connection.
+// reject answers a segment that belongs to no connection.
 func (r *Responder) reject(s segment) {
 	if s.has(flagACK) {
 		r.sendSegment(s.endpoint, s.port, flagRST, s.ack, 0, 0, nil, nil)
@@ -136,7 +137,7 @@ func (r *Responder) reject(s segment) {
 	}
 }
 
-// open begins a connection.
+// open opens a connection.
 func (r *Responder) open(s segment) {
 	if len(r.connections) == maxConnections {
 		var oldest *connection
@@ -159,7 +160,7 @@ func (r *Responder) open(s segment) {
 	r.wait(c)
 }
 
-// announced is the segment size that the client's options name, or the one that TCP has without.
+// announced returns the segment size in the client's options, or TCP's default without one.
 func announced(options []byte, service netip.Addr) int {
 	for len(options) > 0 && options[0] != 0 {
 		if options[0] == 1 {
@@ -180,7 +181,7 @@ func announced(options []byte, service netip.Addr) int {
 	return 536
 }
 
-// maxSegment is what a packet has room for.
+// maxSegment returns how much data fits into a packet.
 func (r *Responder) maxSegment(service netip.Addr) int {
 	if service.Is6() {
 		return r.mtu - 40 - tcpHeader
@@ -188,7 +189,7 @@ func (r *Responder) maxSegment(service netip.Addr) int {
 	return r.mtu - 20 - tcpHeader
 }
 
-// receive takes a segment of a connection.
+// receive handles a segment of a connection.
 func (r *Responder) receive(c *connection, s segment) {
 	switch {
 	case s.has(flagRST):
@@ -231,7 +232,7 @@ func (r *Responder) receive(c *connection, s segment) {
 	known := int(int32(c.next - s.seq))
 	switch {
 	case known < 0 || c.ended:
-		// What lies between was lost, and comes again with the rest. After the end, nothing comes.
+		// The segments in between were lost, and will be sent again with the rest. After the end, nothing follows.
 		s.data, s.flags = nil, 0
 	case known > len(s.data):
 		s.data, s.flags = nil, 0
@@ -250,11 +251,11 @@ func (r *Responder) receive(c *connection, s segment) {
 	r.proceed(c, answer)
 }
 
-// room is how much more the client may send.
+// room returns how much more the client may send.
 func (c *connection) room() int { return 2 + maxQuestion - len(c.in) }
 
-// proceed does what a connection's state asks for: it takes the next question, sends what can be sent, or an
-// acknowledgement at least, and closes.
+// proceed continues a connection: it starts the next query, sends what can be sent, or at least an acknowledgement,
+// and closes the connection.
 func (r *Responder) proceed(c *connection, acknowledge bool) {
 	if c.cancel == nil && len(c.out) == 0 && !c.closing {
 		length := maxQuestion
@@ -284,7 +285,7 @@ func (r *Responder) proceed(c *connection, acknowledge bool) {
 		full := min(c.mss, len(c.out)-c.sent)
 		n := min(full, limit-c.sent)
 		if n <= 0 || n < full && c.sent > 0 {
-			break // a small window is filled only if nothing else is on its way
+			break // a small window is only filled if no other segment is on its way
 		}
 		r.sendPart(c, c.sent, n)
 		c.sent += n
@@ -306,7 +307,7 @@ func (r *Responder) proceed(c *connection, acknowledge bool) {
 	r.wait(c)
 }
 
-// reply takes the answer to a connection's question.
+// reply handles the answer to a connection's query.
 func (r *Responder) reply(c *connection, answer []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -333,7 +334,7 @@ func (r *Responder) wait(c *connection) {
 	c.timer.Reset(after)
 }
 
-// expire takes that step.
+// expire runs that step.
 func (r *Responder) expire(c *connection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -352,7 +353,7 @@ func (r *Responder) expire(c *connection) {
 		r.abort(c)
 		return
 	case len(c.out) > 0:
-		// Also where the client takes nothing: it says whether it does again.
+		// This also happens if the client's window is closed, because the answer shows whether it is open again.
 		n := min(c.mss, len(c.out), max(c.window, 1))
 		r.sendPart(c, 0, n)
 		c.sent = max(c.sent, n)
@@ -371,13 +372,13 @@ func (r *Responder) expire(c *connection) {
 	r.wait(c)
 }
 
-// abort ends a connection and tells the client.
+// abort ends a connection and resets it at the client.
 func (r *Responder) abort(c *connection) {
 	r.sendSegment(c.endpoint, port, flagRST|flagACK, c.acked+uint32(c.sent), c.next, 0, nil, nil)
 	r.remove(c)
 }
 
-// remove forgets a connection.
+// remove removes a connection.
 func (r *Responder) remove(c *connection) {
 	c.timer.Stop()
 	if c.cancel != nil {

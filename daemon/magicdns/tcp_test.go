@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// client is the other end of a TCP connection. It acknowledges what it gets, as far as its window is open.
+// client is the other end of a TCP connection. It acknowledges what it receives, as far as its window is open.
 type client struct {
 	t *testing.T
 	n *network
 	way
 	seq, ack, acked uint32
 	window          int
-	// lose says whether a segment gets lost on its way.
+	// lose reports whether a segment is lost.
 	lose func() bool
-	// got is what the service sent, ended that it sends no more, reset that it has none of this connection.
+	// got is the data from the service, ended is true after its end, and reset after a reset.
 	got          []byte
 	ended, reset bool
 	largest, mss int
@@ -62,7 +62,7 @@ func (c *client) send(flags byte, seq uint32, data string, options ...byte) {
 	c.n.Handle(ip(c.client.Addr(), c.service, protocolTCP, sealed(c.way, b)))
 }
 
-// say sends data, and takes what comes back.
+// say sends data and receives the answer.
 func (c *client) say(data string) {
 	c.send(flagACK|flagPSH, c.seq, data)
 	c.seq += uint32(len(data))
@@ -76,7 +76,7 @@ func (c *client) end() {
 	c.take()
 }
 
-// take takes what the service has sent, until it sends nothing more.
+// take receives everything that the service sends.
 func (c *client) take() {
 	c.t.Helper()
 	for {
@@ -129,7 +129,7 @@ func (c *client) segment(b []byte) {
 	c.send(flagACK, c.seq, "")
 }
 
-// framed is a message as it is sent over TCP.
+// framed returns a message in the form that is sent over TCP.
 func framed(text string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(len(text)))) + text
 }
@@ -142,14 +142,14 @@ func (c *client) wants(got string) {
 	c.got = nil
 }
 
-// count is how many connections there are.
+// count returns how many connections there are.
 func (n *network) count() int {
 	n.Responder.mu.Lock()
 	defer n.Responder.mu.Unlock()
 	return len(n.connections)
 }
 
-// forgotten checks that nothing is left of any connection.
+// forgotten checks that no connection is left.
 func (n *network) forgotten(t *testing.T) {
 	t.Helper()
 	if got := n.count(); got != 0 {
@@ -192,7 +192,7 @@ func TestQuestionsOverTCP(t *testing.T) {
 	}
 }
 
-// A client that asks and ends at once gets its answer.
+// A client that sends a query and ends at once gets its answer.
 func TestAQuestionWithTheEndBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(echo)
@@ -246,7 +246,7 @@ func TestTheLongestAnswerOverTCP(t *testing.T) {
 	}
 }
 
-// A client that has no room is asked now and then whether it has.
+// A client whose window is closed is asked from time to time whether it is open again.
 func TestAClosedWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(echo)
@@ -262,7 +262,7 @@ func TestAClosedWindow(t *testing.T) {
 	})
 }
 
-// Old segments, segments from the future and segments of others don't disturb a connection.
+// Old segments, future segments and other clients' segments don't disturb a connection.
 func TestStraySegments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(echo)
@@ -306,7 +306,7 @@ func TestAConnectionThatIsOpenedTwice(t *testing.T) {
 		if c.acked != c.seq+1 {
 			t.Fatal("the second SYN has no answer")
 		}
-		// Another client with the same port, while the first is not done.
+		// Another client uses the same port while the first connection is open.
 		n2 := newNetwork(echo)
 		c = newClient(t, n2, ways["IPv4"])
 		c.send(flagSYN, 7, "")
@@ -378,7 +378,7 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 	})
 }
 
-// A question that takes long keeps its connection open, and ends with it.
+// A slow query keeps its connection open, and is cancelled with it.
 func TestALongQuestion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := 0
@@ -453,7 +453,7 @@ func TestWhatIsRejected(t *testing.T) {
 	})
 }
 
-// An opening that is acknowledged wrongly is rejected, and can still be completed.
+// A wrongly acknowledged opening is rejected, and can still be completed.
 func TestAWrongAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(echo)
@@ -470,7 +470,7 @@ func TestAWrongAcknowledgement(t *testing.T) {
 	})
 }
 
-// The connection that was idle for longest makes room for a new one, but none that waits for its answer.
+// The connection that was idle for longest makes room for a new one, unless it waits for an answer.
 func TestTooManyConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := make(chan []byte)

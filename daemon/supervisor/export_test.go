@@ -1,6 +1,6 @@
 package supervisor
 
-// Known says whether the image understands a variable, or says what to do instead.
+// Known reports whether the image understands a variable, or says what to do instead.
 func Known(name string) bool {
 	for _, v := range Variables {
 		if v.Name == name {
@@ -10,7 +10,7 @@ func Known(name string) bool {
 	return unsupported[name] != ""
 }
 
-// DaemonFlag says whether a flag of the daemon is taken or left out on purpose.
+// DaemonFlag reports whether a flag of the daemon is accepted, or left out on purpose.
 func DaemonFlag(name string) bool {
 	for _, f := range daemonFlags {
 		if f.name == name {

@@ -12,8 +12,8 @@ type Flag struct{ Name, Value string }
 
 func (f Flag) String() string { return "--" + f.Name + "=" + f.Value }
 
-// words splits a text as a shell does: at white space, but not within quotes; a backslash takes the next character
-// as it is. closed is false when a quote has no end: it then lasts until the end of the text.
+// words splits a text like a shell: at white space, except within quotes. A backslash escapes the next character.
+// closed is false if a quote has no end; it then lasts until the end of the text.
 func words(text string) (all []string, closed bool) {
 	var word strings.Builder
 	var quote rune
@@ -51,12 +51,12 @@ func words(text string) (all []string, closed bool) {
 	return all, quote == 0
 }
 
-// plain is the form of a flag's name in which all its spellings are the same.
+// plain returns a flag's name in a form in which all its spellings are the same.
 func plain(name string) string {
 	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
 }
 
-// spelled finds the flag that a spelling means: --authkey and --AUTH_KEY are --auth-key.
+// spelled returns the flag that a spelling means: --authkey and --AUTH_KEY are --auth-key.
 func spelled(name string, known []string) string {
 	for _, k := range known {
 		if plain(k) == plain(name) {
@@ -66,11 +66,11 @@ func spelled(name string, known []string) string {
 	return ""
 }
 
-// parse reads flags from words. find gives a flag's own name, and whether it is a boolean one. What is no flag,
-// or an unknown one, is named and left out.
+// parse parses flags from words. find returns a flag's own name, and whether it is a boolean flag. parse leaves out
+// words that are not flags, and unknown flags, and says so.
 func (r *reader) parse(variable string, all []string, find func(string) (name string, boolean bool)) (flags []Flag) {
 	for i := 0; i < len(all); i++ {
-		// Office programs and phones make one long dash of two.
+		// Office programs and phones turn two hyphens into a dash.
 		word := strings.TrimLeft(all[i], "-–—−")
 		if word == all[i] || word == "" {
 			r.say("%s: leaving out %q, which is not a flag", variable, masked(word))
@@ -81,7 +81,7 @@ func (r *reader) parse(variable string, all []string, find func(string) (name st
 		following := i+1 < len(all) && !strings.HasPrefix(all[i+1], "-")
 		if name == "" {
 			r.say("%s: leaving out --%s, which this Tailscale doesn't have", variable, given)
-			// Its value would be taken for a word that isn't a flag.
+			// Otherwise its value would be mistaken for a word that isn't a flag.
 			if !hasValue && following {
 				i++
 			}
@@ -117,7 +117,7 @@ func (r *reader) parse(variable string, all []string, find func(string) (name st
 	return flags
 }
 
-// masked shows enough of a word to find it, and too little of a key that stands in a wrong place.
+// masked returns enough of a word to find it, but too little of a key in the wrong place to use it.
 func masked(word string) string {
 	if letters := []rune(word); len(letters) > 12 {
 		return string(letters[:6]) + "…"
@@ -141,7 +141,7 @@ var upFeatures = map[string]string{
 	"ssh":                        "ssh",
 }
 
-// upIgnored are flags of "tailscale up" that are about one call of the command, and not about the router.
+// upIgnored are flags of "tailscale up" that affect a single call of the command, not the router.
 var upIgnored = " accept-risk json qr qr-format reset timeout host-routes "
 
 // daemonFlag is a flag of tailscaled. A test compares the list with tailscaled's source.
@@ -170,7 +170,7 @@ var daemonFlags = []daemonFlag{
 	{"verbose", Number, ""},
 }
 
-// daemonFlags reads flags of tailscaled, which would end at once because of a bad one.
+// daemonFlags parses flags of tailscaled, which would exit because of a wrong one.
 func (r *reader) daemonFlags(variable string, all []string) (flags []Flag) {
 	var names []string
 	kinds := map[string]daemonFlag{}

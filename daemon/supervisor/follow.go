@@ -19,46 +19,46 @@ const (
 	Running          = "Running"
 )
 
-// Event is what the daemon reports. Fields that say nothing new are empty.
+// Event is a report from the daemon. Fields without news are empty.
 type Event struct {
 	State string
-	// LoginURL is where somebody can log the router in.
+	// LoginURL is the address at which a person can log the router in.
 	LoginURL string
 	// Refused is why the control server refused to log the router in.
 	Refused string
-	// Unreachable is why an attempt to log in did not get an answer. The daemon goes on by itself.
+	// Unreachable is why an attempt to log in got no answer. The daemon continues by itself.
 	Unreachable string
-	// Forgotten says that the control server answered the router as it answers one that it doesn't know.
+	// Forgotten is true if the control server answered as if it didn't know the router.
 	Forgotten bool
-	// Changed says that settings have changed, LoggedIn that the control server took the router in, LoggedOut that
-	// somebody logged the router out.
+	// Changed is true if settings have changed, LoggedIn if the control server has accepted the router, and LoggedOut
+	// if a person has logged the router out.
 	Changed, LoggedIn, LoggedOut bool
-	// At is when this happened.
+	// At is the time of the event.
 	At time.Time
 }
 
 // Daemon is the running daemon.
 type Daemon interface {
-	// Watch reports events, first the present state, until the connection to the daemon ends.
+	// Watch reports events, starting with the current state, until the connection to the daemon ends.
 	Watch(ctx context.Context, report func(Event)) error
-	// Profile returns the control server of the present profile, and whether it has logged in there before.
+	// Profile returns the control server of the current profile, and whether it has logged in there before.
 	Profile(ctx context.Context) (server string, registered bool, err error)
-	// SameServer says whether two addresses lead to the same control server.
+	// SameServer reports whether two addresses lead to the same control server.
 	SameServer(a, b string) bool
 	// SwitchServer switches to the profile of another control server, a new one if there is none.
 	SwitchServer(ctx context.Context, server string) error
-	// Login hands a key to the daemon, with settings. The daemon goes on trying until the control server answers. With
-	// an empty key, the daemon gets an address for somebody to log in at.
+	// Login passes a key and settings to the daemon. The daemon keeps trying until the control server answers. With
+	// an empty key, the daemon gets an address at which a person can log in.
 	Login(ctx context.Context, key Key, flags []Flag, reset bool) error
-	// Restart begins the connection to the control server again: an attempt to log in ends, and the router registers
-	// with the node key that it has.
+	// Restart restarts the connection to the control server: an attempt to log in ends, and the router registers with
+	// its current node key.
 	Restart(ctx context.Context) error
-	// Apply changes the daemon's settings to those of the flags. With reset, all others get their default
-	// values, and the daemon runs if it was stopped. It writes nothing if nothing differs.
+	// Apply changes the daemon's settings to those of the flags. With reset, all other settings get their defaults,
+	// and a stopped daemon runs again. It writes nothing if nothing differs.
 	Apply(ctx context.Context, flags []Flag, reset bool) error
 }
 
-// Follower logs the router in and keeps its settings, for as long as the container runs.
+// Follower logs the router in and maintains its settings while the container is running.
 type Follower struct {
 	Settings Settings
 	Daemon   Daemon
@@ -68,37 +68,37 @@ type Follower struct {
 	Notify func(state string)
 
 	state string
-	// applied says that all settings were applied once, dirty that they have to be looked at again.
+	// applied is true after all settings were applied once, and dirty if they have to be checked again.
 	applied, dirty bool
-	// server says that the control server was compared with the profile's.
+	// server is true after the control server was compared with the profile's.
 	server bool
-	// pending is when a login was begun whose end is not known yet.
+	// pending is when a login was started that has not ended yet.
 	pending time.Time
 	// tried is the key that was used last. If the control server refuses it, it is used again at retry.
 	tried Key
 	pause time.Duration
 	retry time.Time
-	// cancel says that the daemon has to be told to give up.
+	// cancel is true if the daemon has to be told to stop trying.
 	cancel bool
-	// forgotten counts the answers of a control server that doesn't know the router. At again, the router may register
-	// again, and the time until the next attempt grows.
+	// forgotten counts the answers of a control server that doesn't know the router. The router may register again at
+	// the time again, and the time between attempts grows.
 	forgotten    int
 	again        time.Time
 	reregistered time.Duration
-	// lost says that the router registers again. Until the control server takes it in, the daemon is in the state
-	// Running with what it knew of the tailnet.
+	// lost is true while the router registers again. Until the control server accepts it, the daemon is in the state
+	// Running with its last knowledge of the tailnet.
 	lost bool
-	// waiting says that the daemon has an address for somebody to log in at.
+	// waiting is true if the daemon has an address at which a person can log in.
 	waiting bool
 	said    map[string]bool
 }
 
-// Tick is how often the supervisor looks at what the daemon doesn't report: files with keys, and the time.
+// Tick is how often the supervisor checks what the daemon doesn't report: key files and the time.
 const Tick = 5 * time.Second
 
 const (
 	firstPause = time.Second
-	// longestPause leaves room in a router's log, where each attempt takes about ten lines.
+	// longestPause keeps a router's log readable: each attempt takes about ten lines.
 	longestPause = 15 * time.Minute
 )
 
@@ -141,7 +141,7 @@ func (f *Follower) Follow(ctx context.Context) {
 	}
 }
 
-// once says a line that has not been said since the router was last logged in.
+// once writes a line to the log, unless it has been written since the router was last logged in.
 func (f *Follower) once(format string, args ...any) {
 	if line := fmt.Sprintf(format, args...); !f.said[line] {
 		f.said[line] = true
@@ -149,7 +149,7 @@ func (f *Follower) once(format string, args ...any) {
 	}
 }
 
-// take notes an event.
+// take handles an event.
 func (f *Follower) take(e Event) {
 	if f.lost {
 		switch {
@@ -197,7 +197,7 @@ func (f *Follower) take(e Event) {
 	}
 }
 
-// refuse notes that the control server refused the key.
+// refuse records that the control server refused the key.
 func (f *Follower) refuse(reason string) {
 	f.pending, f.waiting, f.cancel = time.Time{}, false, true
 	f.pause = min(max(firstPause, 2*f.pause), longestPause)
@@ -208,7 +208,7 @@ func (f *Follower) refuse(reason string) {
 	}
 }
 
-// hide takes the key out of a text.
+// hide removes the key from a text.
 func (f *Follower) hide(text string) string {
 	for _, secret := range []string{f.tried.Auth, f.tried.ClientSecret, f.tried.IDToken} {
 		if secret != "" {
@@ -218,13 +218,13 @@ func (f *Follower) hide(text string) string {
 	return text
 }
 
-// step does what the state asks for.
+// step does what the state requires.
 func (f *Follower) step(ctx context.Context) {
 	if f.state == "" || !f.Settings.Wanted {
 		return
 	}
 	if f.cancel {
-		// The daemon itself would use the key again and again.
+		// Otherwise the daemon would use the key again and again.
 		f.cancel = false
 		if err := f.Daemon.Restart(ctx); err != nil {
 			f.once("can't stop the attempt to log in: %v", err)
@@ -248,10 +248,10 @@ func (f *Follower) step(ctx context.Context) {
 	f.apply(ctx)
 }
 
-// register registers the router again if the control server has forgotten it, for example because the node was removed
-// there. The daemon itself would go on asking for news of the tailnet, and stay in the state Running.
+// register registers the router again if the control server has forgotten it, for example because the node was
+// removed there. The daemon itself would keep asking for the network map, and stay in the state Running.
 func (f *Follower) register(ctx context.Context) {
-	// A control server that has just started may not know anybody yet.
+	// A control server that has just started may not know any node yet.
 	if f.forgotten < 3 || f.Now().Before(f.again) {
 		return
 	}
@@ -264,7 +264,7 @@ func (f *Follower) register(ctx context.Context) {
 	}
 }
 
-// sameServer makes sure that the profile is one of the control server that the environment names.
+// sameServer switches to a profile for the control server in the environment.
 func (f *Follower) sameServer(ctx context.Context) bool {
 	if f.server || f.Settings.Server == "" {
 		return true
@@ -289,7 +289,7 @@ func (f *Follower) sameServer(ctx context.Context) bool {
 	return false
 }
 
-// login logs in with the key as it is now.
+// login logs in with the current key.
 func (f *Follower) login(ctx context.Context) {
 	if !f.pending.IsZero() {
 		return
@@ -319,7 +319,7 @@ func (f *Follower) login(ctx context.Context) {
 	}
 	if err != nil {
 		f.refuse(err.Error())
-		// This may well be the network.
+		// The reason may be the network.
 		f.pause = min(f.pause, time.Minute)
 	}
 	if key.Empty() {
@@ -327,12 +327,12 @@ func (f *Follower) login(ctx context.Context) {
 	}
 }
 
-// RefusedSettings is the daemon's error about settings that it doesn't take together.
+// RefusedSettings is the daemon's error about settings that it doesn't accept together.
 type RefusedSettings struct{ Err error }
 
 func (e RefusedSettings) Error() string { return e.Err.Error() }
 
-// essential are the settings that a login can't do without.
+// essential returns the settings that a login needs.
 func (f *Follower) essential() (flags []Flag) {
 	for _, flag := range f.Settings.Flags {
 		if slices.Contains([]string{"login-server", "advertise-tags", "hostname", "netfilter-mode"}, flag.Name) {
@@ -342,7 +342,7 @@ func (f *Follower) essential() (flags []Flag) {
 	return flags
 }
 
-// apply applies the settings if they may have changed. One that the daemon refuses doesn't keep it from the others.
+// apply applies the settings if they may have changed. If the daemon refuses one, the others are still applied.
 func (f *Follower) apply(ctx context.Context) {
 	if !f.dirty {
 		return

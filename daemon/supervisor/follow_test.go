@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// fake is a daemon whose control server takes one key.
+// fake is a daemon whose control server accepts one key.
 type fake struct {
 	events chan Event
-	// good is the key that the control server takes; spent makes it refuse every key after that.
+	// good is the key that the control server accepts. If spent is true, it refuses every key afterwards.
 	good  string
 	once  bool
 	away  bool
@@ -25,9 +25,9 @@ type fake struct {
 
 	server     string
 	registered bool
-	// forgotten says that the control server doesn't know the router any more.
+	// forgotten is true if the control server doesn't know the router any more.
 	forgotten bool
-	// refuses names a flag that the daemon doesn't take.
+	// refuses is a flag that the daemon doesn't accept.
 	refuses string
 	prefs   []Flag
 
@@ -133,7 +133,7 @@ func (d *fake) Apply(_ context.Context, flags []Flag, _ bool) error {
 
 func (d *fake) log() string { return strings.Join(d.said, "\n") }
 
-// follow runs a supervisor over a fake daemon, in a world whose time passes as fast as nobody works.
+// follow runs a supervisor with a fake daemon, in a world whose time passes whenever nothing else is running.
 func follow(t *testing.T, d *fake, s Settings, during func(d *fake)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,7 @@ func follow(t *testing.T, d *fake, s Settings, during func(d *fake)) {
 	})
 }
 
-// pass lets time go by.
+// pass lets time pass.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -194,7 +194,7 @@ func TestARouterThatIsLoggedOutLaterLogsInAgain(t *testing.T) {
 	})
 }
 
-// The daemon of a removed node stays in the state Running, and asks a control server that doesn't know it.
+// The daemon of a removed node stays in the state Running, and keeps asking a control server that doesn't know it.
 func TestARouterThatTheControlServerForgotRegistersAgain(t *testing.T) {
 	const forgotten = "the control server doesn't know this router any more: registering again"
 	for name, c := range map[string]struct {
@@ -227,7 +227,7 @@ func TestARouterThatTheControlServerForgotRegistersAgain(t *testing.T) {
 	}
 }
 
-// The control server may answer so for another reason, for as long as it likes.
+// The control server may send the same answer for another reason, for any length of time.
 func TestRegisteringAgainIsTriedEverMoreSeldom(t *testing.T) {
 	d := &fake{state: Running, registered: true}
 	follow(t, d, withKey("tskey-1"), func(d *fake) {
@@ -287,8 +287,8 @@ func TestAKeyFileIsReadAgain(t *testing.T) {
 	})
 }
 
-// While the control server doesn't answer, the daemon has the key and goes on by itself: a second login would spend a
-// one-time key for another identity.
+// While the control server doesn't answer, the daemon keeps the key and continues by itself. A second login would
+// spend a one-time key for another identity.
 func TestAnUnreachableServerGetsTheKeyOnce(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, good: "key", away: true}, withKey("key"), func(d *fake) {
 		pass(48 * time.Hour)
@@ -316,7 +316,7 @@ func TestAOneTimeKeyIsSpentOnce(t *testing.T) {
 	})
 }
 
-// An answer to an attempt before the present one says nothing about it.
+// An answer to an earlier attempt says nothing about the current one.
 func TestAnOldAnswerIsNoAnswer(t *testing.T) {
 	d := &fake{}
 	f := Follower{Settings: withKey("key"), Daemon: d, Now: time.Now, Say: func(string, ...any) {}, said: map[string]bool{}, state: NeedsLogin}
@@ -447,7 +447,7 @@ func TestAManualLogoutDuringALoginIsNoEnd(t *testing.T) {
 	})
 }
 
-// A control server that has no use for the key asks for a person.
+// A control server that can't use the key asks for a person.
 func TestAServerThatWantsAPerson(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, away: true}, withKey("key"), func(d *fake) {
 		d.events <- Event{LoginURL: "https://login.example/a/2"}

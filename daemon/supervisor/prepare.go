@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// Container is what the supervisor touches of the container that it runs in. Tests replace parts of it.
+// Container is the supervisor's access to the container that it runs in. Tests replace parts of it.
 type Container struct {
-	// Root is where the container's files are.
+	// Root is the directory of the container's files.
 	Root string
-	// Lock takes the lock on a directory that is open as fd, and returns EWOULDBLOCK while another process holds it.
+	// Lock locks a directory that is open as fd. It returns EWOULDBLOCK while another process has the lock.
 	Lock func(fd int) error
 	// Say writes a line to the log.
 	Say func(format string, args ...any)
-	// Now is the time.
+	// Now returns the time.
 	Now func() time.Time
 }
 
-// Prepare readies the container for the daemon, and returns the daemon's arguments. It may change the settings
-// where the container doesn't allow what they ask for.
+// Prepare prepares the container for the daemon, and returns the daemon's arguments. It may change settings that the
+// container doesn't allow.
 func (c Container) Prepare(s *Settings, release Release) []string {
 	if now := c.Now(); now.Year() < 2024 {
 		c.Say("the clock says %s: the router can't log in until it is set, since certificates aren't valid yet", now.Format("2006-01-02 15:04"))
@@ -48,7 +48,7 @@ func (c Container) Prepare(s *Settings, release Release) []string {
 
 func (c Container) path(path string) string { return filepath.Join(c.Root, path) }
 
-// directories makes the directories of the state and of the socket, or falls back to the default ones.
+// directories creates the directories of the state and of the socket, or falls back to the default ones.
 func (c Container) directories(s *Settings) {
 	for _, d := range []struct {
 		variable string
@@ -66,16 +66,16 @@ func (c Container) directories(s *Settings) {
 	}
 }
 
-// lock waits for another container that uses the same state: two daemons with one identity would fight for it. The
-// lock is on the directory itself, so no file is written for it.
+// lock waits until no other container uses the same state, because two daemons with one identity would conflict. It
+// locks the directory itself, so it writes no file.
 func (c Container) lock(dir string) {
-	// Nobody closes this, so the lock lasts as long as the process.
+	// This is never closed, so the lock lasts as long as the process.
 	fd, err := syscall.Open(c.path(dir), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		c.Say("can't lock %s, which no other container may use: %v", dir, err)
 		return
 	}
-	// Process 1 gets no signal that it doesn't ask for.
+	// Process 1 only gets the signals that it asks for.
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(stop)
@@ -100,8 +100,8 @@ func (c Container) lock(dir string) {
 	}
 }
 
-// socket removes the last daemon's socket, makes sure that the daemon can have its own, and leads the default path
-// to it.
+// socket removes the last daemon's socket, checks that the daemon can create its own, and links the default path to
+// it.
 func (c Container) socket(s *Settings) {
 	usual := Default("TS_SOCKET")
 	if info, err := os.Lstat(c.path(s.Socket)); err == nil && info.Mode()&os.ModeSocket != 0 {
@@ -109,7 +109,7 @@ func (c Container) socket(s *Settings) {
 		_ = os.Remove(c.path(s.Socket))
 	}
 	if s.Socket == usual {
-		// A link of a former configuration.
+		// A link of an earlier configuration.
 		if info, err := os.Lstat(c.path(usual)); err == nil && info.Mode()&os.ModeSymlink != 0 {
 			_ = os.Remove(c.path(usual))
 		}
@@ -128,7 +128,7 @@ func (c Container) socket(s *Settings) {
 	_ = os.Symlink(s.Socket, c.path(usual))
 }
 
-// device makes sure of /dev/net/tun, and falls back to userspace networking without it.
+// device sets up /dev/net/tun, or falls back to userspace networking.
 func (c Container) device(s *Settings, release Release) {
 	const tun = "/dev/net/tun"
 	if _, err := os.Stat(c.path(tun)); err != nil {
@@ -148,7 +148,7 @@ func (c Container) device(s *Settings, release Release) {
 	s.Userspace, s.Tun = true, userspace
 }
 
-// network switches forwarding on, and looks for a name that Tailscale takes for its own.
+// network switches on forwarding, and checks for an interface name that Tailscale reserves.
 func (c Container) network() {
 	table, _ := os.ReadFile(c.path("/proc/net/route"))
 	for line := range strings.Lines(string(table)) {
@@ -168,5 +168,5 @@ func (c Container) network() {
 	}
 }
 
-// Flock is the lock of the kernel.
+// Flock is the kernel's lock for Container.Lock.
 func Flock(fd int) error { return syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB) }

@@ -217,7 +217,7 @@ func TestADamagedStateIsRepaired(t *testing.T) {
 	}
 }
 
-// The copy is written when the state has changed, and never else.
+// The copy is written if and only if the state has changed.
 func TestTheCopyOfTheState(t *testing.T) {
 	const path = "/state/tailscaled.state"
 	c, log := container(t)

@@ -14,7 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// release is the directory of the Tailscale source that images are built from by default.
+// release is the directory of the default Tailscale source.
 func release(t *testing.T) string {
 	t.Helper()
 	testmode.Machine(t)
@@ -32,7 +32,7 @@ func release(t *testing.T) string {
 	return module.Dir
 }
 
-// names finds names in a directory's Go files, but for those of tests.
+// names returns names in a directory's Go files, except for test files.
 func names(t *testing.T, directory, pattern string) map[string]bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(directory, "*.go"))
@@ -58,7 +58,7 @@ func names(t *testing.T, directory, pattern string) map[string]bool {
 	return found
 }
 
-// A variable that a new release of the official image has is noticed here.
+// The test notices a variable that a new release of the official image adds.
 func TestEveryVariableOfTheOfficialImageIsKnown(t *testing.T) {
 	for name := range names(t, filepath.Join(release(t), "cmd/containerboot"), `"((?:TS|EXPERIMENTAL)_[A-Z0-9_]+)"`) {
 		if !supervisor.Known(name) {
@@ -67,7 +67,7 @@ func TestEveryVariableOfTheOfficialImageIsKnown(t *testing.T) {
 	}
 }
 
-// So is a flag of the daemon.
+// The same for flags of the daemon.
 func TestEveryFlagOfTheDaemonIsKnown(t *testing.T) {
 	for name := range names(t, filepath.Join(release(t), "cmd/tailscaled"), `flag\.(?:[A-Za-z0-9]+\(&[a-zA-Z.]+|Var\(.+?), "([a-z0-9-]+)"`) {
 		if !supervisor.DaemonFlag(name) {

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// Tables are the routes that matter when the kernel ignores the rules for Tailscale's own routing table, as the one of
-// RouterOS 7.22 does. Then nothing leads to the tailnet, and the supervisor puts routes into the main table.
+// Tables are the routes that matter if the kernel ignores the rules for Tailscale's own routing table, like RouterOS
+// 7.22's kernel. Then nothing is routed to the tailnet, and the supervisor adds routes to the main table.
 type Tables struct {
 	// Tailnet are the routes that Tailscale has in its own table.
 	Tailnet []netip.Prefix
-	// Offered are the networks that this router offers to the tailnet: they are behind it.
+	// Offered are the networks behind this router that it advertises to the tailnet.
 	Offered []netip.Prefix
 	// Connected are the networks of the container's own interfaces, without Tailscale's.
 	Connected []netip.Prefix
@@ -18,20 +18,20 @@ type Tables struct {
 	Control []netip.Addr
 }
 
-// Skipped is a route that stays out of the main table.
+// Skipped is a route that is not added to the main table.
 type Skipped struct {
 	Route  netip.Prefix
 	Reason string
 }
 
-// tailnets are all addresses of tailnets.
+// tailnets are the address ranges of all tailnets.
 var tailnets = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")}
 
-// viaSites are the addresses of 4via6: each has the number of a site and an IPv4 address in it.
+// viaSites are the addresses of 4via6: each contains the number of a site and an IPv4 address there.
 var viaSites = netip.MustParsePrefix("fd7a:115c:a1e0:b1a::/64")
 
-// Translated finds a network among those that a router offers which it can only serve with gVisor's network stack: that
-// translates between the addresses of 4via6 and IPv4.
+// Translated returns an advertised network that needs gVisor's network stack, which translates between the addresses
+// of 4via6 and IPv4.
 func Translated(offered []netip.Prefix) (netip.Prefix, bool) {
 	for _, p := range offered {
 		if inside(p, []netip.Prefix{viaSites}) {
@@ -41,12 +41,13 @@ func Translated(offered []netip.Prefix) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// Plan says what the main table needs for one family of addresses: routes to the tailnet's interface, and routes to
-// the way out, which a wider route to the tailnet would otherwise cover.
+// Plan returns the routes that the main table needs for one IP version: routes to the tailnet's interface, and routes
+// to the internet that a wider route to the tailnet would otherwise override.
 //
-// A route of the tailnet that would take away a network which this router has itself stays out: another router may
-// offer the same one. So does one that would take the control server away. An exit node's default route becomes two
-// halves, which leave the router's own default route in place, for the daemon's sockets that are bound to the way out.
+// A route of the tailnet is skipped if it would override one of this router's own networks, because another router
+// may advertise the same network, or if it would override the control server. An exit node's default route becomes
+// two halves. They leave the router's own default route in place for the daemon's sockets, which are bound to its
+// interface.
 func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) {
 	for _, p := range t.Tailnet {
 		if p.Addr().Is6() != six || inside(p, tailnets) || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
@@ -66,7 +67,7 @@ func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) 
 			out = append(out, p)
 		}
 	}
-	// Connections to the control server that are open already are not bound to the way out.
+	// Existing connections to the control server are not bound to the interface.
 	for _, a := range t.Control {
 		host := netip.PrefixFrom(a, a.BitLen())
 		if a.Is6() == six && !inside(host, t.Connected) && covered(host, tailnet) {
@@ -81,7 +82,7 @@ func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) 
 	return tailnet, out, skipped
 }
 
-// Behind are the networks behind this router that are not the container's own.
+// Behind returns the networks behind this router that are not the container's own.
 func (t Tables) Behind(six bool) (all []netip.Prefix) {
 	for _, p := range t.Offered {
 		if p.Addr().Is6() == six && p.Bits() > 0 && !inside(p, t.Connected) && !inside(p, tailnets) {
@@ -91,7 +92,7 @@ func (t Tables) Behind(six bool) (all []netip.Prefix) {
 	return all
 }
 
-// blocks says why a route must stay out of the main table.
+// blocks returns why a route must not be in the main table.
 func (t Tables) blocks(p netip.Prefix) string {
 	for _, o := range t.Offered {
 		if o.Bits() > 0 && o.Bits() <= p.Bits() && o.Overlaps(p) {
@@ -112,7 +113,7 @@ func (t Tables) blocks(p netip.Prefix) string {
 	return ""
 }
 
-// halves are the two routes that together are as wide as a default route, and win over one.
+// halves returns two routes that together cover a default route and override it.
 func halves(p netip.Prefix) []netip.Prefix {
 	upper := netip.AddrFrom4([4]byte{128})
 	if p.Addr().Is6() {

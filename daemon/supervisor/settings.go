@@ -9,22 +9,22 @@ import (
 	"strings"
 )
 
-// Settings are what the environment asks for, with everything left out that this image can't do.
+// Settings are the settings in the environment, without everything that this image doesn't support.
 type Settings struct {
-	// Key is what to log in with.
+	// Key is the key to log in with.
 	Key Key
-	// Once says that settings which no variable names are left as they are.
+	// Once is true if settings without a variable keep their values.
 	Once bool
-	// Server is the control server that the environment names, if any.
+	// Server is the control server in the environment, if there is one.
 	Server string
-	// Flags are those of "tailscale up", each at most once.
+	// Flags are flags of "tailscale up", each at most once.
 	Flags []Flag
-	// Wanted says that the environment asks to log in.
+	// Wanted is true if the environment asks to log in.
 	Wanted bool
 
 	StateDir, Socket, Tun string
 	Userspace             bool
-	// Daemon are the daemon's flags, besides those that name its directory, socket and interface.
+	// Daemon are the daemon's flags, except for those with its directory, socket and interface.
 	Daemon []Flag
 
 	MemoryLimit int64
@@ -36,16 +36,15 @@ type Settings struct {
 	Health, Metrics bool
 }
 
-// Key is what the router logs in with: an auth key, the secret of an OAuth client, or a workload identity. Each
-// may be "file:" and a path.
+// Key is an auth key, an OAuth client secret, or a workload identity. Each may be "file:" and a path.
 type Key struct {
 	Auth, ClientID, ClientSecret, IDToken, Audience string
 }
 
-// Empty says that there is nothing to log in with.
+// Empty reports whether there is nothing to log in with.
 func (k Key) Empty() bool { return k == Key{} }
 
-// Read reads the files that the key names, as they are now.
+// Read reads the current content of the files that the key names.
 func (k Key) Read() (Key, error) {
 	for _, text := range []*string{&k.Auth, &k.ClientSecret, &k.IDToken} {
 		path, ok := strings.CutPrefix(*text, "file:")
@@ -63,8 +62,8 @@ func (k Key) Read() (Key, error) {
 	return k, nil
 }
 
-// Environment looks variables up: those that the entrypoint keeps out of the environment of processes come through
-// a pipe, each with its name, and a mark behind it.
+// Environment returns a function that looks up variables. The entrypoint passes some of them through a pipe, to keep
+// them out of the environment of processes: each with its name, followed by a mark.
 func Environment(pipe io.Reader) func(string) (string, bool) {
 	text, _ := io.ReadAll(pipe)
 	kept := map[string]string{}
@@ -81,7 +80,7 @@ func Environment(pipe io.Reader) func(string) (string, bool) {
 	}
 }
 
-// userspace is the name of no interface, for tailscaled.
+// userspace is tailscaled's interface name for userspace networking.
 const userspace = "userspace-networking"
 
 // reader reads the environment and says what it leaves out.
@@ -90,13 +89,13 @@ type reader struct {
 	say     func(format string, args ...any)
 }
 
-// missing says what an image has to be built with.
+// missing says which feature an image needs.
 func (r *reader) missing(what, feature string) {
 	r.say("%s needs an image built with --features=+%s: ignoring it", what, feature)
 }
 
-// Read reads the settings from the environment and from the container's arguments, which are flags of the daemon.
-// No value is an error: what can't be read is named by a line and left out, so that a typing mistake in one
+// Read reads the settings from the environment and from the container's arguments, which are flags of the daemon. No
+// value is an error: values that can't be parsed are left out with a line in the log, so that a typing mistake in one
 // variable doesn't keep a router out of its tailnet.
 func Read(release Release, lookup func(string) (string, bool), args []string, say func(format string, args ...any)) Settings {
 	r := &reader{release: release, say: say}
@@ -161,7 +160,7 @@ func keys(m map[string]string) func(func(string) bool) {
 	}
 }
 
-// boolean is the value of a variable, its default when nobody can read it.
+// boolean returns the value of a variable, or its default if the text can't be parsed.
 func (r *reader) boolean(values map[string]string, name string) bool {
 	fallback := Default(name) == "true"
 	text, ok := values[name]
@@ -176,8 +175,8 @@ func (r *reader) boolean(values map[string]string, name string) bool {
 	return yes
 }
 
-// limits reads the limits for Go's runtime. The runtime would end the daemon if it met a size that it can't read, so the
-// entrypoint keeps the variable out of the environment and hands it over through a pipe.
+// limits reads the limits for Go's runtime. The runtime would exit because of a size that it can't parse, so the
+// entrypoint passes the variable through a pipe instead of the environment.
 func (r *reader) limits(s *Settings, values map[string]string) {
 	s.MemoryLimit, _ = parseMemory(Default("GOMEMLIMIT"))
 	if text, ok := values["GOMEMLIMIT"]; ok {
@@ -208,7 +207,7 @@ func (r *reader) limits(s *Settings, values map[string]string) {
 	}
 }
 
-// up reads the settings that "tailscale up" knows.
+// up reads the settings for "tailscale up".
 func (r *reader) up(s *Settings, values map[string]string, blank map[string]bool) {
 	given := map[string]string{}
 	for _, v := range Variables {
@@ -218,7 +217,7 @@ func (r *reader) up(s *Settings, values map[string]string, blank map[string]bool
 		}
 		r.setUp(v.Name, Flag{v.Flag, text}, v.Kind == Boolean, given)
 	}
-	// As in the official image, a list that is set but blank withdraws what was offered before.
+	// As in the official image, a list that is set but blank withdraws the routes.
 	if blank["TS_ROUTES"] {
 		given["advertise-routes"] = ""
 	}
@@ -228,7 +227,7 @@ func (r *reader) up(s *Settings, values map[string]string, blank map[string]bool
 	}
 	names := r.release.UpFlags()
 	for _, f := range r.parse("TS_EXTRA_ARGS", all, func(given string) (string, bool) {
-		// The official image had this spelling first.
+		// The official image first had this spelling.
 		name := spelled(given, names)
 		boolean, _ := r.release.UpFlag(name)
 		return name, boolean
@@ -254,17 +253,17 @@ func (r *reader) up(s *Settings, values map[string]string, blank map[string]bool
 	}
 }
 
-// extra takes one flag of TS_EXTRA_ARGS.
+// extra handles one flag of TS_EXTRA_ARGS.
 func (r *reader) extra(s *Settings, f Flag, given map[string]string) {
 	const variable = "TS_EXTRA_ARGS"
 	if feature := upFeatures[f.Name]; !r.release.has(feature) {
-		// Switching off what isn't there is no mistake.
+		// Switching off a missing feature is not a mistake.
 		if f.Value != "false" && f.Value != "" {
 			r.missing(variable+": --"+f.Name, feature)
 		}
 		return
 	}
-	// A flag without a value doesn't take the key away that a variable names.
+	// A flag without a value doesn't clear the key in a variable.
 	keep := func(field *string) {
 		if value := strings.TrimSpace(f.Value); value != "" {
 			*field = value
@@ -290,7 +289,7 @@ func (r *reader) extra(s *Settings, f Flag, given map[string]string) {
 	}
 }
 
-// setUp takes a setting, cleaned, unless it is of no use.
+// setUp adds a setting after cleaning it, unless it is useless.
 func (r *reader) setUp(variable string, f Flag, boolean bool, given map[string]string) {
 	text := f.Value
 	if boolean {
@@ -332,8 +331,8 @@ func (r *reader) setUp(variable string, f Flag, boolean bool, given map[string]s
 	given[f.Name] = text
 }
 
-// daemon reads the settings of tailscaled: those of variables, TS_TAILSCALED_EXTRA_ARGS and the container's
-// arguments, in this order.
+// daemon reads the settings for tailscaled: variables, TS_TAILSCALED_EXTRA_ARGS and the container's arguments, in
+// this order.
 func (r *reader) daemon(s *Settings, values map[string]string, args []string) {
 	var flags []Flag
 	for _, v := range Variables {

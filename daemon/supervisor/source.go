@@ -2,7 +2,7 @@ package supervisor
 
 import "embed"
 
-// Source is this package as the build adds it to Tailscale's source: without this file.
+// Source has the files of this package that the build adds to Tailscale's source, without this one.
 //
 //go:embed variables.go values.go flags.go settings.go prepare.go state.go follow.go routes.go
 var Source embed.FS

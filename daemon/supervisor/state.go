@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// State is the daemon's state file, with the router's identity, and its last good copy. The daemon starts with an
-// empty state if it can't read the file, so the router would become another node.
+// State is the daemon's state file, which contains the router's identity, and its last good copy. If the daemon can't
+// read the file, it starts with an empty state, and the router becomes another node.
 type State struct {
 	path string
 	say  func(format string, args ...any)
-	// copied is what the copy holds, stuck that it can't be written.
+	// copied is the content of the copy, and stuck is true if the copy can't be written.
 	copied []byte
 	seen   os.FileInfo
 	stuck  bool
 }
 
-// OpenState looks at the state in a directory below the container's root.
+// OpenState opens the state in a directory below the container's root.
 func OpenState(root, dir string, say func(format string, args ...any)) *State {
 	s := &State{path: filepath.Join(root, dir, "tailscaled.state"), say: say}
 	s.copied, _ = os.ReadFile(s.good())
@@ -28,14 +28,14 @@ func OpenState(root, dir string, say func(format string, args ...any)) *State {
 
 func (s *State) good() string { return s.path + ".good" }
 
-// whole says whether a text is a state as the daemon writes it, and not one that was cut short or overwritten.
+// whole reports whether a text is a complete state as the daemon writes it, not cut short or overwritten.
 func whole(text []byte) bool {
 	var values map[string][]byte
 	return json.Unmarshal(text, &values) == nil && values != nil
 }
 
-// repair replaces a damaged state with its good copy. A missing state is no damage. The copy is moved, which works
-// on a full volume, too.
+// repair replaces a damaged state with its good copy. A missing state is not damaged. The copy is moved, which also
+// works on a full volume.
 func (s *State) repair() {
 	text, err := os.ReadFile(s.path)
 	if os.IsNotExist(err) || whole(text) {
@@ -48,7 +48,7 @@ func (s *State) repair() {
 		}
 		return
 	}
-	// It may be whole in a way that only the daemon knows.
+	// Only the daemon can tell whether it is complete.
 	if text = bytes.TrimSpace(text); len(text) > 1 && text[0] == '{' && text[len(text)-1] == '}' {
 		return
 	}
@@ -57,7 +57,7 @@ func (s *State) repair() {
 	}
 }
 
-// clear removes what interrupted writes left.
+// clear removes the leftovers of interrupted writes.
 func (s *State) clear() {
 	entries, _ := os.ReadDir(filepath.Dir(s.path))
 	for _, e := range entries {
@@ -69,7 +69,7 @@ func (s *State) clear() {
 	}
 }
 
-// Spare copies the state if it has changed since. Each write wears the flash.
+// Spare copies the state if it has changed. Each write wears the flash.
 func (s *State) Spare() {
 	info, err := os.Stat(s.path)
 	if err != nil || s.seen != nil && s.seen.Size() == info.Size() && s.seen.ModTime().Equal(info.ModTime()) && os.SameFile(s.seen, info) {
@@ -91,7 +91,7 @@ func (s *State) Spare() {
 	s.copied, s.seen, s.stuck = text, info, false
 }
 
-// write writes a file so that it is there whole or not at all, whenever the power fails.
+// write writes a file completely or not at all, even if the power fails.
 func write(path string, text []byte) error {
 	temporary := path + ".tmp"
 	f, err := os.OpenFile(temporary, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

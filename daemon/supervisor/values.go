@@ -11,11 +11,11 @@ import (
 	"unicode"
 )
 
-// quotes are what people put around values, with those that phones and office programs make of them.
+// quotes are the quotes around values that people use, including those of phones and office programs.
 const quotes = "\"'`“”„‘’«»"
 
-// trim takes the white space and the quotes around a value away. They come from copying a value out of a
-// shell script, a compose file or a web page.
+// trim removes white space and quotes around a value, which come from copying it out of a shell script, a compose
+// file or a web page.
 func trim(text string) string {
 	for {
 		trimmed := strings.TrimFunc(text, func(r rune) bool {
@@ -31,7 +31,7 @@ func trim(text string) string {
 	}
 }
 
-// parseBool reads the words that people use for yes and no.
+// parseBool parses the words that people use for yes and no.
 func parseBool(text string) (value, ok bool) {
 	switch strings.ToLower(trim(text)) {
 	case "1", "t", "true", "y", "yes", "on", "enable", "enabled":
@@ -54,7 +54,7 @@ func listed(text string) []string {
 	return entries
 }
 
-// parsePrefix reads one network, with a prefix length or a mask.
+// parsePrefix parses one network, with a prefix length or a mask.
 func parsePrefix(text string) (netip.Prefix, error) {
 	address, length, found := strings.Cut(text, "/")
 	if !found {
@@ -77,8 +77,8 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// cleanPrefixes reads a list of networks. A bad entry is named and left out; host bits are masked. exit says
-// that the list offers the whole internet, which is an exit node and has a flag of its own.
+// cleanPrefixes cleans a list of networks. Wrong entries are left out with a line in the log, and host bits are
+// masked. exit is true if the list contains the whole internet, which is an exit node and has its own flag.
 func (r *reader) cleanPrefixes(name, text string) (clean string, exit bool) {
 	var all []string
 	seen := map[netip.Prefix]bool{}
@@ -108,7 +108,7 @@ func (r *reader) cleanPrefixes(name, text string) (clean string, exit bool) {
 	return strings.Join(all, ","), exit
 }
 
-// cleanHostname makes a name that a tailnet takes.
+// cleanHostname returns a name that a tailnet accepts.
 func (r *reader) cleanHostname(name, text string) string {
 	clean := strings.Map(func(c rune) rune {
 		switch {
@@ -144,7 +144,7 @@ func (r *reader) cleanHostname(name, text string) string {
 	return clean
 }
 
-// cleanURL reads the address of a control server.
+// cleanURL cleans the address of a control server.
 func (r *reader) cleanURL(name, text string) string {
 	full := text
 	if !strings.Contains(full, "://") {
@@ -162,7 +162,7 @@ func (r *reader) cleanURL(name, text string) string {
 	return u.String()
 }
 
-// redact takes a user name and a password out of an address.
+// redact removes the user name and password from an address.
 func redact(address string) string {
 	scheme, rest, found := strings.Cut(address, "://")
 	if !found {
@@ -176,7 +176,7 @@ func redact(address string) string {
 	return address
 }
 
-// cleanListen reads an address with a port. A port alone means all addresses.
+// cleanListen cleans an address with a port. A port without an address means all addresses.
 func (r *reader) cleanListen(name, text string) string {
 	address := text
 	if _, err := strconv.Atoi(text); err == nil {
@@ -190,7 +190,7 @@ func (r *reader) cleanListen(name, text string) string {
 	return address
 }
 
-// cleanTags reads the names of tags, with or without "tag:".
+// cleanTags cleans the names of tags, with or without "tag:".
 func (r *reader) cleanTags(name, text string) string {
 	var all []string
 	for _, entry := range listed(text) {
@@ -206,7 +206,7 @@ func (r *reader) cleanTags(name, text string) string {
 	return strings.Join(all, ",")
 }
 
-// parseMemory reads a size in bytes as Go's runtime writes it, and as people do: 48MiB, 48M, 50331648.
+// parseMemory parses a size in bytes in the forms that Go's runtime and people write: 48MiB, 48M, 50331648.
 func parseMemory(text string) (bytes int64, ok bool) {
 	if strings.EqualFold(text, "off") {
 		return noMemoryLimit, true
@@ -231,5 +231,5 @@ func parseMemory(text string) (bytes int64, ok bool) {
 	return bytes, true
 }
 
-// noMemoryLimit is how Go's runtime spells that there is none.
+// noMemoryLimit is the value with which Go's runtime has no limit.
 const noMemoryLimit = 1<<63 - 1

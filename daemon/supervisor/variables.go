@@ -2,13 +2,13 @@
 // with the settings from the environment, and then follows the daemon's state for as long as the container runs:
 // it logs in whenever that is needed, keeps the settings applied, keeps a copy of the state file, and repairs routes.
 //
-// The package uses the standard library only, so that its tests need no Tailscale source. What it needs of the
-// daemon it reaches through the interface Daemon, which daemon/_tailscaled/supervisor.go implements with the LocalAPI.
+// The package only uses the standard library, so that its tests don't need Tailscale's source. It accesses the daemon
+// through the interface Daemon, which daemon/_tailscaled/supervisor.go implements with the LocalAPI.
 package supervisor
 
 import "strings"
 
-// Kind is how the text of a variable or flag is read.
+// Kind is how the text of a variable or flag is parsed.
 type Kind string
 
 // The kinds of values.
@@ -27,15 +27,15 @@ const (
 	Text     Kind = "text"
 )
 
-// Variable is an environment variable that the image understands. Its effect is the comment on its line: the
-// reference in docs/reference.md is made from this table, and the comments cost the image nothing.
+// Variable is an environment variable that the image understands. Its effect is the comment on its line:
+// docs/reference.md is generated from this table, and comments don't take space in the image.
 type Variable struct {
 	Name    string
 	Kind    Kind
 	Default string
-	// Flag is the flag of "tailscale up" or, with a minus before it, of tailscaled that the variable sets.
+	// Flag is the flag of "tailscale up" that the variable sets or, with a minus before it, of tailscaled.
 	Flag string
-	// Feature is what an image has to be built with for the variable to have an effect.
+	// Feature is the feature that an image needs for the variable to have an effect.
 	Feature string
 }
 
@@ -70,8 +70,8 @@ var Variables = []Variable{
 	{"GOGC", Number, "50", "", ""},                                                                // How much garbage Go collects at a time, in percent of the memory in use. `off`: only at the limit
 }
 
-// unsupported are variables of the official image that have no use on a router, with what to do instead. The list is
-// compared with the names that Tailscale's containerboot reads.
+// unsupported are the official image's variables that are useless on a router, with what to do instead. A test
+// compares the list with the names that Tailscale's containerboot reads.
 var unsupported = map[string]string{
 	"TS_DEST_IP":                                              forward,
 	"TS_EXPERIMENTAL_DEST_DNS_NAME":                           forward,
@@ -96,7 +96,7 @@ const (
 	cluster = "it only has a meaning in a Kubernetes cluster"
 )
 
-// Default is the default of a variable.
+// Default returns the default of a variable.
 func Default(name string) string {
 	for _, v := range Variables {
 		if v.Name == name {
@@ -106,19 +106,19 @@ func Default(name string) string {
 	return ""
 }
 
-// Release is what the supervisor has to know about the Tailscale in the binary.
+// Release has what the supervisor needs to know about the Tailscale release in the binary.
 type Release struct {
-	// Features are those that the binary was built with, separated by commas.
+	// Features are the features of the binary, separated by commas.
 	Features string
-	// UpFlag says whether "tailscale up" has a flag, and whether that is a boolean one.
+	// UpFlag reports whether "tailscale up" has a flag, and whether it is a boolean flag.
 	UpFlag func(name string) (boolean, known bool)
-	// UpFlags are the names of all its flags.
+	// UpFlags returns the names of all its flags.
 	UpFlags func() []string
 	// CheckUp returns an error if "tailscale up" would refuse a value of a flag.
 	CheckUp func(name, value string) error
 }
 
-// has says whether the binary has a feature. No feature is always there.
+// has reports whether the binary has a feature. The empty feature is always there.
 func (r Release) has(feature string) bool {
 	return feature == "" || strings.Contains(","+r.Features+",", ","+feature+",")
 }

@@ -1,5 +1,4 @@
-// Package address checks the addresses that a build downloads from, and keeps the passwords in them out of every
-// text.
+// Package address checks download addresses and removes their passwords from texts.
 package address
 
 import (
@@ -11,8 +10,8 @@ import (
 	"strings"
 )
 
-// Check reports an error if given is not an http or https address. What names the option in the error. An empty
-// address is fine: it stands for the default.
+// Check returns an error if given is not an http or https address. what is the name of the option. An empty address
+// is valid: it means the default.
 func Check(what, given string) error {
 	if given != "" && !well(given) {
 		return fmt.Errorf("malformed %s %q: want an http or https address", what, Redact(given))
@@ -20,8 +19,8 @@ func Check(what, given string) error {
 	return nil
 }
 
-// CheckProxies reports an error if given is not a GOPROXY setting. The go command itself reads the setting only
-// when a download is due.
+// CheckProxies returns an error if given is not a GOPROXY setting. The go command itself only checks the setting when
+// it downloads something.
 func CheckProxies(what, given string) error {
 	for _, proxy := range strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == '|' }) {
 		directory, isFile := strings.CutPrefix(proxy, "file://")
@@ -32,10 +31,11 @@ func CheckProxies(what, given string) error {
 	return nil
 }
 
-// keyForm is what the key of a checksum database looks like.
+// keyForm matches the key of a checksum database.
 var keyForm = regexp.MustCompile(`^[^+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+$`)
 
-// CheckSumDB reports an error if given is not a GOSUMDB setting. The go command itself knows the keys of two databases.
+// CheckSumDB returns an error if given is not a GOSUMDB setting. The go command itself knows the keys of two
+// databases.
 func CheckSumDB(what, given string) error {
 	fields := strings.Fields(given)
 	switch {
@@ -48,14 +48,14 @@ func CheckSumDB(what, given string) error {
 	return fmt.Errorf("malformed %s %q: want off, sum.golang.org or NAME+HASH+KEY, with an http or https address after it if it is served elsewhere", what, Redact(given))
 }
 
-// well reports whether given is the http or https address of something on a host.
+// well reports whether given is an http or https address with a host.
 func well(given string) bool {
 	u, err := url.Parse(given)
 	return err == nil && u.Hostname() != "" && (u.Scheme == "http" || u.Scheme == "https") && !strings.ContainsAny(given, " \t\r\n")
 }
 
-// shown is the part of a setting that an error is about. A password with a comma in it makes two parts, so it is
-// the whole setting if that has a password.
+// shown returns the part of a setting to show in an error. A password that contains a comma is split into two parts,
+// so if the setting contains a password, shown returns the whole setting.
 func shown(setting, part string) string {
 	if strings.Contains(setting, "@") {
 		return Redact(setting)
@@ -63,10 +63,10 @@ func shown(setting, part string) string {
 	return Redact(part)
 }
 
-// hidden stands where something was left out.
+// hidden replaces secrets.
 const hidden = "***"
 
-// Redact returns an address without its user name, password and query. It copes with malformed addresses.
+// Redact returns an address without its user name, password and query. It also accepts malformed addresses.
 func Redact(address string) string {
 	p := split(address)
 	text := p.scheme
@@ -80,11 +80,10 @@ func Redact(address string) string {
 	return text
 }
 
-// parts are an address taken to pieces, as they are written.
+// parts are the parts of an address, as written.
 type parts struct{ scheme, user, place, query string }
 
-// split takes an address to pieces. A password that nobody has escaped may have any character in it, so it ends at
-// the last @.
+// split splits an address. A password that isn't escaped may contain any character, so it ends at the last @.
 func split(address string) parts {
 	p := parts{place: address}
 	if i := strings.Index(address, "//"); i >= 0 {
@@ -96,9 +95,9 @@ func split(address string) parts {
 		}
 	}
 	if _, err := url.Parse(address); err == nil {
-		cutQuery() // an @ behind it is no end of a password
+		cutQuery() // an @ after it doesn't end a password
 	}
-	// The @ of an image's digest ends no password.
+	// The @ of an image's digest doesn't end a password.
 	if i := strings.LastIndex(p.place, "@"); i >= 0 && !strings.HasPrefix(p.place[i:], "@sha256:") {
 		p.user, p.place = p.place[:i], p.place[i+1:]
 	}
@@ -106,12 +105,12 @@ func split(address string) parts {
 	return p
 }
 
-// shortestValue is how long a value in a query has to be to count as a secret by itself: a shorter one is a
-// number or a switch, and occurs in any text.
+// shortestValue is the minimum length of a query value that counts as a secret. Shorter values are numbers or
+// switches, which occur in any text.
 const shortestValue = 6
 
-// Hide replaces in a text what Redact leaves out of addresses, in the forms in which programs print it. A setting is
-// one address, or several as in GOPROXY.
+// Hide replaces everything in a text that Redact removes from addresses, in all forms in which programs print it. A
+// setting is one address, or several as in GOPROXY.
 func Hide(text string, settings ...string) string {
 	var secrets []string
 	for _, setting := range settings {
@@ -120,7 +119,7 @@ func Hide(text string, settings ...string) string {
 			secrets = append(secrets, secretsOf(address)...)
 		}
 	}
-	// A longer secret may have a shorter one in it.
+	// A longer secret may contain a shorter one.
 	slices.SortStableFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, s := range secrets {

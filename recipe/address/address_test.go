@@ -63,11 +63,11 @@ func compare(t *testing.T, given string, err error, want string) {
 		t.Errorf("%q: error %v; want %s", given, err, want)
 	}
 	if err != nil && strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("%q: the error has the password in it: %v", given, err)
+		t.Errorf("%q: the error contains the password: %v", given, err)
 	}
 }
 
-func TestRedactLeavesWhatIsNoSecret(t *testing.T) {
+func TestRedactKeepsEverythingElse(t *testing.T) {
 	for given, want := range map[string]string{
 		"https://mirror.example:8080/debian/":     "https://mirror.example:8080/debian/",
 		"https://t0ken@mirror.example/":           "https://***@mirror.example/",
@@ -81,7 +81,7 @@ func TestRedactLeavesWhatIsNoSecret(t *testing.T) {
 	}
 }
 
-// Programs print passwords as they were written, without their escapes, or escaped in another way.
+// Programs print passwords as written, without their escapes, or escaped in another way.
 func TestHideFindsEveryFormOfASecret(t *testing.T) {
 	settings := []string{
 		"https://robot:s3cr%2Fe%20t@proxy.example,https://t0ken@second.example|direct",

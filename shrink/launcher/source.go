@@ -6,7 +6,7 @@ package launcher
 
 import "embed"
 
-// Source is what the programs are compiled from, next to 7-Zip's own files.
+// Source has the sources of both programs, which are compiled together with 7-Zip's own files.
 //
 //go:embed src
 var Source embed.FS

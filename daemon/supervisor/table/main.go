@@ -16,7 +16,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// The table stands between these lines of the page.
+// The table is between these lines of the page.
 const (
 	begin = "<!-- variables: written by \"go run ./daemon/supervisor/table docs/reference.md\" -->\n"
 	end   = "<!-- end of variables -->\n"
@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// insert returns a page with the present table.
+// insert returns a page with the current table.
 func insert(page []byte) ([]byte, error) {
 	before, rest, found := bytes.Cut(page, []byte(begin))
 	_, after, closed := bytes.Cut(rest, []byte(end))
@@ -54,7 +54,7 @@ func insert(page []byte) ([]byte, error) {
 	return bytes.Join([][]byte{before, []byte(begin), []byte(table), []byte(end), after}, nil), nil
 }
 
-// table is the table in Markdown. What a variable does is the comment on its line.
+// table returns the table in Markdown. The effect of a variable is the comment on its line.
 func table() (string, error) {
 	source, err := supervisor.Source.ReadFile("variables.go")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command attack tries to get out of the sandbox that it runs in, and to change what it may only read. It
-// prints one line for each attempt.
+// Command attack tries to escape from its sandbox, and to change things that it may only read. It prints one line for
+// each attempt.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// Newer than the list of package syscall. These numbers are the same on every architecture.
+// These are newer than package syscall. The numbers are the same on every architecture.
 const (
 	sysOpenTree     = 428
 	sysMountSetattr = 442
@@ -32,7 +32,7 @@ func main() {
 		{"capabilities", capabilities},
 		{"remount the root", func() error { return remount("/", "/usr/attacked") }},
 		{"remount the input", func() error { return remount("/in/input", "/in/input") }},
-		// It is the machine's own, so nothing is written to it.
+		// This is the machine's own Go, so the attempt writes nothing to it.
 		{"remount Go", func() error {
 			return syscall.Mount("", "/usr/local/go/src", "", syscall.MS_REMOUNT|syscall.MS_BIND, "")
 		}},
@@ -88,7 +88,7 @@ func capabilities() error {
 
 func write(path string) error { return os.WriteFile(path, []byte("attacked\n"), 0o644) }
 
-// openForWriting writes nothing: on a machine where it succeeds, that would do harm.
+// openForWriting writes nothing, because writing would do harm on a machine where opening succeeds.
 func openForWriting(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -160,7 +160,7 @@ func reopen() error {
 	return openForWriting(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 }
 
-// openByHandle asks for the first inode of the file system that the root is on.
+// openByHandle opens the first inode of the root's file system.
 func openByHandle() error {
 	number := map[string]uintptr{"amd64": 304, "arm64": 265}[runtime.GOARCH]
 	f, err := os.Open("/usr/bin/env")
@@ -192,7 +192,7 @@ func join() error {
 	return nil
 }
 
-// unshare goes on in a user namespace of its own, where a process has all capabilities.
+// unshare continues in its own user namespace, where a process has all capabilities.
 func unshare() error {
 	cmd := exec.Command("/proc/self/exe", "nested")
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -1,11 +1,11 @@
-/* A quarter of what a Go program's code packs to are distances: of calls, of data, of the constants behind
- * a function on ARM. The same target is another number at each place, and what LZMA has seen before, it does
- * not see again. With the function table at hand they become what is alike: a call has the function's number,
- * an address is that of the data itself, and jumps to a function's beginning or end say so.
+/* A quarter of a Go program's packed code is distances: to calls, to data, to the constants after a function on
+ * ARM. The same target is another number at each place, so LZMA does not recognize it. These filters use the
+ * function table to make them alike: a call gets the function's number, an address becomes the address of the
+ * data itself, and jumps to a function's beginning or end get values of their own.
  *
- * Everything here is one-to-one, whatever the bytes mean: an instruction that is none is turned back, too. What
- * says that there is an instruction stays as it is, so that both directions see the same ones. The packer turns
- * back what it made and compares. */
+ * All changes are reversible, whatever the bytes mean: even if they are not an instruction, they are restored.
+ * The bits by which an instruction is recognized never change, so that both directions recognize the same ones.
+ * The packer reverses its output and compares. */
 #ifndef CODE_H
 #define CODE_H
 
@@ -20,17 +20,17 @@ struct code {
 	uint32_t place; /* of the code in the program's file, which is where it is in memory but for whole pages */
 	const unsigned char *table;
 	uint32_t functions; /* in the table */
-	/* ARM only: words between instructions, which stand behind all instructions in packed code. */
+	/* ARM only: words between instructions. In packed code they follow all instructions. */
 	uint32_t constants;
 	unsigned char *spare; /* room for them */
 	int packing;
 	int failed;
 };
 
-/* Where a function begins in the code; where the last one ends for the number behind it. */
+/* Where a function begins in the code. For the number after the last function, where that one ends. */
 static uint32_t code_begin(const struct code *c, uint32_t function) { return table_get(c->table + 8 * function); }
 
-/* The end of a function, and of the code for the last. */
+/* Where a function ends. For the last one, the end of the code. */
 static uint32_t code_end(struct code *c, uint32_t function)
 {
 	uint32_t begin = code_begin(c, function), end = function + 1 < c->functions ? code_begin(c, function + 1) : c->size;
@@ -42,7 +42,7 @@ static uint32_t code_end(struct code *c, uint32_t function)
 	return end;
 }
 
-/* Exchanges the places where functions begin, in units, with their numbers behind a mark. */
+/* Exchanges the places where functions begin, in units, and their numbers after a mark. */
 static uint32_t code_call(const struct code *c, uint32_t target, uint32_t unit, uint32_t mark)
 {
 	uint32_t low = 0, high = c->functions, middle;
@@ -77,9 +77,9 @@ static void code_arm64(struct code *c)
 				v = w & 0x3ffffff;
 				v = c->packing ? code_call(c, (v + k) & 0x3ffffff, 4, mark) : code_call(c, v, 4, mark) - k;
 				w = (w & ~0x3ffffffU) | (v & 0x3ffffff);
-			} else if (w >> 26 == 5) { /* B: most go back to the beginning, once the stack is larger */
+			} else if (w >> 26 == 5) { /* B: most go back to the beginning after the stack has grown */
 				w = (w & ~0x3ffffffU) | code_exchange(w & 0x3ffffff, (begin - k) & 0x3ffffff, mark);
-			} else if (w >> 24 == 0x54 && !ended && k < begin + ARM64_PROLOGUE) { /* B.LS to where it is made larger */
+			} else if (w >> 24 == 0x54 && !ended && k < begin + ARM64_PROLOGUE) { /* B.LS to the code that grows it */
 				w = (w & 0xff00001f) | ((end - k - (w >> 5)) & 0x7ffff) << 5;
 				ended = 1;
 			} else if ((w & 0x9f000000) == 0x90000000) { /* ADRP */
@@ -99,10 +99,10 @@ static void code_arm64(struct code *c)
 #endif
 
 #if defined(PACKER) || defined(__arm__)
-enum { ARM_PROLOGUE = 8, ARM_MORE_STACK = 4 /* words to make the stack larger */ };
+enum { ARM_PROLOGUE = 8, ARM_MORE_STACK = 4 /* words to grow the stack */ };
 
-/* A load of a constant says how far behind it that is, in words. They follow one another in the order of
- * their first loads, so that it is mostly the one expected. */
+/* A load of a constant has its distance in words. Constants are in the order of their first loads, so the next
+ * one is mostly the expected one. */
 static uint32_t code_arm_load(uint32_t w, uint32_t distance)
 {
 	return (w & ~0xfffU) | (distance & 0x3ff) << 2;
@@ -113,7 +113,7 @@ static void code_arm(struct code *c)
 	uint32_t words = c->size / 4, mark = 1 << 23, mask = (1 << 24) - 1;
 	uint32_t from = 0, to = 0, moved = 0, f, k, begin, end;
 
-	/* From here on instructions are read at from and constants from the spare room, or are written to both. */
+	/* From here on, instructions are read at from and constants from the spare room, or written to both. */
 	if (!c->packing) {
 		if (c->constants > words) {
 			c->failed = 1;
@@ -124,7 +124,7 @@ static void code_arm(struct code *c)
 		from = c->constants;
 	}
 	for (f = 0, k = 0; f <= c->functions && !c->failed; f++) {
-		/* What lies before the first function and behind the last is turned, too. */
+		/* The code before the first function and after the last one is converted, too. */
 		begin = k;
 		end = f < c->functions ? code_end(c, f) / 4 : words;
 		uint32_t first = words, last = 0, expected = end, more = 0, ended = 0;
@@ -150,14 +150,14 @@ static void code_arm(struct code *c)
 				v = c->packing ? code_call(c, (v + k + 2) & mask, 4, mark) : code_call(c, v, 4, mark) - k - 2;
 				w = (w & ~mask) | (v & mask);
 			} else if ((w >> 24 & 15) == 10 && w >> 28 < 14 && !ended && k < begin + ARM_PROLOGUE) {
-				/* A conditional B to where the stack is made larger, before the constants */
+				/* A conditional B to the code that grows the stack, before the constants */
 				target = c->packing ? v : end - k - 2 - v;
 				more = (target + k + 2) & mask;
 				ended = 1;
 				w = (w & ~mask) | ((end - k - 2 - v) & mask);
 			} else if ((w >> 24 & 15) == 10 && w >> 28 < 15) { /* B */
 				w = (w & ~mask) | code_exchange(v, (begin - k - 2) & mask, mark);
-			} else if ((w & 0x0fff0003) == 0x059f0000) { /* LDR from behind this place */
+			} else if ((w & 0x0fff0003) == 0x059f0000) { /* LDR from after this place */
 				v = w >> 2 & 0x3ff;
 				if (first == words && ended)
 					expected = more + ARM_MORE_STACK;
@@ -172,7 +172,7 @@ static void code_arm(struct code *c)
 					w = code_arm_load(w, v);
 				}
 				if (first == words || k > last)
-					first = last = target; /* those before, if there are any, are behind us */
+					first = last = target; /* earlier ones, if there are any, were handled already */
 				else if (target < first)
 					first = target;
 				else if (target > last)
@@ -196,7 +196,7 @@ enum { X86_PROLOGUE = 20 };
 
 static uint32_t code_swap_bytes(uint32_t v) { return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24; }
 
-/* How many bytes an instruction may have before the one that tells of its operands, where that is likely; else 0. */
+/* The number of bytes before an instruction's ModRM byte, if this is likely to be an instruction; else 0. */
 static uint32_t code_x86_opcode(const unsigned char *p)
 {
 	static const unsigned char one[] = {0x03, 0x39, 0x3b, 0x63, 0x80, 0x83, 0x89, 0x8b, 0x8d, 0xc6, 0xc7};
@@ -230,12 +230,12 @@ static void code_x86(struct code *c)
 					table_put(p + 1, code_swap_bytes(code_call(c, v + k + 5, 1, mark)));
 					next = k + 5;
 				}
-			} else if (*p == 0xe9 && room >= 5) { /* JMP: most go back to the beginning, once the stack is larger */
+			} else if (*p == 0xe9 && room >= 5) { /* JMP: most go back to the beginning after the stack has grown */
 				v = code_exchange(table_get(p + 1), begin - k - 5, mark);
 				if (v != table_get(p + 1))
 					next = k + 5;
 				table_put(p + 1, v);
-			} else if (*p == 0xeb && k + 2 - begin <= 0x80) { /* the short one; one to the next instruction there is not */
+			} else if (*p == 0xeb && k + 2 - begin <= 0x80) { /* the short form; there are none to the next instruction */
 				v = code_exchange(p[1], (begin - k - 2) & 0xff, 0);
 				if (v != p[1])
 					next = k + 2;
@@ -249,7 +249,7 @@ static void code_x86(struct code *c)
 				ended = 1;
 				next = k + 2;
 			} else if ((opcode = code_x86_opcode(p)) && room >= opcode + 5 && (p[opcode] & 0xc7) == 5) {
-				/* What is at an address relative to the next instruction */
+				/* An address relative to the next instruction */
 				p += opcode + 1;
 				next = k + opcode + 5;
 				if (c->packing)

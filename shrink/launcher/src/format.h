@@ -1,11 +1,11 @@
-/* What pack.c writes and launcher.c reads: a header, the list of parts, and the parts' packed bytes,
- * in this order. All numbers are little-endian, as every target is. */
+/* The format that pack.c writes and launcher.c reads: a header, the list of parts, and the parts' packed bytes,
+ * in this order. All numbers are little-endian, like every target. */
 #ifndef FORMAT_H
 #define FORMAT_H
 
 #include <stdint.h>
 
-/* What has to be done to a part's bytes after LZMA. */
+/* How to convert a part's bytes after LZMA. */
 enum filter {
 	FILTER_NONE,
 	FILTER_TABLE, /* Go's function table by columns: table.h */
@@ -14,7 +14,7 @@ enum filter {
 	FILTER_ARM64,
 	FILTER_ARM,
 	FILTER_THUMB,
-	/* Code of a Go program, with its function table at hand: code.h */
+	/* Code of a Go program, filtered with its function table: code.h */
 	FILTER_GO_X86,
 	FILTER_GO_ARM64,
 	FILTER_GO_ARM,
@@ -24,8 +24,8 @@ struct part {
 	uint32_t place; /* where the part begins in the program's file */
 	uint32_t size;
 	uint32_t packed;    /* how many bytes it takes here */
-	uint32_t functions; /* how many a table has, or the one that a filter of Go code uses */
-	uint32_t other;     /* where that stands, or for the table itself where its pc tables begin, which end there */
+	uint32_t functions; /* number of functions in the table, or in the table for this Go code */
+	uint32_t other;     /* where that table is, or for the table itself where its pc tables begin; they end at the table */
 	uint32_t constants; /* how many words of constants Go code for ARM has at its end */
 	uint8_t properties; /* LZMA's lc, lp and pb in its usual form */
 	uint8_t filter;
@@ -37,8 +37,8 @@ struct part {
 struct header {
 	char magic[12];
 	uint32_t checksum; /* CRC-32 of everything that follows */
-	uint32_t size;     /* of everything, this header too */
-	uint32_t program;  /* size of the program's file; what no part covers is zeros */
+	uint32_t size;     /* of everything, including this header */
+	uint32_t program;  /* size of the program's file; bytes outside of all parts are zeros */
 	uint32_t parts;
 	struct part part[];
 };

@@ -1,6 +1,6 @@
-/* The launcher is the front of a packed program. It unpacks the program into a file in memory and
- * executes that; or, where a process already runs the same program unpacked by the same user, it
- * executes that process's file, so that nothing is unpacked twice and the memory is shared.
+/* The launcher starts a packed program. It unpacks the program into a file in memory and executes that file. If a
+ * process of the same user already runs the same unpacked program, it executes that process's file instead, so
+ * that nothing is unpacked twice and the memory is shared.
  *
  * Executing replaces the launcher: arguments, environment, process id, signals and exit code are the
  * program's own. Everything that the launcher opens is closed by that.
@@ -29,7 +29,7 @@
 
 #define NAME PROGRAM "-" BUILD
 
-/* With these nobody can change the program once it is unpacked. */
+/* With these, the unpacked program can't be changed. */
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 extern const struct header payload __attribute__((visibility("hidden")));
@@ -39,7 +39,7 @@ static char *const *arguments, *const *environment;
 
 static void say(const char *text) { syscall(SYS_write, 2, text, strlen(text)); }
 
-/* Puts a number's decimal digits at the given place, with a zero byte behind them. */
+/* Puts a number's decimal digits at the given place, followed by a zero byte. */
 static void put_number(char *to, unsigned number)
 {
 	unsigned length = 1, rest;
@@ -50,8 +50,8 @@ static void put_number(char *to, unsigned number)
 		to[--length] = '0' + number % 10;
 }
 
-/* Ends with what went wrong, and the error of the system where there is one. 127 is what shells give
- * for a program that cannot be started. */
+/* Prints what failed, with the system's error if there is one, and exits. 127 is the exit code of shells for a
+ * program that can't be started. */
 _Noreturn static void fail(const char *what, int error)
 {
 	char number[12];
@@ -69,7 +69,7 @@ _Noreturn static void fail(const char *what, int error)
 	_exit(127);
 }
 
-/* Writes the program to a new file. 0 when the system does not let it, with errno. */
+/* Writes the program to a new file. Returns 0 and sets errno if the system refuses. */
 static int unpack(int fd)
 {
 	const struct part *parts = payload.part;
@@ -83,8 +83,8 @@ static int unpack(int fd)
 		fail("its file is damaged: the checksum is wrong", 0);
 	if (ftruncate(fd, payload.program))
 		return 0;
-	/* Without memory the kernel says so here; later it would end the process. What lies between
-	 * parts is zeros, which take none. */
+	/* If memory runs out here, the kernel returns an error. Later it would kill the process. The zeros between
+	 * parts need no memory. */
 	for (i = 0; i < payload.parts; i++)
 		if (fallocate(fd, 0, parts[i].place, parts[i].size) && errno != EOPNOTSUPP)
 			return 0;
@@ -104,7 +104,7 @@ static int unpack(int fd)
 	return !munmap(program, payload.program); /* the spare room goes with this process's memory */
 }
 
-/* Replaces this process by the program. Comes back when that fails, with errno. */
+/* Replaces this process with the program. Returns only on failure, with errno. */
 static void execute(int fd)
 {
 	char path[32] = "/proc/self/fd/";
@@ -116,8 +116,8 @@ static void execute(int fd)
 	execve(path, arguments, environment);
 }
 
-/* Says whether an open file is this very program, unpacked by this user and beyond change. The name
- * alone says nothing: anybody can choose it. */
+/* Returns whether an open file is this program, unpacked by this user and sealed. The name alone proves nothing,
+ * because anyone can choose it. */
 static int is_ours(int fd)
 {
 	struct statx s;
@@ -126,7 +126,7 @@ static int is_ours(int fd)
 	       s.stx_size == payload.program && fcntl(fd, F_GET_SEALS) == SEALS;
 }
 
-/* Executes the file of a process that runs the program, where there is one. */
+/* Executes the file of a process that runs the program, if there is one. */
 static void execute_running(void)
 {
 	static const char wanted[] = "/memfd:" NAME " (deleted)";
@@ -153,7 +153,7 @@ static void execute_running(void)
 				continue;
 			fd = open(path, O_RDONLY | O_CLOEXEC);
 			if (fd < 0)
-				continue; /* it has just ended */
+				continue; /* it has just exited */
 			if (is_ours(fd))
 				execute(fd);
 			close(fd);
@@ -162,8 +162,8 @@ static void execute_running(void)
 	close(processes);
 }
 
-/* Unpacks into a file in a directory, which is removed before it is executed. Comes back when that fails,
- * with errno. */
+/* Unpacks into a file in a directory, which is removed before it is executed. Returns only on
+ * failure, with errno. */
 static void execute_file(const char *directory)
 {
 	char path[80];
@@ -179,7 +179,7 @@ static void execute_file(const char *directory)
 		reader = open(path, O_RDONLY | O_CLOEXEC);
 	error = errno;
 	unlink(path);
-	close(writer); /* what is open for writing is not executed */
+	close(writer); /* the kernel executes no file that is open for writing */
 	errno = error;
 	if (reader >= 0)
 		execute(reader);
@@ -200,11 +200,11 @@ int main(int argc, char **argv, char **envp)
 	if (fd >= 0) {
 		if (!unpack(fd))
 			fail("unpacking", errno);
-		fcntl(fd, F_ADD_SEALS, SEALS); /* without them it is not shared */
+		fcntl(fd, F_ADD_SEALS, SEALS); /* an unsealed file is never shared */
 		execute(fd);
 		close(fd);
 	}
-	/* The kernel has no files in memory, or does not execute them: /dev/shm and /run are mostly in memory, too. */
+	/* The kernel has no files in memory, or does not execute them. /dev/shm and /run are usually in memory, too. */
 	execute_file("/dev/shm");
 	execute_file("/run");
 	execute_file("/tmp");

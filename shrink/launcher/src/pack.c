@@ -1,8 +1,8 @@
 /* pack PROGRAM PAYLOAD packs a program's file for launcher.c.
  *
- * The file is cut where its kind of content changes, since LZMA does better with settings for each.
- * Go's function table is packed by columns, its code with the table at hand, and whole pages of zeros are
- * left out. What was made is unpacked again, and has to give the program. */
+ * The file is cut where its kind of content changes, because LZMA compresses better with settings for each kind.
+ * Go's function table is packed by columns, Go code is filtered with the table, and whole pages of zeros are left
+ * out. At the end the output is unpacked again and compared with the program. */
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +111,7 @@ static void find_functions(void)
 		fail("the last function of .gopclntab lies outside of it");
 }
 
-/* A part in the making, with its packed bytes. */
+/* A part with its packed bytes. */
 struct packed {
 	struct part part;
 	unsigned char *bytes;
@@ -129,7 +129,7 @@ static void keep(struct packed p)
 		p.part.properties);
 }
 
-/* The settings of LZMA, by the kind of content that each suits best. */
+/* The settings of LZMA for each kind of content. */
 enum kind { MIXED, CODE_OF_WORDS, CODE_OF_BYTES, NUMBERS, CONSTANTS, POINTERS, KINDS };
 
 static const struct {
@@ -139,7 +139,7 @@ static const struct {
 	[NUMBERS] = {0, 2, 2}, [CONSTANTS] = {0, 3, 3},     [POINTERS] = {0, 1, 2},
 };
 
-/* Packs bytes with the settings for their kind. For a small part all are tried, which takes no time. */
+/* Packs bytes with the settings for their kind. For a small part it tries all settings, which is fast enough. */
 static struct packed pack(uint32_t place, uint32_t size, const unsigned char *content, enum filter filter, enum kind kind)
 {
 	enum { SMALL = 1 << 20 };
@@ -202,7 +202,7 @@ static struct packed pack_code(const struct section *s, enum filter filter)
 	return p;
 }
 
-/* Packs the code of a Go program. Says whether that could be done. */
+/* Packs the code of a Go program. Returns whether that was possible. */
 static int add_go_code(const struct section *s)
 {
 	static const struct {
@@ -252,7 +252,7 @@ static void add_code(const struct section *s)
 	} else if (machine == EM_AARCH64) {
 		keep(pack_code(s, FILTER_ARM64));
 	} else if (machine == EM_ARM) {
-		/* Nothing says which of its two kinds of code a program has most of. */
+		/* The file doesn't say which of the two instruction sets it mostly contains. */
 		struct packed arm = pack_code(s, FILTER_ARM), thumb = pack_code(s, FILTER_THUMB);
 		keep(arm.part.packed <= thumb.part.packed ? arm : thumb);
 	} else {
@@ -271,7 +271,7 @@ static void add_plain(uint32_t place, uint32_t end, enum kind kind)
 		keep(pack(place, end - place, program + place, FILTER_NONE, kind));
 }
 
-/* Packs a range, but for the whole pages of zeros in it. */
+/* Packs a range, except for the whole pages of zeros in it. */
 static void add_sparse(uint32_t place, uint32_t end, enum kind kind)
 {
 	enum { WORTHWHILE = 4 * PAGE };
@@ -291,8 +291,7 @@ static void add_sparse(uint32_t place, uint32_t end, enum kind kind)
 	add_plain(begin, end, kind);
 }
 
-/* Packs Go's function table by columns. Gives the bytes that it has, 0 when it has a form that cannot be turned
- * into columns and back. */
+/* Packs Go's function table by columns. Returns its size, or 0 if it can't be converted to columns and back. */
 static uint32_t add_table(void)
 {
 	uint32_t place = functions.place, size = functions.size;
@@ -347,7 +346,7 @@ static void read_program(const char *path)
 
 static void pack_program(void)
 {
-	/* In the order in which Go and C programs have them, with the kind of what lies from there on. */
+	/* The sections in the order of Go and C programs, with the kind of the content from there on. */
 	static const struct {
 		const char *name;
 		enum kind kind;
@@ -373,7 +372,7 @@ static void pack_program(void)
 		}
 	}
 	add_sparse(done, program_size, kind);
-	/* A filter of Go code needs the function table: code comes last. */
+	/* The filter for Go code needs the function table, so code comes last. */
 	for (unsigned i = 0; i + 1 < part_count; i++) {
 		if (packed[i].part.filter >= FILTER_GO_X86) {
 			struct packed code = packed[i];

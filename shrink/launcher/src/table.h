@@ -1,13 +1,13 @@
-/* Go's function table (functab and the functions' records, runtime.functab and runtime._func) takes a
- * fifth of what a Go program packs to. Its numbers pack far better by columns, and those that grow
- * from function to function, as the step to the largest one before.
+/* Go's function table (functab and the functions' records, runtime.functab and runtime._func) takes a fifth of a
+ * packed Go program. Its numbers compress far better by columns. Numbers that grow from function to function
+ * compress better as the difference to the largest previous one.
  *
  * A table is: for each function its first instruction and where its record is; the end of the last
  * function; the records. A record is ten words, four bytes, the offsets into the pc tables, and the
  * offsets of the function's data. By columns it is as many words as the walk below visits.
  *
- * One walk does both directions, so that they cannot differ. The packer turns back what it made and
- * compares: a table of another form is packed as it is. */
+ * One walk does both directions, so that they cannot differ. The packer reverses its output and compares. A
+ * table of another form is packed without columns. */
 #ifndef TABLE_H
 #define TABLE_H
 
@@ -24,13 +24,13 @@ struct table {
 	const unsigned char *pcs; /* the pc tables */
 	uint32_t pcs_size;
 	unsigned char *columns;
-	uint32_t used; /* bytes of columns behind us */
+	uint32_t used; /* bytes of columns so far */
 	int packing;
 	int failed;
 };
 
 #if defined(__arm__) && !defined(__ARM_FEATURE_UNALIGNED)
-/* Words can be read at even places only, for which compilers would call memcpy each time. */
+/* The processor only reads aligned words, and for others compilers would call memcpy each time. */
 static uint32_t table_get(const unsigned char *p) { return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24; }
 
 static void table_put(unsigned char *p, uint32_t v)
@@ -51,8 +51,8 @@ static uint32_t table_get(const unsigned char *p)
 static void table_put(unsigned char *p, uint32_t v) { memcpy(p, &v, 4); }
 #endif
 
-/* A number that may be larger than all before it (even: by how much) or not (odd: itself). All ones,
- * which stands for no data, counts as the smallest. */
+/* A number that is larger than all before it (stored as an even number, the difference) or not (odd, the number
+ * itself). All ones means no data, and counts as the smallest. */
 static void table_number(struct table *t, uint32_t row, uint32_t *largest)
 {
 	if (row > t->size - 4 || t->used > t->size - 4) {
@@ -94,7 +94,7 @@ static uint32_t table_pcs(const struct table *t, uint32_t place)
 	return at - place;
 }
 
-/* The place of a pc table: most often it is the one behind the last one that was new, and then there is nothing to say. */
+/* The place of a pc table. Most often it follows the last new one, and then no data is needed. */
 static void table_place(struct table *t, uint32_t row, uint32_t *next)
 {
 	if (row > t->size - 4 || t->used > t->size - 4) {
@@ -118,7 +118,7 @@ static void table_place(struct table *t, uint32_t row, uint32_t *next)
 
 static uint32_t table_align(const struct table *t, uint32_t at) { return (at + t->alignment - 1) & -t->alignment; }
 
-/* Bytes as they are. */
+/* Unchanged bytes. */
 static void table_bytes(struct table *t, uint32_t row, uint32_t size)
 {
 	if (row > t->size - size || t->used > t->size - size) {
@@ -132,7 +132,7 @@ static void table_bytes(struct table *t, uint32_t row, uint32_t size)
 	t->used += size;
 }
 
-/* The records' sizes stand in two of their bytes, so these come first. */
+/* Two bytes of a record determine its size, so these come first. */
 static void table_walk(struct table *t)
 {
 	uint32_t at = table_align(t, t->functions * 8 + 4), largest = 0;
@@ -179,7 +179,7 @@ static void table_walk(struct table *t)
 				table_put(t->rows + at, table_get(t->rows + i * 8));
 		}
 	}
-	/* Where the pc tables are, each kind for itself, as they follow one another; then each kind of data. */
+	/* The places of the pc tables, one kind after the other, then each kind of data. */
 	for (i = 0, largest = 1; i < t->functions && !t->failed; i++)
 		table_place(t, table_get(t->rows + i * 8 + 4) + 16, &largest);
 	for (k = 0; k < MAX_COLUMNS; k++) {

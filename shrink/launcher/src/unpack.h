@@ -1,4 +1,4 @@
-/* Unpacking, in the launcher, and in the packer, which tries what it made. */
+/* Unpacking, for the launcher, and for the packer, which checks its output. */
 #ifndef UNPACK_H
 #define UNPACK_H
 
@@ -9,7 +9,7 @@
 #include "format.h"
 #include "table.h"
 
-/* More than this LZMA does not need with lc and lp of at most 4 together. */
+/* The most that LZMA needs if lc and lp are at most 4 together. */
 enum { STATE = (1984 + (0x300 << 4)) * sizeof(CLzmaProb) };
 
 static void *state_allocate(ISzAllocPtr p, size_t size)
