@@ -28,7 +28,7 @@ type List struct{ groups []Group }
 // MarshalJSON returns the names of the applets.
 func (l List) MarshalJSON() ([]byte, error) { return json.Marshal(l.Names()) }
 
-// UnmarshalJSON reads what MarshalJSON gives. The groups of the list are lost.
+// UnmarshalJSON parses the output of MarshalJSON. The groups of the list are lost.
 func (l *List) UnmarshalJSON(text []byte) error {
 	var names []string
 	if err := json.Unmarshal(text, &names); err != nil {

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale, which has all features,
-// all symbols and inlining, and isn't packed. Everything else is the same.
+// BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale, which has all
+// features, all symbols and inlining, and isn't packed. Everything else is the same.
 //
-// They take turns, with as many rounds as -benchtime 10x says, and each round sends the same number of bytes. CPU time per
-// gigabyte says more than Mbit/s on a machine that does other work, so the table ends with the medians of the ratios
-// within each round.
+// The two kinds alternate, with as many rounds as -benchtime 10x says, and each round sends the same number of bytes.
+// On a machine that also does other work, CPU time per gigabyte is more meaningful than Mbit/s, so the table ends
+// with the medians of the ratios within each round.
 func BenchmarkRouters(b *testing.B) {
 	image, plain := builtImage(b, "amd64"), plainImage(b)
 	var all []figures
 	var ratios [3][]float64
 	for round := 1; b.Loop(); round++ {
 		var pair [2]figures
-		// Neither is always the first one.
+		// Both kinds are first equally often.
 		for i := range pair {
 			i = (i + round) % 2
 			name, what := "image", image
@@ -42,14 +42,14 @@ func BenchmarkRouters(b *testing.B) {
 	printFigures(all, ratios)
 }
 
-// figures are what is measured of a router.
+// figures are the measurements of one router.
 type figures struct {
 	name          string
 	files         int64
 	ready, status time.Duration
 	idle, busy    memory
-	// used is the part of the unpacked program that the transfers use, in kilobytes. It is too large rather than too small,
-	// because the kernel marks some pages around each page that is used for the first time.
+	// used is the part of the unpacked program that the transfers use, in kilobytes. It is an upper bound, because
+	// the kernel also marks some pages around each page that is used for the first time.
 	used int64
 	// transfers are there, back, and there with IPv6.
 	transfers [3]transfer
@@ -86,8 +86,7 @@ func median(values []float64) float64 {
 	return (values[len(values)/2] + values[(len(values)-1)/2]) / 2
 }
 
-// measure starts two routers, the first of them twice, and sends TCP from a host of the first site to
-// one of the second.
+// measure starts two routers, the first of them twice, and sends TCP between hosts of both sites.
 func measure(b *testing.B, i image) figures {
 	w := newWorld(b)
 	w.control.start()
@@ -122,8 +121,8 @@ func measure(b *testing.B, i image) figures {
 	return f
 }
 
-// benched starts a router and waits until it is logged in. Without a key, it has its state. Upstream's daemon has no
-// supervisor that reads the environment.
+// benched starts a router and waits until it is logged in. Without a key, the router uses its state. Upstream's
+// daemon has no supervisor that reads the environment.
 func benched(b *testing.B, i image, s site, name, key, state string) *container {
 	b.Helper()
 	o := options{name: name, image: i, network: s.container, state: state}
@@ -144,7 +143,7 @@ func benched(b *testing.B, i image, s site, name, key, state string) *container 
 	return c
 }
 
-// reach waits until the hosts reach each other, on the direct path between the routers.
+// reach waits until the hosts reach each other, on a direct path between the routers.
 func reach(b *testing.B, first *container, one, two site) {
 	b.Helper()
 	eventually(b, "the hosts reach each other", func() bool {
@@ -159,7 +158,7 @@ func reach(b *testing.B, first *container, one, two site) {
 // transferred is the number of bytes of a transfer.
 const transferred = 512 << 20
 
-// throughput sends bytes to another host, or from there, with iperf3. It returns the Mbit/s that arrived.
+// throughput sends bytes to another host, or receives them from there, with iperf3. It returns the received Mbit/s.
 func throughput(b *testing.B, from, to namespace, args ...string) float64 {
 	b.Helper()
 	server := start(b, "iperf3", nil, to.in("iperf3", "--server", "--one-off", "--forceflush")...)

@@ -60,14 +60,14 @@ func (c *container) rollup(process, name string) (kb int64) {
 	return 0
 }
 
-// forgetUse lets programUsed begin at nothing.
+// forgetUse resets the value of programUsed.
 func (c *container) forgetUse() {
 	c.t.Helper()
 	write(c.t, fmt.Sprintf("/proc/%d/clear_refs", c.init), "1")
 }
 
-// programUsed is how much of its unpacked program process 1 has used since forgetUse, in kilobytes. The kernel marks each
-// page that is used.
+// programUsed returns how much of its unpacked program process 1 has used since forgetUse, in kilobytes. The kernel
+// marks each used page.
 func (c *container) programUsed() (used int64) {
 	c.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", c.init))
@@ -86,14 +86,15 @@ func (c *container) programUsed() (used int64) {
 	return used
 }
 
-// cpu is the processor time of process 1, in user mode and in the kernel.
+// cpu returns the processor time of process 1, in user mode and in the kernel.
 func (c *container) cpu() time.Duration {
 	c.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.init))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	// The second field may have spaces in it. Of those after it, the 12th and 13th are the times, in hundredths of a second.
+	// The second field may contain spaces. The 12th and 13th fields after it are the times, in hundredths of a
+	// second.
 	_, rest, _ := strings.Cut(string(text), ") ")
 	var user, system int64
 	if fields := strings.Fields(rest); len(fields) > 13 {

@@ -53,8 +53,8 @@ func TestNothingIsInstalledWithoutPermission(t *testing.T) {
 	calls := fakeApt(t)
 	asked := ""
 	err := Require(t.Context(), func(s string) bool { asked += s; return false }, missing, here)
-	var told *MissingError
-	if !errors.As(err, &told) || !told.Installable || len(told.Packages) != 1 {
+	var unavailable *MissingError
+	if !errors.As(err, &unavailable) || !unavailable.Installable || len(unavailable.Packages) != 1 {
 		t.Errorf("error = %#v; want one that says what is missing and can be installed", err)
 	}
 	if want := "missing on this machine: no-such-tool; to be installed with apt-get install some-package"; asked != want {

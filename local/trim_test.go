@@ -162,14 +162,14 @@ func TestABuildTrimsTheCacheAndRecordsUse(t *testing.T) {
 
 func TestABuildReportsWhatItRemoved(t *testing.T) {
 	cache, kept, gone := oldCache(t)
-	var told []int64
-	d, err := Open(t.Context(), Options{Cache: cache, Freed: func(n int64) { told = append(told, n) }})
+	var reported []int64
+	d, err := Open(t.Context(), Options{Cache: cache, Freed: func(n int64) { reported = append(reported, n) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	if !slices.Equal(told, []int64{4 * 10}) {
-		t.Errorf("reported as freed: %v", told)
+	if !slices.Equal(reported, []int64{4 * 10}) {
+		t.Errorf("reported as freed: %v", reported)
 	}
 	wantKept(t, kept, gone)
 }

@@ -2,7 +2,7 @@ package platform
 
 import "embed"
 
-// Source is this package without its tests, for the stage that compiles it for browsers.
+// Source has this package without its tests, for the stage that compiles it for browsers.
 //
 //go:embed platform.go source.go
 var Source embed.FS

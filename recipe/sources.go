@@ -10,11 +10,11 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// CorrespondingSource is the stage that packs the corresponding source of the image's C programs into one archive: the exact
-// sources of busybox, musl and the unpacking code, busybox's configuration, and for each platform a script with the very
-// steps that the build runs. Whoever publishes an image distributes busybox, whose license asks for it.
+// CorrespondingSource returns the stage that packs the corresponding source of the image's C programs into one
+// archive: the exact sources of busybox, musl and the unpacking code, busybox's configuration, and for each platform
+// a script with the steps of the build. Publishing an image distributes busybox, and its license requires the source.
 //
-// The scripts are made from the stages themselves, so they can't miss a step or a change to the sources.
+// The scripts are generated from the stages themselves, so they can't lack a step or a change to the sources.
 func CorrespondingSource(targets []platform.Target, c Config) Stage {
 	name := Title + "-" + c.ImageVersion() + "-sources"
 	a := sourceArchive{files: map[string]string{}, downloads: map[string]Stage{}}
@@ -42,15 +42,15 @@ func CorrespondingSource(targets []platform.Target, c Config) Stage {
 // sourcesDir is the directory of the downloaded sources in the archive.
 const sourcesDir = "sources"
 
-// sourceArchive collects what is needed to run stages by hand.
+// sourceArchive collects everything that is needed to run stages by hand.
 type sourceArchive struct {
 	// files are texts by their path in the archive.
 	files map[string]string
-	// downloads are the stages that give sources, by their output.
+	// downloads are the stages that download sources, by their output.
 	downloads map[string]Stage
 }
 
-// scriptHead comes before the stages of a script. %[1]s is the platform, and %[2]s are Debian packages.
+// scriptHead is the beginning of a script. %[1]s is the platform, and %[2]s are Debian packages.
 const scriptHead = `#!/bin/sh
 # Rebuilds busybox as the image for %[1]s has it. README.txt says where to run this.
 # Debian packages: %[2]s
@@ -74,7 +74,7 @@ begin() {
 }
 `
 
-// script returns the script that runs a stage, and the stages that it needs, for a target.
+// script returns the script that runs a stage and its inputs for a target.
 func (a *sourceArchive) script(t platform.Target, last Stage) string {
 	var b strings.Builder
 	packages := map[string]bool{}
@@ -100,8 +100,8 @@ func (a *sourceArchive) script(t platform.Target, last Stage) string {
 	return head + b.String() + fmt.Sprintf("\nsha256sum \"%s/%s\"\n", resultDir(t, last), last.Output)
 }
 
-// write writes the commands of one stage. Its files come into a directory of its own in the archive, where all platforms
-// find them.
+// write writes the commands of one stage. The stage's files are in a directory of the archive that all platforms
+// share.
 func (a *sourceArchive) write(b *strings.Builder, t platform.Target, s Stage) {
 	line := func(format string, args ...any) { b.WriteString(fmt.Sprintf(format, args...) + "\n") }
 	line("\nbegin %s \"%s\"", quoted(s.Title()), resultDir(t, s))
@@ -132,17 +132,17 @@ func (a *sourceArchive) write(b *strings.Builder, t platform.Target, s Stage) {
 	line(`cp %s "%s/"`, OutDir+"/"+s.Output, resultDir(t, s))
 }
 
-// resultDir is the directory in which a script keeps the output of a stage.
+// resultDir returns the directory in which a script keeps the output of a stage.
 func resultDir(t platform.Target, s Stage) string {
 	return "$here/rebuilt/" + t.Name + "/" + dashed(s.Name)
 }
 
 func dashed(name string) string { return strings.ReplaceAll(name, " ", "-") }
 
-// plainWord needs no quotes in a shell.
+// plainWord matches words that need no quotes in a shell.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// quoted returns a word as a shell reads it.
+// quoted returns a word in the form that a shell reads.
 func quoted(word string) string {
 	if plainWord.MatchString(word) {
 		return word
@@ -150,7 +150,7 @@ func quoted(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// readme says what the archive is and how to use it.
+// readme returns the text that says what the archive is and how to use it.
 func (a *sourceArchive) readme(targets []platform.Target, c Config) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { b.WriteString(fmt.Sprintf(format, args...) + "\n") }

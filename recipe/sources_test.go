@@ -9,7 +9,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// sourceTexts are the texts in the archive by their paths.
+// sourceTexts returns the texts in the archive, by path.
 func sourceTexts(t *testing.T, c Config, targets ...platform.Target) map[string]string {
 	t.Helper()
 	if err := c.Complete(); err != nil {

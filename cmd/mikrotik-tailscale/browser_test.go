@@ -22,7 +22,7 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// screenshots is the environment variable with a directory that tests put pictures of the page into.
+// screenshots is the environment variable with the directory for screenshots of the page.
 const screenshots = "SCREENSHOTS"
 
 // tab is a tab of a headless Chromium.
@@ -31,7 +31,8 @@ type tab struct {
 	ctx context.Context
 
 	mu sync.Mutex
-	// requests are the addresses that the page has asked for, and complaints are the errors that the browser reported.
+	// requests are the addresses that the page has requested. complaints are the errors that the browser has
+	// reported.
 	requests, complaints []string
 }
 
@@ -66,7 +67,7 @@ func newTab(t *testing.T) *tab {
 	return b
 }
 
-// tell gives the browser a command for the tab.
+// tell sends a command for the tab to the browser.
 func tell[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	b.Helper()
 	result, err := chromedp.Call(b.ctx, command, params)
@@ -76,7 +77,7 @@ func tell[P, R any](b *tab, command cdp.Command[P, R], params P) R {
 	return result
 }
 
-// do does something on the page.
+// do runs an action on the page.
 func do[R any](b *tab, action chromedp.Action[R]) R {
 	b.Helper()
 	result, err := chromedp.Run(b.ctx, action)
@@ -86,10 +87,10 @@ func do[R any](b *tab, action chromedp.Action[R]) R {
 	return result
 }
 
-// open opens an address, and waits until the page has answered the first choices.
+// open opens an address, and waits until the page has shown the first answer.
 func (b *tab) open(address string) {
 	b.Helper()
-	// The address of a file with another fragment would not load it again.
+	// Changing only the fragment of a file's address would not load the file again.
 	do(b, chromedp.Navigate("about:blank"))
 	do(b, chromedp.Navigate(address))
 	b.wait(`globalThis.writeScripts !== undefined && document.getElementById("status").textContent !== "Loading …"`)
@@ -101,8 +102,8 @@ func (b *tab) wait(condition string) {
 	do(b, chromedp.Poll[bool](condition, chromedp.WithPollingTimeout(0)))
 }
 
-// evaluate runs JavaScript on the page. It waits for a promise. Values follow as JSON: the script has them in the
-// variable given.
+// evaluate runs JavaScript on the page, and waits if the result is a promise. The values of given are passed as JSON,
+// in the variable given.
 func evaluate[T any](b *tab, script string, given ...any) T {
 	b.Helper()
 	values, err := json.Marshal(given)
@@ -118,13 +119,14 @@ func (b *tab) press(keys string) {
 	do(b, chromedp.KeyEvent(keys))
 }
 
-// focused is the element that has the focus, by its id or else by its text.
+// focused returns the focused element, by its id or else by its text.
 func (b *tab) focused() string {
 	b.Helper()
 	return evaluate[string](b, "const e = document.activeElement; return e === document.body ? \"\" : e.id || e.textContent;")
 }
 
-// tabTo presses the Tab key until an element has the focus. It fails if none gets it, or if the focus can't be seen.
+// tabTo presses the Tab key until an element has the focus. It fails if that never happens, or if the focus isn't
+// visible.
 func (b *tab) tabTo(wanted string) {
 	b.Helper()
 	for range 150 {
@@ -140,14 +142,14 @@ func (b *tab) tabTo(wanted string) {
 	b.Fatalf("the Tab key never gets to %s", wanted)
 }
 
-// dress sets the colour scheme and the width of the window.
+// dress sets the colour scheme and the size of the window.
 func (b *tab) dress(scheme string, width, height int64) {
 	b.Helper()
 	tell(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 	tell(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: width < 600})
 }
 
-// picture writes a picture of the page if somebody wants some.
+// picture writes a screenshot of the page if the directory is set.
 func (b *tab) picture(name string, action chromedp.Action[[]byte]) {
 	b.Helper()
 	dir := os.Getenv(screenshots)
@@ -159,7 +161,7 @@ func (b *tab) picture(name string, action chromedp.Action[[]byte]) {
 	}
 }
 
-// noComplaints fails if the browser refused or missed something.
+// noComplaints fails if the browser has reported an error.
 func (b *tab) noComplaints() {
 	b.Helper()
 	b.mu.Lock()

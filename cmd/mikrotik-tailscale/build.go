@@ -118,11 +118,11 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 			})
 			subjects = append(subjects, attest.Subject{Name: filepath.Base(path), SHA256: tarball.SHA256})
 		}
-		beside, err := out.beside(ctx, run, products, subjects)
+		companions, err := out.companions(ctx, run, products, subjects)
 		if err != nil {
 			return err
 		}
-		return out.place(ctx, built, beside)
+		return out.place(ctx, built, companions)
 	})
 	return built, err
 }

@@ -30,11 +30,11 @@ func TestCleanEmptiesTheCacheAndSaysHowMuchItFreed(t *testing.T) {
 	}
 	fill()
 	stdout, _, _ = call(t, "clean", "--cache-dir", cache, "--json")
-	var told struct {
+	var reported struct {
 		Path  string
 		Freed int64
 	}
-	if err := json.Unmarshal([]byte(stdout), &told); err != nil || told.Path != cache || told.Freed != 2_340_000 {
+	if err := json.Unmarshal([]byte(stdout), &reported); err != nil || reported.Path != cache || reported.Freed != 2_340_000 {
 		t.Errorf("JSON %s (%v)", stdout, err)
 	}
 }
@@ -57,9 +57,9 @@ func TestCleanRefusesOtherDirectories(t *testing.T) {
 }
 
 func TestABuildReportsWhatItRemoved(t *testing.T) {
-	var said strings.Builder
-	newOptions().driverOptions(newProgress(&said)).Freed(2_340_000)
-	if want := "cache: removed 2.3 MB that no build has used for 30 days\n"; said.String() != want {
-		t.Errorf("printed %q; want %q", said.String(), want)
+	var printed strings.Builder
+	newOptions().driverOptions(newProgress(&printed)).Freed(2_340_000)
+	if want := "cache: removed 2.3 MB that no build has used for 30 days\n"; printed.String() != want {
+		t.Errorf("printed %q; want %q", printed.String(), want)
 	}
 }

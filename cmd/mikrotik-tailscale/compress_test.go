@@ -56,19 +56,19 @@ func TestCompress(t *testing.T) {
 			if code != 0 {
 				t.Fatalf("exit code %d:\n%s", code, stderr)
 			}
-			var told struct {
+			var reported struct {
 				Platform, Path, SHA256 string
 				Size                   int64
 			}
-			if err := json.Unmarshal([]byte(stdout), &told); err != nil {
+			if err := json.Unmarshal([]byte(stdout), &reported); err != nil {
 				t.Fatal(err)
 			}
-			if sum := strings.Fields(tool(t, "sha256sum", packed))[0]; told.Path != packed || told.SHA256 != sum || told.Size != int64(len(read(t, packed))) || told.Platform != "amd64" {
-				t.Errorf("reported: %+v; the sum is %s", told, sum)
+			if sum := strings.Fields(tool(t, "sha256sum", packed))[0]; reported.Path != packed || reported.SHA256 != sum || reported.Size != int64(len(read(t, packed))) || reported.Platform != "amd64" {
+				t.Errorf("reported: %+v; the sum is %s", reported, sum)
 			}
 			before := int64(len(read(t, program)))
-			if smaller := told.Size < before*2/3; smaller != (compression != recipe.CompressionNone) {
-				t.Errorf("%d bytes became %d", before, told.Size)
+			if smaller := reported.Size < before*2/3; smaller != (compression != recipe.CompressionNone) {
+				t.Errorf("%d bytes became %d", before, reported.Size)
 			}
 			cmd := exec.CommandContext(t.Context(), packed, "echo", "hello from", string(compression))
 			cmd.Args[0] = "busybox"

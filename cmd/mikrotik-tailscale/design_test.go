@@ -37,22 +37,22 @@ func TestTheDesignExplainsWhyFeaturesAreLeftOut(t *testing.T) {
 	if !found {
 		t.Fatal("docs/design.md has no table of the features that are left out")
 	}
-	told := map[string]bool{}
+	reported := map[string]bool{}
 	for row := range strings.Lines(table) {
 		for _, name := range regexp.MustCompile("`([a-z0-9_]+)`").FindAllStringSubmatch(strings.Split(row, "|")[1], -1) {
-			told[name[1]] = true
+			reported[name[1]] = true
 		}
 	}
 	for _, f := range list.Features {
 		switch {
-		case !f.Built && !told[f.Name]:
+		case !f.Built && !reported[f.Name]:
 			t.Errorf("docs/design.md does not say why %s is left out", f.Name)
-		case f.Built && told[f.Name]:
+		case f.Built && reported[f.Name]:
 			t.Errorf("docs/design.md says why %s is left out, but it is not", f.Name)
 		}
-		delete(told, f.Name)
+		delete(reported, f.Name)
 	}
-	for name := range told {
+	for name := range reported {
 		t.Errorf("docs/design.md lists the feature %s, which does not exist", name)
 	}
 }

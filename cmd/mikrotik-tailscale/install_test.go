@@ -32,9 +32,9 @@ func TestToolsAreOnlyInstalledWithPermission(t *testing.T) {
 		"the end":         {false, strings.NewReader(""), false, "what\nInstall now? [y/N] "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var said strings.Builder
-			if got := leave(t.Context(), c.flag, c.terminal, &said)("what"); got != c.want || said.String() != c.says {
-				t.Errorf("the answer is %v after %q; want %v after %q", got, said.String(), c.want, c.says)
+			var printed strings.Builder
+			if got := leave(t.Context(), c.flag, c.terminal, &printed)("what"); got != c.want || printed.String() != c.says {
+				t.Errorf("the answer is %v after %q; want %v after %q", got, printed.String(), c.want, c.says)
 			}
 		})
 	}
@@ -99,7 +99,7 @@ func TestWithoutATerminalTheErrorNamesCommandAndFlag(t *testing.T) {
 		t.Errorf("apt-get was called: %s", got)
 	}
 	if _, stderr, _ := call(t, "build", "--arch", "arm", "--install-tools"); !strings.Contains(stderr, "to be installed with apt-get install mmdebstrap") {
-		t.Errorf("before the installation, the command said %s", stderr)
+		t.Errorf("before the installation, the command printed %s", stderr)
 	}
 	if got, want := calls(), "update install "; got != want {
 		t.Errorf("apt-get was called with %q; want %q", got, want)

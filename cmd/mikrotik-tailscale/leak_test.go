@@ -91,9 +91,9 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 		DebianMirror: mirrors["debian"].address(marker),
 	}
 	cache := t.TempDir()
-	var said strings.Builder
+	var printed strings.Builder
 	d, err := local.Open(t.Context(), local.Options{Cache: cache, Addresses: addresses, Observe: func(e local.Event) {
-		said.WriteString(e.Title + string(e.State)) // stages run one after another
+		printed.WriteString(e.Title + string(e.State)) // stages run one after another
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestPasswordsInAddressesAreNotKept(t *testing.T) {
 	if !strings.Contains(provenance, recipe.BusyboxURLVariable) {
 		t.Error("the provenance lacks the stage that downloads busybox")
 	}
-	lookFor(t, marker, "the progress", said.String())
+	lookFor(t, marker, "the progress", printed.String())
 	lookFor(t, marker, "the provenance", provenance)
 	lookInto(t, marker, cache)
 	if err := d.Close(); err != nil {

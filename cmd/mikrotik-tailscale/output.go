@@ -82,9 +82,9 @@ func probe(directory string) error {
 	return os.Remove(dir)
 }
 
-// beside returns the files that belong next to the tarballs. For a single tarball, that is only the symbols file,
+// companions returns the files that belong next to the tarballs. For a single tarball, that is only the symbols file,
 // because nothing else contains the symbols.
-func (d destination) beside(ctx context.Context, run assembly.StageRunner, products []assembly.Product, tarballs []attest.Subject) ([]attest.File, error) {
+func (d destination) companions(ctx context.Context, run assembly.StageRunner, products []assembly.Product, tarballs []attest.Subject) ([]attest.File, error) {
 	if d.directory != "" {
 		return attest.Files(ctx, run, attest.Build{Builder: attest.BuilderCommand, Products: products}, tarballs)
 	}
@@ -97,7 +97,7 @@ func (d destination) beside(ctx context.Context, run assembly.StageRunner, produ
 }
 
 // place moves the output to its destination and records its path.
-func (d destination) place(ctx context.Context, built []result, beside []attest.File) error {
+func (d destination) place(ctx context.Context, built []result, companions []attest.File) error {
 	directory := d.directory
 	if directory == "" {
 		directory = filepath.Dir(d.file)
@@ -112,7 +112,7 @@ func (d destination) place(ctx context.Context, built []result, beside []attest.
 		paths = append(paths, to)
 		files = append(files, archive.File{Path: to, Write: copyOf(r.Path)})
 	}
-	for _, f := range beside {
+	for _, f := range companions {
 		files = append(files, archive.File{Path: filepath.Join(directory, f.Name), Write: textOf(f.Content)})
 	}
 	if _, err := writeAll(ctx, directory, files); err != nil {

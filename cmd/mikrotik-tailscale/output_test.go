@@ -30,8 +30,8 @@ func builtTarballs(t *testing.T) ([]result, []attest.File) {
 
 func TestTarballsArePlacedTogether(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "new", "dist")
-	built, beside := builtTarballs(t)
-	if err := (destination{directory: directory}).place(t.Context(), built, beside); err != nil {
+	built, companions := builtTarballs(t)
+	if err := (destination{directory: directory}).place(t.Context(), built, companions); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"a.tar": "new a.tar", "b.tar": "new b.tar", "a.symbols": "new symbols", "SHA256SUMS": "new sums"} {
@@ -66,8 +66,8 @@ func TestABuildThatFailsAtTheEndChangesNothing(t *testing.T) {
 			defer cancel()
 			c.spoil(t, directory, cancel)
 			before := listing(t, directory)
-			built, beside := builtTarballs(t)
-			err := (destination{directory: directory}).place(ctx, built, beside)
+			built, companions := builtTarballs(t)
+			err := (destination{directory: directory}).place(ctx, built, companions)
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("error = %v", err)
 			}

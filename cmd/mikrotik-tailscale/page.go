@@ -19,14 +19,14 @@ import (
 	"dagger/mikrotik-tailscale/routeros/page/choices"
 )
 
-// pageOptions are the options of a page: how its form begins, where it is written, and how it is built.
+// pageOptions are the options of a page: its initial choices, its path, and how it is built.
 type pageOptions struct {
 	*options
 	initial choices.Choices
 	output  string
 }
 
-// initialChoices are the choices that the form begins with: the options that were given.
+// initialChoices returns the initial choices of the form: the options of the call.
 func initialChoices(flags *pflag.FlagSet, o *routeros.Options, kind string, sites []string) (choices.Choices, error) {
 	c := choices.Choices{}
 	for _, s := range o.Settings() {
@@ -46,7 +46,7 @@ func initialChoices(flags *pflag.FlagSet, o *routeros.Options, kind string, site
 	return c, nil
 }
 
-// writePage writes the page, and says where it is.
+// writePage writes the page and prints its path.
 func writePage(cmd *cobra.Command, asJSON bool, o pageOptions) error {
 	path := o.output
 	if info, err := os.Stat(path); path == "" || strings.HasSuffix(path, "/") || err == nil && info.IsDir() {

@@ -84,7 +84,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// publication says how images are published.
+// publication is how to publish images.
 type publication struct {
 	address           string
 	key               *signing.Key

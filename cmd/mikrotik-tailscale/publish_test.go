@@ -157,11 +157,11 @@ func TestPublishingChecksTheRegistryFirst(t *testing.T) {
 				}
 				text := stderr
 				if form != nil {
-					var told struct{ Error string }
-					if err := json.Unmarshal([]byte(stdout), &told); err != nil {
+					var reported struct{ Error string }
+					if err := json.Unmarshal([]byte(stdout), &reported); err != nil {
 						t.Errorf("standard output: %v\n%s", err, stdout)
 					}
-					text = told.Error
+					text = reported.Error
 				}
 				if !strings.Contains(text, c.want) {
 					t.Errorf("error does not say %q:\n%s", c.want, text)
@@ -276,7 +276,7 @@ func digestOf(t *testing.T, tarballs []result) string {
 }
 
 // readBack compares the JSON output with what another program finds in the registry.
-func readBack(t *testing.T, repository string, told published) {
+func readBack(t *testing.T, repository string, reported published) {
 	t.Helper()
 	inspect := func(reference string, into any) {
 		t.Helper()
@@ -289,17 +289,17 @@ func readBack(t *testing.T, repository string, told published) {
 		MediaType, ArtifactType, Digest string
 		Size                            int64
 	}
-	for _, tag := range told.Tags {
+	for _, tag := range reported.Tags {
 		var index struct{ Manifests []descriptor }
 		inspect(":"+tag, &index)
 		for i, m := range index.Manifests {
-			if m.Digest != told.Images[i].Digest {
-				t.Errorf("%s lists %s; reported was %+v", tag, m.Digest, told.Images[i])
+			if m.Digest != reported.Images[i].Digest {
+				t.Errorf("%s lists %s; reported was %+v", tag, m.Digest, reported.Images[i])
 			}
 		}
 	}
-	attached := slices.Clone(told.Attached)
-	for _, image := range told.Images {
+	attached := slices.Clone(reported.Attached)
+	for _, image := range reported.Images {
 		attached = append(attached, image.Attached...)
 		for _, tag := range append(image.Tags, strings.Join([]string{"", image.Digest}, "@")) {
 			var manifest struct {
@@ -334,6 +334,6 @@ func TestPublishOnePlatformUnderAnotherTag(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	dry := publishJSON(t, "--address", "registry.example/me/tailscale:edge", "--arch", "arm64", "--dry-run")
 	if !slices.Equal(dry.Tags, []string{"edge"}) || len(dry.Images) != 1 || !slices.Equal(dry.Images[0].Tags, []string{"edge-arm64"}) || len(dry.Stages) == 0 {
-		t.Errorf("told: %+v", dry)
+		t.Errorf("reported: %+v", dry)
 	}
 }

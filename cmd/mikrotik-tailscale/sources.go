@@ -55,7 +55,7 @@ func sourcesCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// output runs a stage and gives the path of its output to use, for as long as that runs.
+// output runs a stage, and calls use with the path of its output.
 func (o *options) output(ctx context.Context, s recipe.Stage, p *progress, use func(path string) error) (err error) {
 	d, err := o.open(ctx, p)
 	if err != nil {

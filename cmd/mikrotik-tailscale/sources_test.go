@@ -27,12 +27,12 @@ func sourcesOf(t *testing.T, args ...string) (archive, directory string) {
 	if code != 0 {
 		t.Fatalf("exit code %d:\n%s%s", code, stdout, stderr)
 	}
-	var told struct{ Path, SHA256 string }
-	if err := json.Unmarshal([]byte(stdout), &told); err != nil {
+	var reported struct{ Path, SHA256 string }
+	if err := json.Unmarshal([]byte(stdout), &reported); err != nil {
 		t.Fatal(err)
 	}
-	if sum, _, _ := strings.Cut(tool(t, "sha256sum", archive), " "); told.Path != archive || told.SHA256 != sum {
-		t.Errorf("told was %+v; the archive has the sha256 %s", told, sum)
+	if sum, _, _ := strings.Cut(tool(t, "sha256sum", archive), " "); reported.Path != archive || reported.SHA256 != sum {
+		t.Errorf("reported %+v; the archive has the sha256 %s", reported, sum)
 	}
 	tool(t, "tar", "-C", directory, "--strip-components=1", "-xf", archive)
 	return archive, directory
@@ -57,8 +57,8 @@ func TestTheSourcesAreWhatTheBuildDownloads(t *testing.T) {
 	}
 }
 
-// Whoever gets the archive and follows it has the program that is in the image.
-func TestTheSourcesGiveTheProgramInTheImage(t *testing.T) {
+// Following the archive's instructions results in the same program as in the image.
+func TestTheSourcesBuildTheProgramInTheImage(t *testing.T) {
 	testmode.Long(t)
 	testtools.Require(t, local.Tools()...)
 	archive, directory := sourcesOf(t)
@@ -100,7 +100,7 @@ func TestTheSourcesGiveTheProgramInTheImage(t *testing.T) {
 	}
 }
 
-// debianWith is the Debian root that was used last and has the compiler for a target.
+// debianWith returns the Debian root that was used last and has the compiler for a target.
 func debianWith(t *testing.T, target platform.Target) string {
 	t.Helper()
 	cache, err := local.DefaultCache()

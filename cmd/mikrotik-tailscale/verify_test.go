@@ -46,7 +46,7 @@ func verifyJSON(t *testing.T, want int, args ...string) reproduce.Result {
 	return r
 }
 
-// publicKey is the public half of a key that signingKey made, as cosign.pub.
+// publicKey returns the public key of a key from signingKey, like cosign.pub.
 func publicKey(t *testing.T, private *ecdsa.PrivateKey) string {
 	t.Helper()
 	content, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
@@ -110,7 +110,8 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 		}
 	}
 
-	// Somebody changes a byte of a program, and brings everything that the index of the good image has, with the digests changed.
+	// An attacker changes a byte of a program, and copies all attachments of the original index, with changed
+	// digests.
 	changed := republish(t, registry+"/bad:stable", pushed, func(img v1.Image) v1.Image {
 		return changedLayer(t, img, func(name string, content []byte) {
 			if name == "usr/local/bin/tailscaled" {
@@ -127,7 +128,7 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 		t.Errorf("a changed byte: exit code %d\n%s%s", code, stdout, stderr)
 	}
 
-	// The provenance of another image, and one that tells another configuration.
+	// The provenance of another image, and one with another configuration.
 	same := func(img v1.Image) v1.Image { return img }
 	untold := republish(t, registry+"/other:stable", pushed, same, func(text string) string {
 		return strings.Replace(text, `"revision": 3`, `"revision": 4`, 1)
@@ -135,7 +136,7 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 	if r := verifyJSON(t, exitFailure, "--address", untold); r.Reproduced || !strings.Contains(strings.Join(r.Images[0].Differences, "\n"), "org.opencontainers.image.version is published as") {
 		t.Errorf("another provenance: %+v", r)
 	}
-	// Steps that are others and give the same bytes are worth a warning, not more.
+	// Different steps with the same bytes only result in a warning.
 	steps := republish(t, registry+"/steps:stable", pushed, same, func(text string) string {
 		return strings.Replace(text, "KCONFIG_NOTIMESTAMP", "KCONFIG_TIMESTAMP", 1)
 	})
@@ -146,7 +147,7 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 		return strings.Replace(text, `"revision": 3`, `"revision": 3, "brotli": true`, 1)
 	})
 	if _, stderr, code := call(t, "verify", "--address", newer); code != exitFailure || !strings.Contains(stderr, `unknown field "brotli": the image was published by another version of this program`) {
-		t.Errorf("a field that is not known: exit code %d\n%s", code, stderr)
+		t.Errorf("an unknown field: exit code %d\n%s", code, stderr)
 	}
 }
 
@@ -180,7 +181,7 @@ func TestAnImageWithFilesOfThePublishersNeedsThem(t *testing.T) {
 	refused(without, "--extra", extra)
 }
 
-// republish pushes changed images of a release with its provenance, which is about the new digest.
+// republish pushes changed images of a release with its provenance, changed to describe the new digest.
 func republish(t *testing.T, to string, from published, change func(v1.Image) v1.Image, reword func(string) string) string {
 	t.Helper()
 	source, err := publish.NewSource(from.Reference, "", "", true)

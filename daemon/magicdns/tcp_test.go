@@ -492,7 +492,7 @@ func TestTooManyConnections(t *testing.T) {
 			t.Errorf("%d connections; want %d", got, maxConnections)
 		}
 		if _, ok := n.connections[endpoint{netip.AddrPortFrom(client4.Addr(), 2000), service4}]; ok {
-			t.Error("the oldest idle connection is left")
+			t.Error("the oldest idle connection still exists")
 		}
 		for _, c := range n.connections {
 			c.out = []byte("all of them are busy")

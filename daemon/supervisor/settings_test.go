@@ -137,7 +137,7 @@ func TestValuesAreTakenAsPeopleWriteThem(t *testing.T) {
 	} {
 		s, says := read(testRelease(), nil, c.line)
 		if got := s.flags(); got != c.want || says != c.says {
-			t.Errorf("%q gives %q and says\n%swant %q and\n%s", c.line, got, says, c.want, c.says)
+			t.Errorf("%q: settings %q and log\n%swant %q and\n%s", c.line, got, says, c.want, c.says)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestTheDaemonsFlags(t *testing.T) {
 			got = append(got, f.String())
 		}
 		if strings.Join(got, " ") != c.want || says != c.says || s.Tun != "tailscale0" {
-			t.Errorf("%q gives %q and says\n%s", c.line, got, says)
+			t.Errorf("%q: settings %q and log\n%s", c.line, got, says)
 		}
 	}
 	s, says := read(testRelease("outboundproxy", "netstack", "debug"), nil, "TS_SOCKS5_SERVER=1055", "TS_OUTBOUND_HTTP_PROXY_LISTEN=localhost:80", "TS_DEBUG_ADDR_PORT=:9", "TS_USERSPACE=on",

@@ -29,7 +29,7 @@ const (
 	address  = "registry.example/me/tailscale"
 	username = "me"
 	password = "hunter2"
-	// reference is what publish prints.
+	// reference is the output of publish.
 	reference = address + ":" + tag + "@sha256:0123456789abcdef"
 )
 
@@ -100,7 +100,7 @@ func gitlabJobs(t *testing.T) map[string]job {
 		"DAGGER_VERSION": file.Variables["DAGGER_VERSION"], "DAGGER_SHA256": file.Variables["DAGGER_SHA256"],
 		"CI_COMMIT_TAG": tag, "CI_REGISTRY_IMAGE": address, "CI_REGISTRY_USER": username, "CI_REGISTRY_PASSWORD": password,
 		"CI_REGISTRY": strings.Split(address, "/")[0],
-		// The job that publishes leaves it to the one that signs.
+		// In GitLab, another job signs the published image.
 		"REFERENCE": reference,
 	}
 	return map[string]job{
@@ -246,7 +246,7 @@ func TestScriptsCallTheModule(t *testing.T) {
 	}
 }
 
-// cosign signs with the identity that the CI gives the job: it gets no key.
+// cosign signs with the CI's identity for the job, without a key.
 func TestTheIdentityOfTheCISignsWhatWasPublished(t *testing.T) {
 	all := jobs(t)
 	pinned := regexp.MustCompile(`cosignProgram = "(.+)"`).FindSubmatch(read(t, root+"/image/publish/sign_test.go"))
@@ -272,7 +272,7 @@ func TestTheIdentityOfTheCISignsWhatWasPublished(t *testing.T) {
 	}
 }
 
-// What cosign is called with has to be there.
+// The functions and options of cosign in the scripts exist.
 func TestCosignHasWhatTheScriptsCall(t *testing.T) {
 	testmode.Long(t)
 	all := jobs(t)

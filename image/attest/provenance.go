@@ -161,7 +161,7 @@ func stagesOf(b Build) []recipe.Stage {
 	return all
 }
 
-// ownFile stands in the provenance for an input that is the user's own file, which no stage builds.
+// ownFile replaces the name of a stage in the provenance if the input is the user's own file.
 const ownFile = "(a file of the user's)"
 
 // described returns the stages for the provenance, with the names of their inputs instead of the inputs themselves.

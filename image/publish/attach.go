@@ -18,7 +18,7 @@ type Attachment struct {
 	// Type is the media type of the text.
 	Type string
 	Text string
-	// Name is the file name under which programs that download attachments store the text. May be empty.
+	// Name is the file name under which programs that download attachments store the text. It may be empty.
 	Name string
 	// Annotations describe the content, for clients that search the attachments.
 	Annotations map[string]string

@@ -47,7 +47,7 @@ func TestTheRegistryIsAskedBeforeAnythingIsBuilt(t *testing.T) {
 	}
 }
 
-// A registry may let somebody in who may not push.
+// A registry may accept a login and still refuse the push.
 func TestReadersAreTold(t *testing.T) {
 	for status, blame := range map[int]bool{http.StatusUnauthorized: true, http.StatusForbidden: true, http.StatusInsufficientStorage: false} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
@@ -59,7 +59,7 @@ func TestReadersAreTold(t *testing.T) {
 	}
 }
 
-// What asks for permission leaves nothing in the repository, and is told apart from a push.
+// Asking for permission leaves nothing in the repository, and differs from a push.
 func TestAskingPushesNothing(t *testing.T) {
 	var methods []string
 	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)))

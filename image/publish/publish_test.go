@@ -198,7 +198,7 @@ func TestDestinationsAreCheckedFirst(t *testing.T) {
 				t.Fatalf("error = %v; want it to say %q", err, c.want)
 			}
 			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("one mistake gives several errors: %v", err)
+				t.Errorf("one mistake results in several errors: %v", err)
 			}
 		})
 	}

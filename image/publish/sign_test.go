@@ -225,7 +225,7 @@ func TestCosignAcceptsWhatIsSignedAndNothingElse(t *testing.T) {
 	forged := good
 	forged.Text = strings.Replace(good.Text, payload, base64.StdEncoding.EncodeToString([]byte(statement+" ")), 1)
 	if forged.Text == good.Text {
-		t.Fatal("the bundle does not hold the statement")
+		t.Fatal("the bundle does not contain the statement")
 	}
 	if err := attach(repository, *subject, forged, nil); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ import (
 func Tree(rootfs string, t platform.Target, volumes ...string) error {
 	binaries, problems := inspect(rootfs, t, volumes)
 	if binaries == 0 && problems == nil {
-		problems = fmt.Errorf("%s: holds no ELF binary, but %s needs at least one", rootfs, t)
+		problems = fmt.Errorf("%s: contains no ELF binary, but %s needs at least one", rootfs, t)
 	}
 	return problems
 }

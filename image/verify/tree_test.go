@@ -110,7 +110,7 @@ func TestTreeProblems(t *testing.T) {
 
 func TestTreeWithoutBinary(t *testing.T) {
 	root := plant(t, map[string]string{"etc/hosts": "127.0.0.1 localhost\n"})
-	wantError(t, Tree(root, target(t, "arm")), root, "holds no ELF binary")
+	wantError(t, Tree(root, target(t, "arm")), root, "contains no ELF binary")
 }
 
 func TestAPartOfATreeNeedsNoBinary(t *testing.T) {

@@ -408,21 +408,21 @@ func TestPrograms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_ = os.Remove(out)
-			said, code := run(t, command(t, native(t), filepath.Join(dir, c.args[0]), c.args[1:]...))
+			printed, code := run(t, command(t, native(t), filepath.Join(dir, c.args[0]), c.args[1:]...))
 			if code != c.code {
-				t.Fatalf("exit code %d, want %d: %s", code, c.code, said)
+				t.Fatalf("exit code %d, want %d: %s", code, c.code, printed)
 			}
 			if code != 0 {
-				if !strings.Contains(said, c.want) {
-					t.Errorf("it printed %q, want %q", said, c.want)
+				if !strings.Contains(printed, c.want) {
+					t.Errorf("it printed %q, want %q", printed, c.want)
 				}
 				if _, err := os.Stat(out); err == nil {
 					t.Error("there is output")
 				}
 				return
 			}
-			if got := string(read(t, out)); got != c.want || said != "" {
-				t.Errorf("the output differs, and it printed %q", said)
+			if got := string(read(t, out)); got != c.want || printed != "" {
+				t.Errorf("the output differs, and it printed %q", printed)
 			}
 		})
 	}
