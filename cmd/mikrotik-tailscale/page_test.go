@@ -422,6 +422,35 @@ func TestAPageThatIsFilledIn(t *testing.T) {
 	compare(t, "by link", b.shown(), written(t, given))
 }
 
+// A board chooses the architecture, or the page says why it doesn't.
+func TestThePageKnowsBoards(t *testing.T) {
+	b := newTab(t)
+	b.open("file://" + pageFile(t))
+	for _, c := range []struct{ board, arch, note, button string }{
+		{"hAP ax³", "arm64", "hAP ax³: arm64, 128 MB of flash, 1024 MB of memory.", ""},
+		{"e50ug", "armv5", "Use a tag of the image that is for ARMv5", ""},
+		{"hap AC2", "arm", "So little flash often has no room for the image.", "Keep the image in memory"},
+		{"CHR (virtual router)", "amd64", "CHR (virtual router): amd64.", ""},
+		{"hEX lite", "", "RouterOS has no containers on the processor of hEX lite.", ""},
+		{"hAP be lite", "", "Nobody has reported which image hAP be lite needs.", ""},
+		{"toaster", "", "This board is not in the list. Choose the architecture below.", ""},
+		{"", "", "", ""},
+	} {
+		got := evaluate[[]string](b, `
+			const form = document.getElementById("form"), board = document.getElementById("board");
+			form.elements.arch.value = "";
+			board.value = given[0];
+			board.dispatchEvent(new Event("input", { bubbles: true }));
+			board.dispatchEvent(new Event("blur"));
+			const note = document.getElementById("board-note");
+			return [form.elements.arch.value, note.textContent, note.querySelector("button")?.textContent ?? ""];`, c.board)
+		if got[0] != c.arch || !strings.Contains(got[1], c.note) || got[2] != c.button || (c.note == "") != (got[1] == "") {
+			t.Errorf("%s: architecture %q, note %q, button %q", c.board, got[0], got[1], got[2])
+		}
+	}
+	b.noComplaints()
+}
+
 // A link may be for another version of the page, or mistyped.
 func TestALinkWithChoicesThatThePageDoesNotKnow(t *testing.T) {
 	b := newTab(t)
