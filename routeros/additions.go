@@ -7,7 +7,7 @@ import (
 
 // Addition is one entry that the install script adds to the router, or the setup script of an app.
 type Addition struct {
-	// Menu is where RouterOS lists it, for example /ip/route.
+	// Menu is the RouterOS menu of the entry, for example /ip/route.
 	Menu string
 	// What describes the entry and its purpose.
 	What string
@@ -68,8 +68,8 @@ func Additions(o Options) ([]Addition, error) {
 	return all, nil
 }
 
-// AppAdditions checks the options and lists the entries that RouterOS and the setup script add to a router for an app, or for
-// the app of each site.
+// AppAdditions checks the options and lists the entries that RouterOS and the setup script add to a router for an
+// app, or for the app of each site.
 func AppAdditions(o Options, sites []Site) ([]Addition, error) {
 	installations, err := o.installations(sites)
 	if err != nil {
@@ -101,7 +101,7 @@ func (d data) addVariables(all *additions) {
 	}
 }
 
-// addRules lists the entries that an installation and an app have in common.
+// addRules lists the entries that are the same for an installation and an app.
 func (d data) addRules(all *additions) {
 	families := []string{"/ip"}
 	if d.LengthSix > 0 {
@@ -135,7 +135,7 @@ func (d data) addRules(all *additions) {
 	}
 }
 
-// rules are the filter rules of the firewall, if there are to be any.
+// rules returns the filter rules of the firewall, if the options ask for them.
 func (d data) rules() []ruleSet {
 	if !d.Firewall {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// count is how many entries of each menu belong to an installation.
+// count returns how many entries of each menu belong to an installation.
 func count(r *router, mark string) map[string]int {
 	all := map[string]int{}
 	for menu, entries := range r.Tables {
@@ -77,7 +77,7 @@ func TestAdditionsSayWhatTheyAreFor(t *testing.T) {
 		{"/system/scheduler", "runs tailscale-update.rsc every day at 04:30"},
 	} {
 		if !slices.Contains(additions, want) {
-			t.Errorf("%v is not among %v", want, additions)
+			t.Errorf("%v is not in %v", want, additions)
 		}
 	}
 	if _, err := Additions(Default()); err == nil {

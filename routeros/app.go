@@ -11,16 +11,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// AppKinds are the files of an app: the app itself, or a store with one for each site, the script with
-// the commands that an app can't express, and the one that takes them back.
+// AppKinds are the files of an app: the app itself, or a store with an app for each site; the script with the
+// commands that an app can't contain; and the script that undoes them.
 var AppKinds = []string{kindApp, "app-setup", "app-remove"}
 
 const kindApp = "app"
 
-// appRelease is the first release that takes apps of others.
+// appRelease is the first release that supports custom apps.
 const appRelease = 22
 
-// Site is one of several places that each have an app in a store.
+// Site is one of several places that each have their own app in a store.
 type Site struct {
 	// Name is the name in the tailnet, and the last part of the app's name.
 	Name string
@@ -28,7 +28,7 @@ type Site struct {
 	Subnets []string
 }
 
-// ParseSites reads sites such as home=192.168.88.0/24,10.0.0.0/8.
+// ParseSites parses sites, for example home=192.168.88.0/24,10.0.0.0/8.
 func ParseSites(texts []string) ([]Site, error) {
 	var all []Site
 	for _, text := range texts {
@@ -41,9 +41,8 @@ func ParseSites(texts []string) ([]Site, error) {
 	return all, nil
 }
 
-// App checks the options and writes the files of an app for RouterOS's /app menu. With sites, it writes a
-// store that has an app for each, and scripts for each. The networks of the other sites are reached from
-// each site.
+// App checks the options and returns the files of an app for RouterOS's /app menu. With sites, it returns a store
+// with an app for each site, and scripts for each. Each site gets routes to the networks of the other sites.
 func App(o Options, sites []Site) ([]Script, error) {
 	installations, err := o.installations(sites)
 	if err != nil {
@@ -75,7 +74,7 @@ func App(o Options, sites []Site) ([]Script, error) {
 	return all, nil
 }
 
-// installations are the app of each site, or the only one.
+// installations returns the data for the app of each site, or for the only app.
 func (o Options) installations(sites []Site) ([]data, error) {
 	if err := o.checkApp(sites); err != nil {
 		return nil, err
@@ -102,7 +101,7 @@ func (o Options) installations(sites []Site) ([]data, error) {
 	return all, nil
 }
 
-// perSite are the options of each site, or the only ones.
+// perSite returns the options of each site, or the only options.
 func (o Options) perSite(sites []Site) []Options {
 	if len(sites) == 0 {
 		return []Options{o}
@@ -122,7 +121,7 @@ func (o Options) perSite(sites []Site) []Options {
 	return all
 }
 
-// checkApp refuses what an app can't have. RouterOS makes its network, and chooses its storage.
+// checkApp returns an error for options that an app can't have. RouterOS sets up its network and chooses its storage.
 func (o *Options) checkApp(sites []Site) error {
 	var p problems
 	usual := Default()
@@ -167,7 +166,7 @@ func networksOf(sites []Site) []string {
 	return all
 }
 
-// appYAML is an app as RouterOS reads it.
+// appYAML is an app in RouterOS's format.
 type appYAML struct {
 	Name     string                `yaml:"name"`
 	Descr    string                `yaml:"descr"`
@@ -194,7 +193,7 @@ func (d data) app() appYAML {
 		s.Environment[v.Name] = v.Value
 	}
 	if d.Port != 0 {
-		// RouterOS takes the first port for a web page's unless it has another name.
+		// RouterOS uses the first port for a web page unless it has another name.
 		s.Ports = []string{fmt.Sprintf("%d:%d/udp:tailscale", d.Port, d.Port)}
 	}
 	return appYAML{
@@ -213,15 +212,15 @@ func encode(content any) (string, error) {
 	return b.String(), e.Close()
 }
 
-// AppFile is the name of the app's file on the router.
+// AppFile returns the name of the app's file on the router.
 func (d data) AppFile() string { return d.AppName + ".tikapp.yaml" }
 
-// AppMenus are the places where the setup script adds something.
+// AppMenus returns the menus in which the setup script adds something.
 func (d data) AppMenus() []string {
 	return []string{"/ip/dns/static", "/ip/firewall/filter", "/ip/firewall/mangle", "/ip/firewall/nat", "/ip/route", "/interface/list/member"}
 }
 
-// AppWatch is what the scheduler runs: RouterOS may give the app another address when it starts.
+// AppWatch returns the command for the scheduler, because RouterOS may assign another address when the app starts.
 func (d data) AppWatch() string {
 	return ":local app [/app/find where name=" + Quote(d.AppName) + " and running]; :if ([:len $app] > 0) do={ " +
 		":local link [/app/get ($app->0) interface]; :local veths [/interface/veth/find where name=$link]; " +

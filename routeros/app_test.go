@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// appOptions are those of an app with everything that an app can have.
+// appOptions are options that use everything that an app supports.
 func appOptions() Options {
 	o := example()
 	o.Subnets, o.RemoteSubnets, o.ExitNode, o.Masquerade = []string{"192.168.88.0/24"}, []string{"192.168.89.0/24"}, true, true
@@ -46,13 +46,13 @@ func TestAppsAreAsTheyWere(t *testing.T) {
 		for file, text := range files {
 			golden(t, name+"/"+file, text)
 			if strings.HasSuffix(file, ".rsc") && (strings.Contains(text, "<no value>") || strings.Contains(text, "\t")) {
-				t.Errorf("%s/%s has what should not be in it", name, file)
+				t.Errorf("%s/%s contains a forbidden text", name, file)
 			}
 		}
 	}
 }
 
-// structure is what all published schemas of 7.22 to 7.24 have in common and apps of this package use.
+// structure is the part of all published schemas of 7.22 to 7.24 that this package's apps use.
 const structure = `{
 	"type": "object", "required": ["name", "services"], "additionalProperties": false,
 	"properties": {
@@ -68,7 +68,7 @@ const structure = `{
 			}}}, "additionalProperties": false}
 	}}`
 
-// The published schemas can't be fetched by a test. APP_SCHEMAS is a directory with those that somebody has.
+// A test can't download the published schemas. APP_SCHEMAS is a directory with downloaded schemas.
 func TestAppsHaveTheStructureOfTheSchemas(t *testing.T) {
 	schemas := map[string]*jsonschema.Schema{"structure": compile(t, "structure.json", structure)}
 	if dir := os.Getenv("APP_SCHEMAS"); dir != "" {
@@ -120,7 +120,7 @@ func compile(t *testing.T, name, text string) *jsonschema.Schema {
 	return schema
 }
 
-// decode reads YAML into what the validator takes: what JSON would give.
+// decode converts YAML to the form for the validator, as if it were JSON.
 func decode(t *testing.T, text string) any {
 	t.Helper()
 	var v any
@@ -138,7 +138,7 @@ func decode(t *testing.T, text string) any {
 	return v
 }
 
-// appRouter is a router with the files of an app.
+// appRouter returns a router with the files of an app.
 func appRouter(files map[string]string) *router {
 	r := newRouter(24)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -176,7 +176,7 @@ func TestAnAppIsSetUpAndRemoved(t *testing.T) {
 				t.Errorf("after a second run:\n%s\nafter the first:\n%s", again, installed)
 			}
 			must(t, r, files["tailscale-app-remove.rsc"])
-			// The app is for the user to remove.
+			// Removing the app itself is up to the user.
 			r.Tables["/app"], r.Tables["/interface/veth"] = nil, nil
 			if after := r.Snapshot(); after != before {
 				t.Errorf("after the removal:\n%s\nbefore:\n%s", after, before)
@@ -185,7 +185,7 @@ func TestAnAppIsSetUpAndRemoved(t *testing.T) {
 	}
 }
 
-// Whichever command fails or whatever the power does, the next run, or the scheduler, mends it.
+// Whatever command fails or whenever the power fails, the next run or the scheduler repairs it.
 func TestAnAppsSetupCanBeRepeated(t *testing.T) {
 	files := appFiles(t, appOptions(), nil)
 	whole := appRouter(files)
@@ -215,7 +215,7 @@ func TestAnAppsSetupCanBeRepeated(t *testing.T) {
 	}
 }
 
-// Before 7.24, RouterOS gives an app another address at a start. The routes follow.
+// Before 7.24, RouterOS assigns another address to an app when it starts. The routes follow it.
 func TestRoutesFollowTheAppsAddress(t *testing.T) {
 	files := appFiles(t, appOptions(), nil)
 	r := appRouter(files)
@@ -224,7 +224,7 @@ func TestRoutesFollowTheAppsAddress(t *testing.T) {
 	if !strings.Contains(rest, `file-name="tailscale-app-setup.rsc"`) {
 		t.Fatalf("the scheduler runs %q", rest)
 	}
-	// What the interpreter can't import is run here.
+	// The interpreter can't run this import, so the test runs it.
 	moved := func() bool {
 		said := len(r.Said)
 		must(t, r, event+`{ :put "moved" } }`)
@@ -239,7 +239,7 @@ func TestRoutesFollowTheAppsAddress(t *testing.T) {
 	}
 	r.Wait(60)
 	if !moved() {
-		t.Fatal("the new address is not noticed")
+		t.Fatal("the new address was not detected")
 	}
 	must(t, r, files["tailscale-app-setup.rsc"])
 	expectRoute(t, r, "100.64.0.0/10")
@@ -264,7 +264,7 @@ func TestSitesReachEachOther(t *testing.T) {
 	store := files["tailscale.tikappstore.yaml"]
 	for _, want := range []string{"name: tailscale-home", "TS_ROUTES: 192.168.88.0/24,10.0.0.0/16", "TS_HOSTNAME: office", "TS_EXTRA_ARGS: --accept-routes"} {
 		if !strings.Contains(store, want) {
-			t.Errorf("the store does not say %q:\n%s", want, store)
+			t.Errorf("the store does not contain %q:\n%s", want, store)
 		}
 	}
 }
@@ -293,7 +293,7 @@ func TestAppsAreRefusedOnTheRouter(t *testing.T) {
 			c.spoil(r)
 			before := r.Snapshot()
 			if err := run(t, r, files["tailscale-app-setup.rsc"]); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Errorf("error = %v; want it to contain %q", err, c.want)
 			}
 			if r.Changes > 0 || r.Snapshot() != before {
 				t.Error("the router was changed")
@@ -302,7 +302,7 @@ func TestAppsAreRefusedOnTheRouter(t *testing.T) {
 	}
 }
 
-func TestWhatAnAppCantHaveIsTold(t *testing.T) {
+func TestUnsupportedOptionsOfAnAppAreRefused(t *testing.T) {
 	six := []Site{{"home", []string{"fd88::/64"}}, {"office", nil}}
 	for name, c := range map[string]struct {
 		change func(*Options)
@@ -334,7 +334,7 @@ func TestWhatAnAppCantHaveIsTold(t *testing.T) {
 			o := example()
 			c.change(&o)
 			if files, err := App(o, c.sites); err == nil || !strings.Contains(err.Error(), c.want) || files != nil {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Errorf("error = %v; want it to contain %q", err, c.want)
 			}
 		})
 	}

@@ -13,21 +13,21 @@ import (
 	"dagger/mikrotik-tailscale/recipe/address"
 )
 
-// The ways in which registries let people in.
+// The authentication methods of registries.
 const (
-	// RegistryAuto knows the way by the registry's host. A registry that is not known is plain.
+	// RegistryAuto chooses the method by the registry's host. Unknown registries are plain.
 	RegistryAuto = "auto"
-	// RegistryPlain asks for a user name and password with each request, or for nothing.
+	// RegistryPlain sends a user name and password with each request, or neither.
 	RegistryPlain = "plain"
 )
 
-// tokens has the token request of each kind of registry. A router can't find it out by itself, as
-// other clients do: the address is in a header of a refusal, which scripts can't read on older
-// releases. HOST stands for the registry's host.
+// tokens has the token request of each kind of registry. A router can't find it out like other clients do: the
+// address is in a header of a refused request, which scripts can't read on older releases. HOST is replaced with the
+// registry's host.
 //
-// No address may have a second parameter: /tool/fetch is reported to fail on an "&", even in quotes
-// (RouterOS 7.21.2). GHCR and Gitea need no service besides the scope. GitLab does, and takes it from
-// the body of a request that it treats as a GET.
+// No address may have a second parameter, because /tool/fetch is reported to fail on an "&", even in quotes (RouterOS
+// 7.21.2). GHCR and Gitea need no service besides the scope. GitLab does, and reads it from the body of a request
+// that it treats as a GET.
 var tokens = map[string]request{
 	"dockerhub": {},
 	"ghcr":      {URL: "https://ghcr.io/token"},
@@ -39,15 +39,15 @@ var tokens = map[string]request{
 	"gitea": {URL: "SCHEME://HOST/v2/token"},
 }
 
-// request is one that a script makes with /tool/fetch.
+// request is a request that a script sends with /tool/fetch.
 type request struct {
 	URL     string
 	Headers string
-	// Data makes it a POST request, if there is any.
+	// Data makes it a POST request, unless it is empty.
 	Data string
 }
 
-// kinds are the hosts whose kind is known.
+// kinds are the hosts with a known kind.
 var kinds = map[string]string{
 	name.DefaultRegistry:  "dockerhub",
 	"ghcr.io":             "ghcr",
@@ -56,27 +56,27 @@ var kinds = map[string]string{
 	"gitea.com":           "gitea",
 }
 
-// Registries lists the accepted values of Options.Registry.
+// Registries returns the accepted values of Options.Registry.
 func Registries() []string {
 	return append([]string{RegistryAuto, RegistryPlain}, slices.Sorted(maps.Keys(tokens))...)
 }
 
-// exchange is what the router says to a registry to learn the digest of an image.
+// exchange has the requests with which the router asks a registry for the digest of an image.
 type exchange struct {
-	// Reference is the image, as the router's own client takes it.
+	// Reference is the image, in the form for the router's own client.
 	Reference string
-	// Token is the request for a token. None is needed if it has no address.
+	// Token is the request for a token. Without an address, no token is needed.
 	Token request
-	// Manifest is the address of the manifest or, on Docker Hub, of what its API says about the tag.
+	// Manifest is the address of the manifest or, on Docker Hub, of the tag in its API.
 	Manifest string
-	// Hub says that Docker Hub's API is asked, because its token server needs two parameters.
+	// Hub is true for Docker Hub's API, which is used because its token server needs two parameters.
 	Hub bool
-	// Accept are the media types of the manifests that are understood.
+	// Accept are the accepted media types of manifests.
 	Accept []string
 }
 
-// accepted are the manifests of several platforms and of one, as OCI and Docker write them. Ours is
-// the last, should a router only send the last of several headers of a name.
+// accepted are the media types of manifests for several platforms and for one, by OCI and by Docker. Our own is the
+// last one, in case a router only sends the last of several headers with the same name.
 var accepted = []string{
 	"application/vnd.docker.distribution.manifest.v2+json",
 	"application/vnd.docker.distribution.manifest.list.v2+json",
@@ -141,7 +141,7 @@ func newExchange(o Options) (exchange, error) {
 	return e, errors.Join(p...)
 }
 
-// scoped adds the scope to the address of a token server, as its only parameter.
+// scoped adds the scope as the only parameter to the address of a token server.
 func scoped(server, scope string) (string, error) {
 	u, err := url.Parse(server)
 	switch {
@@ -159,8 +159,8 @@ func scoped(server, scope string) (string, error) {
 	return strings.TrimSuffix(server, "?") + "?scope=" + scope, nil
 }
 
-// Headers are those of the request for the manifest, as RouterOS takes them: separated by commas,
-// so that none can be in a value, and each media type has a header of its own.
+// Headers returns the headers of the request for the manifest in RouterOS's form: separated by commas. A value can't
+// contain a comma, so each media type has its own header.
 func (e exchange) Headers() string {
 	fields := make([]string, len(e.Accept))
 	for i, kind := range e.Accept {

@@ -78,7 +78,7 @@ func (a authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
 }
 
-// token lets its bearer do with a repository what the actions say.
+// token returns a token with which a client can do the actions in a repository.
 func (a authority) token(repository string, actions []string) string {
 	part := func(v any) string {
 		text, _ := json.Marshal(v)
@@ -98,11 +98,11 @@ func (a authority) token(repository string, actions []string) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
 }
 
-// tokenServer gives tokens to push to the robot, and to pull to everybody, if public.
+// tokenServer returns tokens to push to the robot, and tokens to pull to everyone if it is public.
 type tokenServer struct {
 	authority authority
 	public    bool
-	// field is the name of the token in the answer: token, or access_token as OAuth has it.
+	// field is the name of the token in the answer: token, or access_token as in OAuth.
 	field string
 }
 
@@ -125,8 +125,8 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{s.field: s.authority.token(scope[1], actions)})
 }
 
-// site is a registry with all platforms' images under me/tailscale:stable, and each under its own
-// tag, which lets people in by tokens. It answers for every host there is a certificate for.
+// site is a registry that requires tokens. It has all platforms' images under me/tailscale:stable, and each image
+// under its own tag. It answers for every host in its certificate.
 type site struct {
 	tokens  *tokenServer
 	roots   *x509.CertPool
@@ -134,7 +134,7 @@ type site struct {
 	index   *v1.IndexManifest
 	front   string // of the server that speaks TLS for all hosts
 	asked   []string
-	// transport leads other clients there.
+	// transport connects other clients to the site.
 	transport http.RoundTripper
 }
 
@@ -181,8 +181,8 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// gitlab gives tokens as GitLab does: it wants a service, answers POST requests with 404, and takes a
-// POST request that says so for a GET with more parameters.
+// gitlab returns tokens like GitLab: it requires a service, and answers POST requests with 404 unless a header turns
+// them into GET requests with more parameters.
 func (s *site) gitlab(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost && r.Header.Get("X-HTTP-Method-Override") != http.MethodGet {
 		http.NotFound(w, r)
@@ -195,7 +195,7 @@ func (s *site) gitlab(w http.ResponseWriter, r *http.Request) {
 	s.tokens.ServeHTTP(w, r)
 }
 
-// hubLogin gives tokens for Docker Hub's API.
+// hubLogin returns tokens for Docker Hub's API.
 func (s *site) hubLogin(w http.ResponseWriter, r *http.Request) {
 	var who struct{ Identifier, Secret string }
 	if err := json.NewDecoder(r.Body).Decode(&who); err != nil || r.Method != http.MethodPost || who.Identifier != robot || who.Secret != password {
@@ -205,7 +205,7 @@ func (s *site) hubLogin(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "hub"})
 }
 
-// hubTag says what Docker Hub's API says about a tag.
+// hubTag answers like Docker Hub's API for a tag.
 func (s *site) hubTag(w http.ResponseWriter, r *http.Request) {
 	if bearer := r.Header.Get("Authorization"); bearer != "Bearer hub" && (bearer != "" || !s.tokens.public) {
 		http.NotFound(w, r)
@@ -222,7 +222,7 @@ func (s *site) hubTag(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"name": "stable", "images": images})
 }
 
-// dial leads to the site for all names.
+// dial connects to the site for all names.
 func (s *site) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if host, _, _ := net.SplitHostPort(address); net.ParseIP(host) == nil {
 		address = s.front
@@ -230,14 +230,14 @@ func (s *site) dial(ctx context.Context, network, address string) (net.Conn, err
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
-// router is one for which all names lead to the site.
+// router returns a router for which all names resolve to the site.
 func (s *site) router() *router {
 	r := newRouter(24)
 	r.Roots, r.Dial = s.roots, s.dial
 	return r
 }
 
-// push publishes small images of all platforms, as this project publishes its own.
+// push publishes small images of all platforms in the same way as this project.
 func push(t *testing.T, registry string, who authn.Authenticator, rt http.RoundTripper) {
 	t.Helper()
 	config, err := who.Authorization()
@@ -273,7 +273,7 @@ func push(t *testing.T, registry string, who authn.Authenticator, rt http.RoundT
 	}
 }
 
-// indexOf is the index of the published images.
+// indexOf returns the index of the published images.
 func indexOf(t *testing.T, registry string, who authn.Authenticator, rt http.RoundTripper) *v1.IndexManifest {
 	t.Helper()
 	tag, err := name.NewTag(registry+"/me/tailscale:stable", name.Insecure)
@@ -291,7 +291,7 @@ func indexOf(t *testing.T, registry string, who authn.Authenticator, rt http.Rou
 	return manifest
 }
 
-// digest is what another client, which finds the way by itself, says about a platform's image.
+// digest returns the digest of a platform's image, as found by another client that discovers the token server itself.
 func digest(t *testing.T, registry string, who authn.Authenticator, rt http.RoundTripper, target platform.Target) string {
 	t.Helper()
 	for _, m := range indexOf(t, registry, who, rt).Manifests {
@@ -303,7 +303,7 @@ func digest(t *testing.T, registry string, who authn.Authenticator, rt http.Roun
 	return ""
 }
 
-// installed runs the scripts and gives the identity that the router then knows its image by.
+// installed runs the scripts and returns the identity by which the router then knows its image.
 func installed(t *testing.T, r *router, o Options) (string, error) {
 	t.Helper()
 	s := scripts(t, o)
@@ -318,8 +318,8 @@ func installed(t *testing.T, r *router, o Options) (string, error) {
 	return strings.TrimPrefix(r.Tables["/container"][0].Values["comment"].(string), "mikrotik-tailscale:tailscale "), nil
 }
 
-// The requests are those of the scripts, at the addresses of the scripts, and the registry is the
-// one that most of these run, though not their own.
+// The scripts send their own requests to their own addresses. The registry is the common open source one, not each
+// company's own.
 func TestRegistriesWithTokens(t *testing.T) {
 	s := newSite(t)
 	t.Run("digests", s.testDigests)
@@ -397,7 +397,7 @@ func TestDigestsOfPlainRegistries(t *testing.T) {
 				if got, err := installed(t, r, o); err != nil || got != want {
 					t.Errorf("%s: digest = %s (%v); want %s", target, got, err, want)
 				}
-				// The tag of one platform is no index, but the image itself.
+				// The tag of a single platform is the image itself, not an index.
 				o.Image += "-" + target.Name
 				r = newRouter(21)
 				r.Singles["/system/resource"]["architecture-name"] = target.RouterOS
@@ -410,7 +410,7 @@ func TestDigestsOfPlainRegistries(t *testing.T) {
 	}
 }
 
-// Where no platform is given, the router's architecture chooses the image.
+// Without a platform, the router's architecture selects the image.
 func architectureChooses(t *testing.T, registry string) {
 	for architecture, arch := range map[string]string{"x86": "amd64", "x86_64": "amd64", "arm64": "arm64", "arm": "arm"} {
 		target, err := platform.Parse(arch)
@@ -432,7 +432,7 @@ func architectureChooses(t *testing.T, registry string) {
 	}
 }
 
-// An address with a second parameter is one that RouterOS is reported not to fetch.
+// RouterOS is reported not to fetch addresses with a second parameter.
 func TestNoAddressHasASecondParameter(t *testing.T) {
 	for _, registry := range Registries() {
 		for _, host := range []string{"docker.io", "ghcr.io", "registry.gitlab.com", "codeberg.org", "quay.io", "registry.example"} {
@@ -487,7 +487,7 @@ func (s *site) testRefusals(t *testing.T) {
 			before := r.Snapshot()
 			_, err := installed(t, r, o)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "gu3ssed") {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Errorf("error = %v; want it to contain %q", err, c.want)
 			}
 			if r.Snapshot() != before {
 				t.Error("the router was changed")
@@ -496,8 +496,8 @@ func (s *site) testRefusals(t *testing.T) {
 	}
 }
 
-// Routers that were set up before RouterOS 7.19 trust no certificate authority. The command that an
-// error names is all that they need.
+// Routers that were set up before RouterOS 7.19 trust no certificate authority. The command in the error is
+// sufficient to fix that.
 func (s *site) testTrust(t *testing.T) {
 	s.tokens.public = true
 	o := example()
@@ -539,11 +539,11 @@ func (s *site) testTrust(t *testing.T) {
 			r.Singles["/certificate/settings"]["builtin-trust-store"] = store
 			must(t, r, scripts(t, o)["install"])
 
-			// The same again, before an update.
+			// The same error before an update.
 			r.Singles["/certificate/settings"]["builtin-trust-store"] = c.store
 			err = run(t, r, scripts(t, o)["update"])
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(r.Log[len(r.Log)-1], c.want) {
-				t.Errorf("error = %v, log %q; want both to say %s", err, r.Log, c.want)
+				t.Errorf("error = %v, log %q; want both to contain %s", err, r.Log, c.want)
 			}
 		})
 	}
@@ -558,7 +558,7 @@ func (s *site) testTrust(t *testing.T) {
 		r.Singles["/certificate/settings"]["builtin-trust-store"] = []any{}
 		r.Put("/certificate", "name", "root").Flags["trusted"] = true
 		if err := run(t, r, scripts(t, o)["install"]); err == nil || !strings.Contains(err.Error(), "builtin-trust-store=fetch,container") {
-			t.Errorf("error = %v; want it to name the command that helps", err)
+			t.Errorf("error = %v; want it to contain the command that helps", err)
 		}
 	})
 	t.Run("nothing to check", func(t *testing.T) {

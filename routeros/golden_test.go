@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files again")
 
-// examples are one installation for each option, which differs from the default one in it.
+// examples has one installation for each option, in which that option differs from the default.
 var examples = map[string]func(*Options){
 	"Name":    func(o *Options) { o.Name = "ts-home" },
 	"Image":   func(o *Options) { o.Image = "registry.example:5000/routers/tailscale:1.102.5-mt.1-armv5" },
@@ -82,18 +82,18 @@ func TestEveryOptionHasAnExample(t *testing.T) {
 		name := fields.Field(i).Name
 		change, ok := examples[name]
 		if !ok {
-			t.Errorf("there is no example of %s", name)
+			t.Errorf("no example of %s", name)
 			continue
 		}
 		before, after := example(), example()
 		change(&after)
 		if reflect.DeepEqual(reflect.ValueOf(before).Field(i).Interface(), reflect.ValueOf(after).Field(i).Interface()) {
-			t.Errorf("the example of %s leaves it as it is", name)
+			t.Errorf("the example of %s has the default", name)
 		}
 	}
 }
 
-// chosen are the options that differ from the default, by the names of their settings.
+// chosen returns the options that differ from the default, by the names of their settings.
 func chosen(o Options) map[string][]string {
 	usual := Default()
 	before := usual.Settings()
@@ -106,7 +106,7 @@ func chosen(o Options) map[string][]string {
 	return all
 }
 
-// Other packages make the scripts of the golden files in other ways. This file has their options.
+// Other packages generate the scripts of the golden files in other ways. This file has their options.
 func TestOptionsOfTheGoldenFiles(t *testing.T) {
 	all := map[string]map[string][]string{"default": chosen(example())}
 	for name, change := range examples {
@@ -132,7 +132,7 @@ func TestOptionsOfTheGoldenFiles(t *testing.T) {
 	golden(t, "options.json", string(text)+"\n")
 }
 
-// The default scripts are compared whole; those with an option by how they differ from them.
+// The default scripts are golden files. Scripts with an option are stored as the difference from the default.
 func TestScriptsAreAsTheyWere(t *testing.T) {
 	testtools.Require(t, local.Tool{Command: "diff", Package: "diffutils"})
 	dir := t.TempDir()
@@ -156,7 +156,7 @@ func TestScriptsAreAsTheyWere(t *testing.T) {
 		}
 		var b strings.Builder
 		for line := range strings.Lines(string(out)) {
-			// These lines have times and numbers in them, which say nothing.
+			// These lines contain times and numbers that change.
 			if !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "@@") && !strings.HasPrefix(line, "diff ") {
 				kind, _, _ := strings.Cut(line, "\t")
 				b.WriteString(strings.TrimSuffix(kind, "\n") + "\n")
@@ -166,7 +166,7 @@ func TestScriptsAreAsTheyWere(t *testing.T) {
 	}
 }
 
-// write puts the scripts into a directory, by kind.
+// write writes the scripts into a directory, by kind.
 func write(t *testing.T, dir string, o Options) map[string]string {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -181,7 +181,7 @@ func write(t *testing.T, dir string, o Options) map[string]string {
 			t.Errorf("%s: %v", filepath.Base(dir), err)
 		}
 		if strings.Contains(text, "<no value>") || strings.Contains(text, "<nil>") || strings.Contains(text, "\t") {
-			t.Errorf("%s: the %s script has what should not be in it", filepath.Base(dir), kind)
+			t.Errorf("%s: the %s script contains a forbidden text", filepath.Base(dir), kind)
 		}
 	}
 	return all
@@ -203,6 +203,6 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s is now:\n%s\nIf it should be, run: go test ./routeros -update", path, got)
+		t.Errorf("%s is now:\n%s\nIf this is intended, run: go test ./routeros -update", path, got)
 	}
 }

@@ -2,26 +2,26 @@ package routeros
 
 import "fmt"
 
-// Where the image and the container's root directory are.
+// The places of the image and the container's root directory.
 const (
 	RootDisk   = "disk"
 	RootMemory = "memory"
 )
 
-// Roots are the accepted values of Options.Root.
+// Roots returns the accepted values of Options.Root.
 func Roots() []string { return []string{RootDisk, RootMemory} }
 
 const (
-	// imageMiB is the largest size of an image in MiB, also of one with more features, such as netstack. A test compares it
-	// with the size budget.
+	// imageMiB is the maximum size of an image in MiB, including images with more features, for example netstack. A
+	// test compares it with the size budget.
 	imageMiB = 4
-	// runningMiB is the memory in MiB that all processes of a container take at most. Measured with
-	// TCP in both directions at once: 46 MB.
+	// runningMiB is the maximum memory in MiB of all processes of a container. Measured with TCP in both directions
+	// at once: 46 MB.
 	runningMiB = 44
-	// startCopies is how often the image is in memory while a container is added: as a download, as
-	// a layer, and unpacked.
+	// startCopies is how often the image is in memory while a container is added: as a download, as a layer, and
+	// unpacked.
 	startCopies = 3
-	// diskMiB is the smallest disk that holds an update: the copies of the old image and of the new one.
+	// diskMiB is the smallest disk for an update, with the copies of the old and the new image.
 	diskMiB = 2 * startCopies * imageMiB
 )
 
@@ -42,16 +42,16 @@ func (o *Options) checkRoot(p *problems) {
 	}
 }
 
-// InMemory says whether image and root directory are in memory, so that each boot adds the container.
+// InMemory reports whether image and root directory are in memory, so that each boot adds the container.
 func (d data) InMemory() bool { return d.Root == RootMemory }
 
-// StartMemory is the free memory in bytes that adding and running the container needs if Root is RootMemory.
+// StartMemory returns the free memory in bytes that is needed to add and run the container if Root is RootMemory.
 func (o Options) StartMemory() int { return (startCopies*imageMiB + o.running()) << 20 }
 
-// UpdateMemory is the free memory in bytes that a second container needs while the first one runs.
+// UpdateMemory returns the free memory in bytes that a second container needs while the first one is running.
 func (d data) UpdateMemory() int { return startCopies * imageMiB << 20 }
 
-// running is the memory in MiB that the container's processes may take.
+// running returns the maximum memory in MiB of the container's processes.
 func (o Options) running() int {
 	if o.Memory > 0 {
 		return o.Memory
@@ -59,18 +59,18 @@ func (o Options) running() int {
 	return runningMiB
 }
 
-// Started is a directory in memory that is there if the container was added since the router's boot.
+// Started returns a directory in memory that exists if the container was added since the router's boot.
 func (d data) Started() string { return d.TmpfsSlot + "/started" }
 
-// TarballDisk is the disk that the tarball is on.
+// TarballDisk returns the disk of the tarball.
 func (d data) TarballDisk() string { return diskOf(d.Tarball) }
 
-// StartFileEvent is what the scheduler runs at boot. The disk with the script can appear late.
+// StartFileEvent returns the command for the scheduler at boot. The disk with the script may appear late.
 func (d data) StartFileEvent() string {
 	return fmt.Sprintf(":while ([:len [/file/find where name=%[1]s]] = 0) do={ :delay 5s }; /import file-name=%[1]s", Quote(d.StartFile))
 }
 
-// OnBoot says whether RouterOS starts the container at boot. It must not if nothing is left of it.
+// OnBoot returns "yes" if RouterOS starts the container at boot. It must not if the container was in memory.
 func (d data) OnBoot() string {
 	if d.InMemory() {
 		return "no"

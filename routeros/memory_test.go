@@ -8,7 +8,7 @@ import (
 	"dagger/mikrotik-tailscale/image/size"
 )
 
-// inMemory are an installation in memory, its scripts, and a router that it is installed on.
+// inMemory has the options of an installation in memory, its scripts, and a router with it.
 func inMemory(t *testing.T, release string) (*shop, *router, map[string]string) {
 	t.Helper()
 	shop := newShop(t)
@@ -20,14 +20,14 @@ func inMemory(t *testing.T, release string) (*shop, *router, map[string]string) 
 	return shop, r, s
 }
 
-// boot cuts the power and runs what the scheduler has to run then.
+// boot cuts the power and runs the scheduled commands.
 func boot(t *testing.T, r *router, s map[string]string) {
 	t.Helper()
 	r.Boot()
 	runScheduled(t, r, s)
 }
 
-// lack has a value of the router be wrong for some seconds.
+// lack sets a wrong value on the router for some seconds.
 func lack(r *router, menu, key string, wrong any, seconds int) {
 	right := r.Singles[menu][key]
 	r.Singles[menu][key] = wrong
@@ -38,7 +38,7 @@ func dropFile(r *router, name string) {
 	r.Tables["/file"] = slices.DeleteFunc(r.Tables["/file"], func(e *entry) bool { return e.Values["name"] == name })
 }
 
-// runScheduled runs what the scheduler has for the boot. Imports are done here.
+// runScheduled runs the scheduled commands of the boot, including imports.
 func runScheduled(t *testing.T, r *router, s map[string]string) {
 	t.Helper()
 	for _, e := range r.Tables["/system/scheduler"] {
@@ -54,7 +54,7 @@ func runScheduled(t *testing.T, r *router, s map[string]string) {
 	}
 }
 
-// What is left on the flash is what the router is in the tailnet, and nothing of the image.
+// Only the router's identity in the tailnet is on the flash, no part of the image.
 func TestARootInMemoryTakesNoFlash(t *testing.T) {
 	_, r, _ := inMemory(t, "7.21")
 	expectRunning(t, r, "1")
@@ -70,7 +70,7 @@ func TestARootInMemoryTakesNoFlash(t *testing.T) {
 		}
 	}
 	if !slices.Contains(stored, "tailscale-state") {
-		t.Errorf("the state is not among %q", stored)
+		t.Errorf("the state is not in %q", stored)
 	}
 }
 
@@ -113,7 +113,7 @@ func TestEachBootAddsTheContainer(t *testing.T) {
 	}
 }
 
-// A tarball on a USB disk needs no registry, but the disk, which can be late.
+// A tarball on a USB disk needs no registry, but the disk may appear late.
 func TestATarballIsAddedAtEachBoot(t *testing.T) {
 	o := Default()
 	o.Root, o.Tarball, o.Disk = RootMemory, "disk1/tailscale.tar", "disk1"
@@ -125,8 +125,8 @@ func TestATarballIsAddedAtEachBoot(t *testing.T) {
 	expectRunning(t, r, "image")
 }
 
-// Each reason is logged once, and the pause grows: a day without a registry is some 150 attempts.
-func TestAttemptsBecomeRare(t *testing.T) {
+// Each reason is logged once, and the pause grows: a day without a registry has about 150 attempts.
+func TestAttemptsBecomeLessFrequent(t *testing.T) {
 	_, r, s := inMemory(t, "7.24")
 	r.Boot()
 	r.Offline, r.Log, r.Asked = 24*3600, nil, 0
@@ -153,20 +153,20 @@ func TestASecondStartChangesNothing(t *testing.T) {
 	}
 }
 
-// A run that begins while another one, which then ends, unpacks the image waits for that.
+// A run waits for another one that has started to unpack the image.
 func TestTwoStartsAddOneContainer(t *testing.T) {
 	_, r, s := inMemory(t, "7.24")
 	r.Boot()
 	added := 0
 	r.Pull = func(string) (string, error) { added++; return "1", nil }
-	// The last change of the first run is to start the container.
+	// The last change of the first run starts the container.
 	r.Changes, r.CutAt = 0, 1<<30
 	must(t, r, s["start"])
 	last := r.Changes
 	r.Boot()
 	r.Changes, r.CutAt, added = 0, last, 0
 	if err := run(t, r, s["start"]); err == nil {
-		t.Fatal("the run was not cut short")
+		t.Fatal("the run was not interrupted")
 	}
 	r.CutAt = 0
 	must(t, r, s["start"])
@@ -176,7 +176,7 @@ func TestTwoStartsAddOneContainer(t *testing.T) {
 	}
 }
 
-// Whichever command fails, the next attempt of the same run goes on.
+// Whatever command fails, the next attempt of the same run continues.
 func TestAStartTriesAgainAfterAFailure(t *testing.T) {
 	for _, forgets := range []bool{false, true} {
 		for step := 1; ; step++ {
@@ -220,7 +220,7 @@ func TestAStartSurvivesPowerFailures(t *testing.T) {
 	}
 }
 
-// After a power failure in an update, the boot fetches what the registry has.
+// After a power failure during an update, the boot fetches the image from the registry.
 func TestAnUpdateInMemorySurvivesPowerFailures(t *testing.T) {
 	for _, release := range []string{"7.21", "7.24"} {
 		for step := 1; ; step++ {
@@ -248,7 +248,7 @@ func TestAnUpdateInMemorySurvivesPowerFailures(t *testing.T) {
 	}
 }
 
-// An update that somebody stopped is the update script's to end, not the start script's.
+// An interrupted update is completed by the update script, not by the start script.
 func TestAStartLeavesAnUpdateAlone(t *testing.T) {
 	for step := 1; ; step++ {
 		shop, r, s := inMemory(t, "7.24")
@@ -283,7 +283,7 @@ func TestAnUpdateInMemoryIsRefused(t *testing.T) {
 			c.spoil(r)
 			before := r.Snapshot()
 			if err := run(t, r, s["update"]); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Errorf("error = %v; want it to contain %q", err, c.want)
 			}
 			if r.Snapshot() != before {
 				t.Error("the router was changed")
@@ -311,7 +311,7 @@ func TestInstallationsInMemoryAreRefused(t *testing.T) {
 			c.spoil(r)
 			before := r.Snapshot()
 			if err := run(t, r, scripts(t, o)["install"]); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Errorf("error = %v; want it to contain %q", err, c.want)
 			}
 			if r.Snapshot() != before {
 				t.Error("the router was changed")
@@ -320,7 +320,7 @@ func TestInstallationsInMemoryAreRefused(t *testing.T) {
 	}
 }
 
-// The disk has to be there before anything is put on it. Otherwise it would be on the flash.
+// The disk must be there before anything is written to it. Otherwise the files would be on the flash.
 func TestNothingIsPutOnAMissingDisk(t *testing.T) {
 	o := newShop(t).options()
 	o.Root = RootMemory
@@ -344,7 +344,7 @@ func TestAStartEndsAfterTheRemoval(t *testing.T) {
 	}
 }
 
-// A container that ends at once is started again, at growing intervals.
+// A container that exits immediately is started again, at growing intervals.
 func TestAContainerThatDoesNotStayUpIsStartedAgain(t *testing.T) {
 	_, r, s := inMemory(t, "7.21")
 	r.Boot()
@@ -368,8 +368,8 @@ func TestTheDiagnosisKnowsOfTheBoot(t *testing.T) {
 	}
 }
 
-// The scripts' number leaves room for images with more features than the default ones.
-func TestTheImageFitsWhatTheScriptsSayOfIt(t *testing.T) {
+// The limit in the scripts has room for images with more features than the default ones.
+func TestTheImageIsWithinTheLimitOfTheScripts(t *testing.T) {
 	budget, err := size.Budget()
 	if err != nil {
 		t.Fatal(err)
@@ -379,6 +379,6 @@ func TestTheImageFitsWhatTheScriptsSayOfIt(t *testing.T) {
 		largest = max(largest, p.Stored)
 	}
 	if largest == 0 || largest > imageMiB<<20 {
-		t.Errorf("the largest image has %d bytes, which is more than the %d MiB of the scripts", largest, imageMiB)
+		t.Errorf("the largest image has %d bytes, more than the limit of %d MiB in the scripts", largest, imageMiB)
 	}
 }

@@ -1,9 +1,8 @@
-// Package routeros writes scripts for the router that install the container with all that belongs to
-// it, bring it up to date, remove everything again, and diagnose what is wrong.
+// Package routeros writes scripts for the router: to install the container with everything that it needs, to update
+// it, to remove everything again, and to diagnose problems.
 //
-// Which arguments a command has, and since which release, is what RouterOS tells of itself through
-// /console/inspect. Everything that the install script adds carries a comment, by which the others
-// find it.
+// The arguments of each command, and the releases that have them, are from /console/inspect on RouterOS. Everything
+// that the install script adds has a comment, by which the other scripts find it.
 package routeros
 
 import (
@@ -20,102 +19,98 @@ import (
 	"dagger/mikrotik-tailscale/recipe/address"
 )
 
-// Options are what a user may choose about an installation on a router. Make them with Default,
-// change what is to be different, and give them to New, which checks them.
+// Options are the user's choices for an installation on a router. Start with Default, change what should be
+// different, and pass them to New, which checks them.
 type Options struct {
-	// Name is the name of the container, the lists and the directories. The interface is called veth-NAME.
+	// Name is the name of the container, its lists and its directories. The interface is called veth-NAME.
 	Name string
 	// Image is the reference of an image in a registry: host/repository:tag.
 	Image string
-	// Tarball is the path, on the router, of an image's tarball. It takes the place of Image.
+	// Tarball is the path of an image's tarball on the router, instead of Image.
 	Tarball string
-	// Checksum is the tarball's SHA-256 as sha256: and 64 digits, by which the router then knows the image.
-	// If empty, it knows the image by the tarball's size and date.
+	// Checksum is the tarball's SHA-256 as sha256: and 64 digits. The router then identifies the image by it. If it
+	// is empty, the router identifies the image by the tarball's size and date.
 	Checksum string
-	// Disk is the disk or directory on the router that holds Tailscale's state, and the image unless Root
-	// says otherwise. The internal storage when empty.
+	// Disk is the disk or directory on the router for Tailscale's state, and for the image unless Root is RootMemory.
+	// If it is empty, they are on the internal storage.
 	Disk string
-	// Root is where the image and the root directory are: RootDisk, or RootMemory for boards whose flash
-	// is too small. In memory, only the state is on Disk, and each boot fetches the image.
+	// Root is where the image and the root directory are: RootDisk, or RootMemory for boards with too little flash.
+	// In memory, only the state is on Disk, and each boot fetches the image.
 	Root string
-	// Arch is the platform of the image. The one that follows from the router's architecture when
-	// empty.
+	// Arch is the platform of the image. If it is empty, the router's architecture decides.
 	Arch string
-	// RouterOS is the oldest release that the scripts have to run on. They refuse older ones.
+	// RouterOS is the oldest release that the scripts must run on. They refuse older ones.
 	RouterOS string
-	// Addresses are those of the container, with the length of their prefix: one for IPv4 and, if
-	// wanted, one for IPv6.
+	// Addresses are the addresses of the container with prefix length: one for IPv4, and optionally one for IPv6.
 	Addresses []string
-	// Gateways are the router's addresses on the way to the container: one for each of Addresses.
+	// Gateways are the router's addresses in the networks of Addresses, one for each.
 	Gateways []string
-	// Bridge is a bridge of the router that the container joins. It stays on its own when empty.
+	// Bridge is the bridge of the router that the container joins. If it is empty, the container has a network of its
+	// own.
 	Bridge string
-	// Subnets are advertised to the tailnet.
+	// Subnets are the networks to advertise to the tailnet.
 	Subnets []string
-	// RemoteSubnets are networks behind other subnet routers, which the router's own networks reach.
+	// RemoteSubnets are networks behind other subnet routers that the router's own networks can reach.
 	RemoteSubnets []string
 	// ExitNode offers the router as an exit node.
 	ExitNode bool
-	// Hostname is the name in the tailnet. That of the container when empty.
+	// Hostname is the name in the tailnet. The default is the container's name.
 	Hostname string
-	// LoginServer is the address of a control server other than Tailscale's.
+	// LoginServer is the address of another control server than Tailscale's.
 	LoginServer string
-	// AuthKeyFile says that the state directory has a file named authkey, with the key to log in with.
+	// AuthKeyFile is true if the login key is in the file authkey in the state directory.
 	AuthKeyFile bool
-	// ExtraArgs are further arguments of "tailscale up", separated by spaces.
+	// ExtraArgs are more arguments for "tailscale up", separated by spaces.
 	ExtraArgs string
-	// Env are further variables for the container, as in GOGC=50.
+	// Env are more environment variables for the container, for example GOGC=50.
 	Env []string
-	// Memory is the soft limit of the container's memory in MiB. None when 0.
+	// Memory is the soft memory limit of the container in MiB. 0 means none.
 	Memory int
-	// Tmpfs is the size in MiB of a disk in memory where images are unpacked. None when 0. It holds the
-	// image, too, if Root is RootMemory.
+	// Tmpfs is the size in MiB of a disk in memory for unpacking images. 0 means none. If Root is RootMemory, it also
+	// contains the image.
 	Tmpfs int
-	// DNS are the name servers of the container. Those of the router when there are none.
+	// DNS are the name servers of the container. The default is the router's.
 	DNS []string
-	// MagicDNS are the domains that the router asks the tailnet about.
+	// MagicDNS are the domains that the router resolves in the tailnet.
 	MagicDNS []string
-	// WANList is the interface list of the way out to the internet, where addresses are translated.
-	// Nothing is translated when empty.
+	// WANList is the interface list of the internet connection, for source NAT. If it is empty, there is no NAT.
 	WANList string
-	// Masquerade lets the router's networks see the router in place of the tailnet's addresses.
+	// Masquerade hides tailnet addresses from hosts behind the router: they see the router's address.
 	Masquerade bool
-	// InterfaceList is one that the container's interface joins, such as LAN.
+	// InterfaceList is an interface list that the container's interface joins, for example LAN.
 	InterfaceList string
-	// Firewall accepts what is forwarded from and to the container.
+	// Firewall adds rules that accept forwarded packets from and to the container.
 	Firewall bool
-	// Port is the UDP port at which other nodes find the container directly. Any port, and no rule that
-	// forwards it, if 0.
+	// Port is the UDP port for direct connections from other nodes. If it is 0, the port is arbitrary and not
+	// forwarded.
 	Port int
-	// ClampMSS lowers the segment size of forwarded TCP connections to what fits into the tunnel.
+	// ClampMSS lowers the segment size of forwarded TCP connections so that packets fit into the tunnel.
 	ClampMSS bool
-	// Registry is how the image's registry lets people in. Known from its host when it is auto.
+	// Registry is the kind of the image's registry. RegistryAuto chooses by its host.
 	Registry string
-	// TokenURL is where the registry's tokens come from, if Registry does not say it.
+	// TokenURL is the address of the registry's token server, if Registry doesn't determine it.
 	TokenURL string
-	// Username is the user at the registry, whose password the router's container settings have.
+	// Username is the user name for the registry. The password is in the router's container settings.
 	Username string
-	// Insecure speaks plain HTTP with the registry.
+	// Insecure uses plain HTTP to the registry.
 	Insecure bool
-	// InPlace removes the old container before the new image is fetched, for storage that does not
-	// hold two.
+	// InPlace removes the old container before fetching the new image, for storage with too little space for two.
 	InPlace bool
-	// UpdateAt is the time of day, as in 04:30, at which the router looks for an update. Never when
-	// empty.
+	// UpdateAt is the time of day when the router looks for an update, for example 04:30. If it is empty, it never
+	// does.
 	UpdateAt string
 }
 
-// MinimumRouterOS is the oldest release that the scripts are written for: the first whose mounts
-// are in lists like the variables, as in all later ones.
+// MinimumRouterOS is the oldest supported release: the first in which mounts are in lists, like variables.
 const MinimumRouterOS = "7.21"
 
-// minimumTmpfs is the smallest disk in memory in MiB that an image can be unpacked on.
+// minimumTmpfs is the size in MiB of the smallest disk in memory on which an image can be unpacked.
 const minimumTmpfs = 16
 
-// Default are the options of an installation that only lacks an image.
+// Default returns the options of an installation that only lacks an image.
 //
-// The network is the end of the private range that container engines take theirs from beginning at
-// the other end, and just large enough.
+// The network is the smallest possible one, at the end of a private range. Container engines use that range from its
+// beginning.
 func Default() Options {
 	return Options{
 		Name:      "tailscale",
@@ -131,7 +126,7 @@ func Default() Options {
 }
 
 var (
-	// Linux cuts an interface name off after 15 characters, and "veth-" takes five of them.
+	// Linux limits an interface name to 15 characters, and "veth-" takes five of them.
 	nameForm     = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,8}[a-z0-9])?$`)
 	diskForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 	releaseForm  = regexp.MustCompile(`^7\.([0-9]{1,3})(\.[0-9]+)?$`)
@@ -142,7 +137,7 @@ var (
 
 	tailnet    = netip.MustParsePrefix("100.64.0.0/10")
 	tailnetSix = netip.MustParsePrefix("fd7a:115c:a1e0::/48")
-	// viaSix is the part of tailnetSix that stands for IPv4 networks behind subnet routers (4via6).
+	// viaSix is the part of tailnetSix for IPv4 networks behind subnet routers (4via6).
 	viaSix      = netip.MustParsePrefix("fd7a:115c:a1e0:b1a::/64")
 	ownVariable = map[string]string{
 		"TS_AUTHKEY": "the key file", "TS_AUTH_KEY": "the key file", "TS_ROUTES": "the subnets",
@@ -155,7 +150,7 @@ var (
 	ownArgument    = regexp.MustCompile(`(^|\s)--?(advertise-routes|advertise-exit-node|hostname|login-server)\b`)
 )
 
-// check finds everything about the options that can be seen to be wrong without a router.
+// check returns an error with everything about the options that is wrong on any router.
 func (o *Options) check() error {
 	var p problems
 	o.checkNames(&p)
@@ -229,7 +224,7 @@ func (o *Options) checkImage(p *problems) {
 
 func (o *Options) checkAddresses(p *problems) {
 	families, malformed := map[bool]bool{}, false
-	gateways := true // each of them is an address
+	gateways := true // whether each of them is an address
 	for _, text := range o.Gateways {
 		if _, err := netip.ParseAddr(text); err != nil {
 			gateways = false
@@ -277,7 +272,7 @@ func (o *Options) checkAddresses(p *problems) {
 	}
 }
 
-// gatewayOf finds the gateway that is in the network of an address.
+// gatewayOf returns the gateway in the network of an address.
 func (o *Options) gatewayOf(address netip.Prefix) (netip.Addr, error) {
 	for _, text := range o.Gateways {
 		if g, err := netip.ParseAddr(text); err == nil && g != address.Addr() && isHost(g, address) {
@@ -288,8 +283,7 @@ func (o *Options) gatewayOf(address netip.Prefix) (netip.Addr, error) {
 		o.Gateways, address.Masked())
 }
 
-// isHost says whether an address of a network can be that of a host: in IPv4 neither the first nor
-// the last one can.
+// isHost reports whether an address of a network can be a host's. In IPv4, the first and the last one can't.
 func isHost(a netip.Addr, network netip.Prefix) bool {
 	if !network.Contains(a) || a == network.Masked().Addr() {
 		return false
@@ -321,7 +315,7 @@ func (o *Options) checkTailscale(p *problems) {
 	checkText(p, "extra-args", "extra arguments", o.ExtraArgs)
 	switch {
 	case secretArgument.MatchString(o.ExtraArgs):
-		// The arguments themselves are not repeated.
+		// The error does not repeat the arguments.
 		p.add("extra-args", "the extra arguments contain an auth key, which anyone could read in the router's settings: want the key file")
 	case ownArgument.MatchString(o.ExtraArgs):
 		p.add("extra-args", "the extra arguments %q contain one that has its own option: want the option", o.ExtraArgs)
@@ -342,7 +336,7 @@ func (o *Options) checkTailscale(p *problems) {
 	}
 }
 
-// checkRemotes looks for networks that can't be behind another router.
+// checkRemotes checks for networks that can't be behind another router.
 func (o *Options) checkRemotes(p *problems) {
 	for _, text := range o.RemoteSubnets {
 		remote, err := netip.ParsePrefix(text)
@@ -366,7 +360,7 @@ func (o *Options) checkRemotes(p *problems) {
 	}
 }
 
-// checkReach looks for reasons why the router would not send a network's packets to the container.
+// checkReach checks for reasons why the router would not send packets for a network to the container.
 func (o *Options) checkReach(p *problems, remote netip.Prefix) {
 	if remote.Addr().Is6() && !slices.ContainsFunc(o.Addresses, func(a string) bool { return strings.Contains(a, ":") }) {
 		p.add("remote-subnet", "remote subnet %q: the container has no IPv6 address to reach it through: want one among the addresses", remote)
@@ -393,13 +387,13 @@ func (o *Options) checkPort(p *problems) {
 	}
 }
 
-// isVia says whether a network is a 4via6 one: an IPv4 network in IPv6 clothes, which subnet routers
-// advertise although it is in the tailnet's own range.
+// isVia reports whether a network is a 4via6 network: IPv6 addresses for an IPv4 network, which subnet routers
+// advertise although they are in the tailnet's own range.
 func isVia(network netip.Prefix) bool {
 	return network.Bits() >= viaSix.Bits() && viaSix.Contains(network.Addr())
 }
 
-// diskOf is the disk or top directory of a path on the router, or nothing.
+// diskOf returns the disk or top directory of a path on the router, or "".
 func diskOf(path string) string {
 	disk, _, ok := strings.Cut(path, "/")
 	if !ok {
@@ -408,7 +402,7 @@ func diskOf(path string) string {
 	return disk
 }
 
-// checkText refuses what no name or text on a router can have. All else can be quoted.
+// checkText checks for characters that can't be in any name or text on a router. Everything else can be quoted.
 func checkText(p *problems, option, what, text string) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
 		p.add(option, "malformed %s %q: want text without control characters", what, text)
@@ -429,7 +423,7 @@ func isAddress(text string) bool {
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") && !strings.ContainsAny(text, " \t\r\n")
 }
 
-// atLeast says whether the scripts need not run on a release older than 7.minor.
+// atLeast reports whether the scripts only have to run on RouterOS 7.minor or later.
 func (o Options) atLeast(minor int) bool {
 	if found := releaseForm.FindStringSubmatch(o.RouterOS); found != nil {
 		given, err := strconv.Atoi(found[1])
@@ -438,7 +432,7 @@ func (o Options) atLeast(minor int) bool {
 	return false
 }
 
-// variables are the container's environment, sorted by name.
+// variables returns the container's environment, sorted by name.
 func (o Options) variables() []string {
 	all := slices.Clone(o.Env)
 	put := func(name, value string) {

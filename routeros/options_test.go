@@ -10,7 +10,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros/routertest"
 )
 
-func TestWrongOptionsAreTold(t *testing.T) {
+func TestWrongOptionsAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Options)
 		want   string
@@ -99,16 +99,16 @@ func TestWrongOptionsAreTold(t *testing.T) {
 			c.change(&o)
 			_, err := New(o)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Fatalf("error = %v; want it to say %q", err, c.want)
+				t.Fatalf("error = %v; want it to contain %q", err, c.want)
 			}
 			if strings.Contains(err.Error(), "\n") {
-				t.Errorf("one mistake gives several errors: %v", err)
+				t.Errorf("one mistake results in several errors: %v", err)
 			}
 		})
 	}
 }
 
-// What an option says can't be said in a variable, too: one of them would be lost.
+// A variable must not set the same thing as an option, because one of them would be lost.
 func TestEveryVariableOfAnOptionIsRefused(t *testing.T) {
 	for _, v := range supervisor.Variables {
 		if v.Flag != "" && ownArgument.MatchString("--"+v.Flag) && ownVariable[v.Name] == "" {
@@ -124,7 +124,7 @@ func TestEveryVariableOfAnOptionIsRefused(t *testing.T) {
 	}
 }
 
-// 4via6 networks are in the tailnet's range, and subnet routers advertise them all the same.
+// Subnet routers advertise 4via6 networks although they are in the tailnet's range.
 func TestNetworksOf4via6AreAdvertised(t *testing.T) {
 	for _, subnet := range []string{"fd7a:115c:a1e0:b1a::/64", "fd7a:115c:a1e0:b1a:0:7:c0a8:5800/120", "fd7a:115c:a1e0:b1a:0:ffff::/96", "fd7a:115c:a1e0:b1a:0:7:a01:203/128"} {
 		o := newShop(t).options()
@@ -137,7 +137,7 @@ func TestNetworksOf4via6AreAdvertised(t *testing.T) {
 	}
 }
 
-// The name of the interface in the container is cut off after 15 characters.
+// The name of the interface in the container is limited to 15 characters.
 func TestTheInterfaceHasItsWholeName(t *testing.T) {
 	o := newShop(t).options()
 	o.Name = "a-name-of1"
@@ -150,7 +150,7 @@ func TestTheInterfaceHasItsWholeName(t *testing.T) {
 	}
 }
 
-func TestEveryProblemIsToldAtOnce(t *testing.T) {
+func TestTheErrorContainsEveryProblem(t *testing.T) {
 	o := Default()
 	o.Name, o.Image, o.Subnets, o.Hostname = "UPPER", "x", []string{"y"}, "z z"
 	_, err := New(o)
@@ -169,7 +169,7 @@ func TestAMalformedAddressIsNotAMissingOne(t *testing.T) {
 	}
 }
 
-// A key is in no script, and not in the error that refuses it either.
+// A key must not be in any script, and not in the error that refuses it either.
 func TestKeysAreRefused(t *testing.T) {
 	for _, change := range []func(*Options){
 		func(o *Options) { o.ExtraArgs = "--accept-routes --auth-key=tskey-hush" },
@@ -185,7 +185,7 @@ func TestKeysAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever a text has in it, it means itself to the console.
+// The console reads back exactly the quoted text, whatever it contains.
 func TestHostileTextsAreQuoted(t *testing.T) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -202,7 +202,7 @@ func TestHostileTextsAreQuoted(t *testing.T) {
 	}
 }
 
-// Names on a router can be anything. The scripts with such ones do the same as others.
+// Names on a router can contain anything. Scripts with such names do the same as others.
 func TestHostileOptionsChangeNoCommand(t *testing.T) {
 	const evil = "a\"; /system/reset-configuration; :put \"$[/quit]?\\ ж"
 	o := newShop(t).options()
@@ -229,7 +229,7 @@ func TestHostileOptionsChangeNoCommand(t *testing.T) {
 	}
 }
 
-// The parser of the tests is worth something only if it refuses what RouterOS refuses.
+// The tests' parser is only useful if it refuses what RouterOS refuses.
 func TestTheParserRefusesWrongScripts(t *testing.T) {
 	for script, want := range map[string]string{
 		":put \"a":                         "the string does not end",
@@ -252,12 +252,12 @@ func TestTheParserRefusesWrongScripts(t *testing.T) {
 		":local x do={ :put [ :len \"\" ]": "is missing",
 	} {
 		if err := routertest.Parse(script); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: error = %v; want it to say %q", script, err, want)
+			t.Errorf("%q: error = %v; want it to contain %q", script, err, want)
 		}
 	}
 }
 
-// So is the table of commands, and what runs the scripts.
+// The same applies to the table of commands and to the interpreter.
 func TestTheRouterRefusesWrongCommands(t *testing.T) {
 	for script, want := range map[string]string{
 		"/container/add interface=x envlist=y":                  "no argument envlist",
@@ -278,7 +278,7 @@ func TestTheRouterRefusesWrongCommands(t *testing.T) {
 		t.Run(script, func(t *testing.T) {
 			defer func() {
 				if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
-					t.Errorf("it says %q; want %q", got, want)
+					t.Errorf("error = %q; want %q", got, want)
 				}
 			}()
 			_ = run(t, newRouter(21), script)

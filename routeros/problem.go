@@ -2,9 +2,9 @@ package routeros
 
 import "fmt"
 
-// Problem is one thing that is wrong with the options.
+// Problem is one mistake in the options.
 type Problem struct {
-	// Option is the name of the setting that is to be changed.
+	// Option is the name of the setting to change.
 	Option string
 	err    error
 }
@@ -17,7 +17,7 @@ func (p Problem) Error() string { return p.err.Error() }
 
 func (p Problem) Unwrap() error { return p.err }
 
-// Problems returns everything that is wrong by an error of this package.
+// Problems returns all mistakes in an error of this package.
 func Problems(err error) []Problem {
 	switch e := err.(type) {
 	case Problem:
@@ -34,14 +34,14 @@ func Problems(err error) []Problem {
 	return nil
 }
 
-// problems collects everything that is wrong, so that it can be told at once.
+// problems collects mistakes, so that one error contains them all.
 type problems []error
 
 func (p *problems) add(option, format string, a ...any) {
 	*p = append(*p, newProblem(option, format, a...))
 }
 
-// put adds an error about an option. The parts that are about other options keep these.
+// put adds an error about an option. Parts that are problems of other options keep their option.
 func (p *problems) put(option string, err error) {
 	if len(Problems(err)) == 0 {
 		err = Problem{option, err}

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// Quote writes a string as RouterOS's scripting language does, so that it means just itself: no
-// variable, no escape and no end of the string can come from it. Whatever is not a plain character
-// is given by its bytes.
+// Quote returns a string as a literal of RouterOS's scripting language. No part of it can act as a variable, as an
+// escape or as the end of the literal. Characters that are not plain are written as the codes of their bytes.
 func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

@@ -12,17 +12,17 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// StateDir is the directory in the container that has to outlive it: who the router is in the tailnet.
+// StateDir is the directory in the container that must outlive it. It has the router's identity in the tailnet.
 const StateDir = "/var/lib/tailscale"
 
-// authKeyName is the file in StateDir that has the key to log in with.
+// authKeyName is the file in StateDir with the login key.
 const authKeyName = "authkey"
 
 // kindStart is the script that adds the container at each boot if its root directory is in memory.
 const kindStart = "start"
 
-// Kinds are the scripts, in the order in which they are used. An installation whose root directory is
-// not in memory has no start script.
+// Kinds are the scripts, in the order in which they are used. Only an installation with its root directory in memory
+// has a start script.
 var Kinds = []string{"install", "update", "remove", "diagnose", kindStart}
 
 // Script is one file for the router.
@@ -39,13 +39,13 @@ var files embed.FS
 
 var templates *template.Template
 
-// Templates refer to themselves by way of deeper, so they are not a variable's initial value.
+// Templates refer to themselves through deeper, so they can't be a variable's initial value.
 func init() {
 	functions := template.FuncMap{"q": Quote, "deeper": deeper}
 	templates = template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.rsc"))
 }
 
-// deeper is the text of a template with some more spaces before its lines, but the first.
+// deeper returns the text of a template, with additional spaces before all lines but the first.
 func deeper(spaces int, name string, d data) (string, error) {
 	var b strings.Builder
 	if err := templates.ExecuteTemplate(&b, name, d); err != nil {
@@ -54,7 +54,7 @@ func deeper(spaces int, name string, d data) (string, error) {
 	return strings.ReplaceAll(b.String(), "\n", "\n"+strings.Repeat(" ", spaces)), nil
 }
 
-// New checks the options and writes the scripts. All that is wrong is told in one error.
+// New checks the options and returns the scripts. The error contains all mistakes.
 func New(o Options) ([]Script, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -74,14 +74,14 @@ func New(o Options) ([]Script, error) {
 	return all, nil
 }
 
-// data is what the templates are filled with.
+// data is the data for the templates.
 type data struct {
 	Options
 	exchange
 	Mark, Interface string
-	// Link is the container's interface as a script writes it.
+	// Link is the container's interface as a literal of a script.
 	Link string
-	// AppName is the name of the app, and Store says that it comes from a store.
+	// AppName is the name of the app, and Store is true if the app comes from a store.
 	AppName                         string
 	Store                           bool
 	Address, Gateway                netip.Addr
@@ -114,7 +114,7 @@ func newData(o Options) data {
 		d.Layers = d.TmpfsSlot + "/" + o.Name + "-layers"
 	}
 	if o.Image != "" {
-		d.exchange, _ = newExchange(o) // checked before
+		d.exchange, _ = newExchange(o) // already checked
 	}
 	for _, text := range o.Addresses {
 		address := netip.MustParsePrefix(text)
@@ -138,20 +138,21 @@ func newData(o Options) data {
 
 func (d data) scriptName(kind string) string { return d.Name + "-" + kind + ".rsc" }
 
-// networkInterface is the name of the container's interface on both its sides. Tailscale takes one
-// whose name begins with its own for its own, and finds no network.
+// networkInterface returns the name of the container's interface on both sides. Tailscale ignores interfaces whose
+// names begin with its own.
 func (o Options) networkInterface() string { return "veth-" + o.Name }
 
-// Mark is the comment of everything that the install script adds. The container's has the image's identity behind it.
+// Mark returns the comment of everything that the install script adds. The container's comment also has the image's
+// identity after it.
 func (o Options) Mark() string { return "mikrotik-tailscale:" + o.Name }
 
-// StatePath is the directory on the router that holds Tailscale's state.
+// StatePath returns the directory on the router with Tailscale's state.
 func (o Options) StatePath() string { return o.path("state") }
 
-// KeyPath is the file on the router that holds the key to log in with, if AuthKeyFile is set.
+// KeyPath returns the file on the router with the login key, if AuthKeyFile is set.
 func (o Options) KeyPath() string { return o.StatePath() + "/" + authKeyName }
 
-// path is where something of the installation lies on the router.
+// path returns the place of a part of the installation on the router.
 func (o Options) path(what string) string {
 	path := o.Name + "-" + what
 	if o.Disk != "" {
@@ -160,26 +161,26 @@ func (o Options) path(what string) string {
 	return path
 }
 
-// Internal says whether the image lies on the internal storage, which is small.
+// Internal reports whether the image is on the internal storage, which is small.
 func (d data) Internal() bool { return !d.InMemory() && (d.Disk == "" || d.Disk == "flash") }
 
-// AtLeast says whether the scripts need not run on a release older than 7.minor.
+// AtLeast reports whether the scripts only have to run on RouterOS 7.minor or later.
 func (d data) AtLeast(minor int) bool { return d.atLeast(minor) }
 
-// MemoryBytes is the soft limit of memory as RouterOS takes it without doubt.
+// MemoryBytes returns the soft memory limit in bytes, a form that RouterOS can't misread.
 func (d data) MemoryBytes() int { return d.Memory << 20 }
 
-// MemoryMax is the hard limit of memory in bytes: a container that gets there is killed. RouterOS only
-// slows a container down that is above its soft limit.
+// MemoryMax returns the hard memory limit in bytes, at which a container is killed. Above the soft limit, RouterOS
+// only slows it down.
 func (d data) MemoryMax() int { return d.MemoryBytes() / 2 * 3 }
 
-// Health is the command in the container that prints the daemon's state.
+// Health returns the command in the container that prints the daemon's state.
 func (d data) Health() string { return "/usr/local/bin/healthcheck" }
 
-// Alive is the command in the container that fails if the daemon does not answer.
+// Alive returns the command in the container that fails if the daemon doesn't answer.
 func (d data) Alive() string { return d.Health() + " alive" }
 
-// HealthInterval is the time between health checks. Before 7.24 each of them writes to the storage.
+// HealthInterval returns the time between health checks. Before 7.24, each check writes to the storage.
 func (d data) HealthInterval() string {
 	if d.atLeast(24) {
 		return "1m"
@@ -187,10 +188,10 @@ func (d data) HealthInterval() string {
 	return "5m"
 }
 
-// Source names where the image comes from.
+// Source returns the image's reference or the path of its tarball.
 func (d data) Source() string { return cmp.Or(d.Reference, d.Tarball) }
 
-// Fetch are the arguments of every request to the registry.
+// Fetch returns the arguments of every request to the registry.
 func (d data) Fetch() string {
 	arguments := " check-certificate=yes"
 	if d.Insecure {
@@ -199,20 +200,20 @@ func (d data) Fetch() string {
 	return arguments + " output=user as-value"
 }
 
-// Verifies says whether the router checks certificates, of the registry or of others.
+// Verifies reports whether the router checks certificates, of the registry or of other servers.
 func (d data) Verifies() bool { return d.Image != "" && !d.Insecure }
 
-// Schedules says whether the install script adds an entry to the scheduler.
+// Schedules reports whether the install script adds an entry to the scheduler.
 func (d data) Schedules() bool { return d.UpdateAt != "" || d.WaitsForDisk() || d.InMemory() }
 
-// WaitsForDisk says whether the container needs help at boot: its disk can appear after RouterOS has
-// tried to start it, and a release without a restart policy does not try again.
+// WaitsForDisk reports whether the container needs help at boot: its disk may appear after RouterOS has tried to
+// start it, and a release without a restart policy doesn't try again.
 func (d data) WaitsForDisk() bool {
 	return !d.InMemory() && !d.Internal() && !strings.HasPrefix(d.Disk, "flash/") && !d.atLeast(23)
 }
 
-// StartEvent is what the scheduler runs at boot: it waits for the disk, however long that takes, and
-// starts the container unless it runs already.
+// StartEvent returns the command for the scheduler at boot. It waits for the disk, however long that takes, and
+// starts the container unless it is already running.
 func (d data) StartEvent() string {
 	current := "comment~" + Quote(d.Current())
 	return ":while ([:len [/file/find where name=" + Quote(d.Disk) + "]] = 0) do={ :delay 5s }; :local seconds 0; " +
@@ -221,10 +222,10 @@ func (d data) StartEvent() string {
 		":delay 10s; :set seconds ($seconds + 10) }"
 }
 
-// Current finds the comment of the container that is in use, unlike that of one on trial.
+// Current returns a pattern for the comment of the container in use, which doesn't match a container on trial.
 func (d data) Current() string { return "^" + d.Mark + " (sha256|file):" }
 
-// Ask are the arguments of the request for a token.
+// Ask returns the arguments of the request for a token.
 func (d data) Ask() string {
 	if d.Token.Data == "" {
 		return "url=" + Quote(d.Token.URL)
@@ -232,7 +233,7 @@ func (d data) Ask() string {
 	return "url=" + Quote(d.Token.URL) + " http-method=post http-header-field=" + Quote(d.Token.Headers) + " http-data=" + Quote(d.Token.Data)
 }
 
-// Login are the arguments of a request that says who asks.
+// Login returns the arguments of a request with a user name.
 func (d data) Login() string {
 	if d.Username == "" {
 		return ""
@@ -240,10 +241,10 @@ func (d data) Login() string {
 	return " user=" + Quote(d.Username) + " password=$registryPassword"
 }
 
-// MarkPattern finds the comments of all containers of the installation.
+// MarkPattern returns a pattern for the comments of all containers of the installation.
 func (d data) MarkPattern() string { return "^" + d.Mark + " " }
 
-// RootDir is the directory of one of two containers, which take turns.
+// RootDir returns the root directory of one of the two containers, which alternate.
 func (d data) RootDir(which string) string {
 	if d.InMemory() {
 		return d.TmpfsSlot + "/" + d.Name + "-root-" + which
@@ -251,8 +252,7 @@ func (d data) RootDir(which string) string {
 	return d.path("root-" + which)
 }
 
-// ArchitecturePattern finds what the router has to call its architecture. The bitness of x86 may
-// stand behind it.
+// ArchitecturePattern returns a pattern for the router's architecture. RouterOS may append the word size to x86.
 func (d data) ArchitecturePattern() string {
 	if d.Architecture == "x86" {
 		return "^x86"
@@ -260,20 +260,20 @@ func (d data) ArchitecturePattern() string {
 	return "^" + d.Architecture + "$"
 }
 
-// UpdateRoom is the free storage in bytes that an update needs beside the old image, unless InPlace is set: no
-// image takes more, unpacked.
+// UpdateRoom is the free storage in bytes that an update needs besides the old image, unless InPlace is set. No
+// unpacked image is larger.
 const UpdateRoom = 6 << 20
 
-// Room is UpdateRoom.
+// Room returns UpdateRoom for the templates.
 func (d data) Room() int { return UpdateRoom }
 
-// VethAddress is the address of the container, or both of them.
+// VethAddress returns the addresses of the container, separated by a comma.
 func (d data) VethAddress() string { return strings.Join(d.Addresses, ",") }
 
 // remoteRoute is the route to a network behind another router.
 type remoteRoute struct{ Menu, Network, Gateway string }
 
-// Remotes are the routes that remote networks need. Those of 4via6 are in the tailnet's own route.
+// Remotes returns the routes for remote networks. 4via6 networks are already in the tailnet's own route.
 func (d data) Remotes() []remoteRoute {
 	var all []remoteRoute
 	for _, text := range d.RemoteSubnets {
@@ -289,7 +289,7 @@ func (d data) Remotes() []remoteRoute {
 	return all
 }
 
-// Routes are all routes that the install script adds.
+// Routes returns all routes that the install script adds.
 func (d data) Routes() []remoteRoute {
 	all := []remoteRoute{{"/ip/route", d.Tailnet.String(), d.Address.String()}}
 	if d.LengthSix > 0 {
@@ -298,36 +298,35 @@ func (d data) Routes() []remoteRoute {
 	return append(all, d.Remotes()...)
 }
 
-// Translates says whether addresses are translated on the way to the internet.
+// Translates reports whether addresses are translated on the way to the internet.
 func (d data) Translates() bool {
 	return d.WANList != "" && (d.Bridge == "" || d.ExitNode || d.Port != 0)
 }
 
-// LogsIn says whether the variables make the container log in by itself, and so log an address where
-// that is finished.
+// LogsIn reports whether the variables make the container start a login, so that it logs the address to finish it.
 func (d data) LogsIn() bool {
 	return slices.ContainsFunc(d.Variables, func(v variable) bool {
 		return slices.Contains([]string{"TS_ACCEPT_DNS", "TS_EXTRA_ARGS", "TS_HOSTNAME", "TS_LOGIN_SERVER", "TS_ROUTES"}, v.Name)
 	})
 }
 
-// PrivateSix says whether the container's IPv6 address means nothing on the internet.
+// PrivateSix reports whether the container's IPv6 address is private, so that packets to the internet need NAT.
 func (d data) PrivateSix() bool { return d.LengthSix > 0 && d.AddressSix.IsPrivate() }
 
-// tunnelMTU is the largest packet that Tailscale's interface takes.
+// tunnelMTU is the largest packet that Tailscale's interface accepts.
 const tunnelMTU = 1280
 
-// clamp is a menu of mangle rules, and the TCP segment size that fits into the tunnel with the
-// family's IP header and the 20 bytes of TCP's.
+// clamp is a menu of mangle rules with the TCP segment size that fits into the tunnel, besides the family's IP header
+// and 20 bytes of TCP header.
 type clamp struct {
 	Menu string
 	MSS  int
 }
 
-// TooLarge are the segment sizes that a clamp lowers.
+// TooLarge returns the segment sizes that a clamp lowers.
 func (c clamp) TooLarge() string { return fmt.Sprintf("%d-65535", c.MSS+1) }
 
-// Clamps are the places where segment sizes are lowered.
+// Clamps returns the menus in which segment sizes are lowered.
 func (d data) Clamps() []clamp {
 	if !d.ClampMSS {
 		return nil
@@ -339,10 +338,10 @@ func (d data) Clamps() []clamp {
 	return clamps
 }
 
-// ruleSet is a menu of filter rules, and the variable that an install script keeps them in.
+// ruleSet is a menu of filter rules, with the variable of the install script that has the rules.
 type ruleSet struct{ Menu, Rules string }
 
-// Forward are the filter rules that packets from and to the container pass.
+// Forward returns the menus of filter rules that packets from and to the container pass.
 func (d data) Forward() []ruleSet {
 	sets := []ruleSet{{"/ip/firewall/filter", "rules"}}
 	if d.LengthSix > 0 {
@@ -351,7 +350,7 @@ func (d data) Forward() []ruleSet {
 	return sets
 }
 
-// Menus are the places where the install script adds something, those first that need others.
+// Menus returns the menus in which the install script adds something, in the order in which entries can be removed.
 func (d data) Menus() []string {
 	menus := []string{
 		"/system/scheduler", "/container/envs", "/container/mounts", "/ip/dns/static", "/ip/firewall/filter",

@@ -37,14 +37,14 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-// options are those of an image in the shop.
+// options returns options with an image in the shop.
 func (s *shop) options() Options {
 	o := Default()
 	o.Image, o.Insecure = strings.TrimPrefix(s.URL, "http://")+"/me/tailscale:stable", true
 	return o
 }
 
-// release puts another image into the shop, which is what routers then pull.
+// release changes the images in the shop.
 func (s *shop) release(r *router, id string) {
 	s.digest = "sha256:" + strings.Repeat(id, 64)
 	r.Pull = func(string) (string, error) { return id, nil }
@@ -70,7 +70,7 @@ type (
 
 func newRouter(minor int) *router { return routertest.New(minor) }
 
-// run imports a script, which has to be one that RouterOS reads.
+// run imports a script, which must have a syntax that RouterOS accepts.
 func run(t testing.TB, r *router, script string) error {
 	t.Helper()
 	err := r.Run(script)
@@ -93,11 +93,11 @@ func expectRunning(t *testing.T, r *router, want ...string) {
 		t.Errorf("running: %q; want %q", got, want)
 	}
 	if r.Fights > 0 {
-		t.Errorf("two containers ran with one state for %d seconds", r.Fights)
+		t.Errorf("two containers ran with the same state for %d seconds", r.Fights)
 	}
 }
 
-// variants are installations that differ in what they add to the router.
+// variants are installations that add different things to the router.
 func variants(t *testing.T) map[string]Options {
 	s := newShop(t)
 	all := map[string]Options{"plain": s.options()}
@@ -178,7 +178,7 @@ func TestTheStateIsRemovedOnlyWhenAskedFor(t *testing.T) {
 	}
 }
 
-// RouterOS starts a container once at boot, and a disk at USB can need longer than that.
+// RouterOS starts a container once at boot, and a USB disk may appear later.
 func TestTheContainerWaitsForItsDisk(t *testing.T) {
 	for name, c := range map[string]struct {
 		disk, release string
@@ -207,7 +207,7 @@ func TestTheContainerWaitsForItsDisk(t *testing.T) {
 			before := r.Snapshot()
 			must(t, r, s["install"])
 			if got := r.Has("/system/scheduler", "name", "tailscale-start"); got != c.entry {
-				t.Fatalf("there is an entry in the scheduler: %v; want %v", got, c.entry)
+				t.Fatalf("scheduler entry: %v; want %v", got, c.entry)
 			}
 			if c.away > 0 {
 				r.Unplug("disk1", c.away)
@@ -235,7 +235,7 @@ func TestTheContainerWaitsForItsDisk(t *testing.T) {
 	}
 }
 
-// Whichever command of an installation fails, the removal gets the router back to what it was.
+// Whatever command of an installation fails, the removal restores the router.
 func TestAFailedInstallationCanBeRemoved(t *testing.T) {
 	for name, o := range variants(t) {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestAFailedInstallationCanBeRemoved(t *testing.T) {
 				}
 				if after := r.Snapshot(); after != before {
 					if again := run(t, r, s["install"]); again == nil {
-						t.Errorf("step %d: it was installed over what was left", step)
+						t.Errorf("step %d: the installation ignored the leftovers", step)
 					}
 				}
 				must(t, r, s["remove"])
@@ -268,7 +268,7 @@ func TestAFailedInstallationCanBeRemoved(t *testing.T) {
 	}
 }
 
-// A removal that fails at one thing goes on with the others and says so; the next one ends it.
+// If a removal fails in one place, it continues with the rest and says so. The next removal completes it.
 func TestAFailedRemovalCanBeRepeated(t *testing.T) {
 	o := variants(t)["everything"]
 	s := scripts(t, o)
@@ -283,7 +283,7 @@ func TestAFailedRemovalCanBeRepeated(t *testing.T) {
 			return
 		}
 		if after := r.Snapshot(); err == nil && after != before {
-			t.Errorf("step %d: something is left, and nothing was said", step)
+			t.Errorf("step %d: something is left over, but nothing was printed", step)
 		}
 		must(t, r, s["remove"])
 		if after := r.Snapshot(); after != before {
@@ -332,7 +332,7 @@ func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
 			before := r.Snapshot()
 			err := run(t, r, scripts(t, c.options)["install"])
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Errorf("error = %v; want it to contain %q", err, c.want)
 			}
 			if r.Changes > 0 || r.Snapshot() != before {
 				t.Error("the router was changed")
@@ -358,12 +358,12 @@ func TestTwoInstallationsDoNotTouchEachOther(t *testing.T) {
 	shop := newShop(t)
 	first := shop.options()
 	second := shop.options()
-	// One name begins with the other.
+	// One name is the beginning of the other.
 	second.Name, second.Addresses, second.Gateways = "tailscale2", []string{"10.0.0.2/30"}, []string{"10.0.0.1"}
 	r, a, b := newRouter(24), scripts(t, first), scripts(t, second)
 	must(t, r, a["install"])
 	before := r.Snapshot()
-	// Both would add the way to the tailnet, which only one can have.
+	// Both would add the route to the tailnet, which can only exist once.
 	r.Tables["/ip/route"][0].Values["dst-address"] = "elsewhere"
 	must(t, r, b["install"])
 	must(t, r, b["remove"])
@@ -374,7 +374,7 @@ func TestTwoInstallationsDoNotTouchEachOther(t *testing.T) {
 	}
 }
 
-func TestARegistryThatIsAwayLeavesTheRouterAlone(t *testing.T) {
+func TestAnUnreachableRegistryChangesNothing(t *testing.T) {
 	shop := newShop(t)
 	r, s := newRouter(24), scripts(t, shop.options())
 	before := r.Snapshot()
@@ -439,7 +439,7 @@ func TestATarballWithAChecksumIsKnownByIt(t *testing.T) {
 	o.Tarball, o.Checksum = "disk1/tailscale.tar", "sha256:"+strings.Repeat("1", 64)
 	r := ready(o)
 	must(t, r, scripts(t, o)["install"])
-	// The same tarball can be copied to the router again, and then has another date.
+	// The same tarball, copied to the router again, has another date.
 	i := slices.IndexFunc(r.Tables["/file"], func(e *entry) bool { return e.Values["name"] == o.Tarball })
 	r.Tables["/file"][i].Values["last-modified"] = "2026-02-02 00:00:00"
 	must(t, r, scripts(t, o)["update"])
@@ -477,10 +477,10 @@ func TestAFailedUpdateLeavesTheOldContainerRunning(t *testing.T) {
 			c.spoil(r, shop)
 			err := run(t, r, s["update"])
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error = %v; want it to say %q", err, c.want)
+				t.Errorf("error = %v; want it to contain %q", err, c.want)
 			}
 			if len(r.Log) == 0 || !strings.Contains(r.Log[len(r.Log)-1], c.want) {
-				t.Errorf("log: %q; want it to say %q", r.Log, c.want)
+				t.Errorf("log: %q; want it to contain %q", r.Log, c.want)
 			}
 			r.Wait(10)
 			expectRunning(t, r, "1")
@@ -496,7 +496,7 @@ func TestAFailedUpdateLeavesTheOldContainerRunning(t *testing.T) {
 	}
 }
 
-// logsIn has what the daemons of images say, and whether an update takes such an image.
+// logsIn has the states that the daemons of images report, and whether an update accepts such an image.
 var logsIn = map[string]struct {
 	prepare func(*router)
 	taken   bool
@@ -511,8 +511,7 @@ var logsIn = map[string]struct {
 	"nobody can ask, and it stays up": {func(r *router) { r.Mute, r.States["2"] = true, "NeedsLogin" }, true},
 }
 
-// Some releases start and do not work: an image takes the place of one that was logged in only if it
-// logs in, too.
+// Some releases start but don't work. An image replaces one that was logged in only if it also logs in.
 func TestAnUpdateNeedsALogin(t *testing.T) {
 	for name, c := range logsIn {
 		for _, release := range []string{"7.21", "7.24"} {
@@ -549,7 +548,7 @@ func TestAnUpdateNeedsALogin(t *testing.T) {
 	}
 }
 
-// Without the old image there is no way back, but a line in the log.
+// Without the old image there is no rollback, only a line in the log.
 func TestAnUpdateInPlaceReportsALoginThatFails(t *testing.T) {
 	shop := newShop(t)
 	o := shop.options()
@@ -567,8 +566,8 @@ func TestAnUpdateInPlaceReportsALoginThatFails(t *testing.T) {
 	}
 }
 
-// RouterOS restarts what its health check finds wrong. That has to be a daemon that hangs, and no
-// other: to restart a router that is logged out would not help it.
+// RouterOS restarts containers whose health check fails. Only a daemon that hangs may fail it, because a restart
+// doesn't help a router that is logged out.
 func TestOnlyADaemonThatHangsIsRestarted(t *testing.T) {
 	for _, release := range []string{"7.21", "7.22", "7.23", "7.24"} {
 		t.Run(release, func(t *testing.T) {
@@ -596,7 +595,7 @@ func TestOnlyADaemonThatHangsIsRestarted(t *testing.T) {
 	}
 }
 
-// A hard limit of memory ends a container that only gets slower above the soft one.
+// Above the soft memory limit a container gets slower. At the hard limit it is killed.
 func TestTheHardLimitOfMemoryIsAboveTheSoftOne(t *testing.T) {
 	o := newShop(t).options()
 	o.Memory = 64
@@ -611,8 +610,8 @@ func TestTheHardLimitOfMemoryIsAboveTheSoftOne(t *testing.T) {
 	}
 }
 
-// Wherever power fails, the router comes up with one image running, but for the moment in which it
-// changes over, and the next run ends the update.
+// Whenever the power fails, the router boots with one running image, except during the moment of the switch. The next
+// run completes the update.
 func TestAnUpdateSurvivesPowerFailures(t *testing.T) {
 	for _, release := range []string{"7.21", "7.24"} {
 		t.Run(release, func(t *testing.T) { survivesPowerFailures(t, release) })
@@ -660,8 +659,8 @@ func survivesPowerFailures(t *testing.T, release string) {
 	}
 }
 
-// The same while the new image is on trial and does not log in. The router comes up with the old one,
-// which RouterOS restarts as before, if not at once, then after the next run.
+// The same while the new image is on trial and does not log in. The router boots with the old image. RouterOS
+// restarts that image as before, at the latest after the next run.
 func TestARollbackSurvivesPowerFailures(t *testing.T) {
 	shop := newShop(t)
 	o := shop.options()
@@ -696,7 +695,7 @@ func TestARollbackSurvivesPowerFailures(t *testing.T) {
 	}
 }
 
-// Without room for two, the container is gone for a while. A later run brings it back.
+// Without space for two images, the container is missing for a while. A later run restores it.
 func TestAnUpdateInPlaceCanBeRepeated(t *testing.T) {
 	shop := newShop(t)
 	o := shop.options()
@@ -728,7 +727,7 @@ func TestAnUpdateNeedsAnInstallation(t *testing.T) {
 	}
 }
 
-// A directory that was chosen for unpacking before is left alone.
+// A directory that the user has chosen for unpacking doesn't change.
 func TestAChosenDirectoryForUnpackingStays(t *testing.T) {
 	r, s := newRouter(24), scripts(t, newShop(t).options())
 	r.Singles["/container/config"]["tmpdir"] = "/disk1/pull"
@@ -739,8 +738,8 @@ func TestAChosenDirectoryForUnpackingStays(t *testing.T) {
 	}
 }
 
-// Since RouterOS 7.21 the interface has its name in the container, too.
-func TestTailscaleDoesNotTakeTheInterfaceForItsOwn(t *testing.T) {
+// Since RouterOS 7.21, the interface has the same name in the container.
+func TestTailscaleDoesNotIgnoreTheInterface(t *testing.T) {
 	for name, o := range variants(t) {
 		r := ready(o)
 		must(t, r, scripts(t, o)["install"])
@@ -765,7 +764,7 @@ func TestAnExitNodeTranslatesBothFamilies(t *testing.T) {
 	}
 }
 
-// Hosts reach networks behind other routers if the router has a route and the container takes one.
+// Hosts reach networks behind other routers if the router has a route and the container accepts one.
 func TestRemoteNetworksAreReached(t *testing.T) {
 	o := variants(t)["everything"]
 	o.ExtraArgs, o.Env = "--advertise-tags=tag:router", []string{"TS_TAILSCALED_EXTRA_ARGS=--verbose=1"}
@@ -806,7 +805,7 @@ func TestRemoteNetworksAreReached(t *testing.T) {
 	}
 }
 
-// Both ends of a connection have to know how large a segment may be, whichever end opens it.
+// Both ends of a connection need the segment size, whichever end opens it.
 func TestSegmentsAreClampedInBothDirections(t *testing.T) {
 	o := variants(t)["everything"]
 	r := ready(o)
@@ -839,7 +838,7 @@ func mustTarget(t *testing.T) platform.Target {
 	return target
 }
 
-// report is what the diagnosis says between its dashes.
+// report returns the part of the diagnosis between the dashes.
 func report(t *testing.T, r *router) []string {
 	t.Helper()
 	begin := slices.Index(r.Said, "----")
@@ -855,7 +854,7 @@ func report(t *testing.T, r *router) []string {
 	return lines
 }
 
-// People paste the report where everybody reads it.
+// People post the report in public.
 func TestTheReportHasNoSecrets(t *testing.T) {
 	o := variants(t)["everything"]
 	o.Name, o.Hostname, o.LoginServer, o.InterfaceList = "secretname", "secret-host", "https://secret.example", "secret-list"
@@ -879,13 +878,13 @@ func TestTheReportHasNoSecrets(t *testing.T) {
 		host, _, _ := strings.Cut(o.Image, "/")
 		for _, secret := range slices.Concat([]string{"secret", "10.9.8", "fd00:9", "100.101", "login.tailscale", host}, o.Subnets, o.RemoteSubnets) {
 			if strings.Contains(text, secret) {
-				t.Errorf("the report has %q in it:\n%s", secret, text)
+				t.Errorf("the report contains %q:\n%s", secret, text)
 			}
 		}
 	}
 }
 
-// The script says what is wrong, in one line for each problem, and changes nothing.
+// The script prints one line for each problem, and changes nothing.
 func TestTheDiagnosisNamesTheProblem(t *testing.T) {
 	o := variants(t)["everything"]
 	first := func(r *router, menu, key string, value any) *entry {

@@ -8,7 +8,7 @@ import (
 	"dagger/mikrotik-tailscale/platform"
 )
 
-// Setting is one of the options as a user gives it: a flag of the command, a field of the page.
+// Setting is one option as the user sets it: a flag of the command, a field of the page.
 type Setting struct {
 	// Name is the flag's name, for example remote-subnet.
 	Name string
@@ -18,11 +18,11 @@ type Setting struct {
 	Usage string
 	// Choices are the accepted values, if there are only a few.
 	Choices []string
-	// Whole says that a comma is part of a value. Otherwise it ends one of several values.
+	// Whole is true if a comma is part of a value. Otherwise commas separate values.
 	Whole bool
 }
 
-// Settings are all options, in the order in which users see them.
+// Settings returns all options, in the order in which users see them.
 func (o *Options) Settings() []Setting {
 	var platforms []string
 	for _, t := range platform.All() {
@@ -67,7 +67,7 @@ func (o *Options) Settings() []Setting {
 	}
 }
 
-// Get returns the option's values as texts: one, or any number if it is a list.
+// Get returns the option's values as texts: one text, or any number for a list.
 func (s Setting) Get() []string {
 	switch v := s.Value.(type) {
 	case *bool:
@@ -82,7 +82,7 @@ func (s Setting) Get() []string {
 	panic(fmt.Sprintf("the setting %s has a value of type %T", s.Name, s.Value))
 }
 
-// Set changes the option. A list takes any number of texts, and all else exactly one.
+// Set changes the option. A list accepts any number of texts, other options exactly one.
 func (s Setting) Set(texts []string) error {
 	if list, ok := s.Value.(*[]string); ok {
 		*list = s.split(texts)
@@ -111,7 +111,7 @@ func (s Setting) Set(texts []string) error {
 	return nil
 }
 
-// split takes texts apart that have several values, and drops empty ones.
+// split splits texts with several values, and removes empty ones.
 func (s Setting) split(texts []string) []string {
 	ends := ", \t\r\n"
 	if s.Whole {

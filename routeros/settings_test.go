@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A user can set every option, and each is described.
+// Every option has a setting with a description.
 func TestEveryOptionHasASetting(t *testing.T) {
 	o := Default()
 	pointers := map[any]bool{}
@@ -27,7 +27,7 @@ func TestEveryOptionHasASetting(t *testing.T) {
 	}
 }
 
-// Texts as somebody types them become the values of an option, and back.
+// Texts that a user types become the values of an option, and back.
 func TestSettingsTakeTexts(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -60,7 +60,7 @@ func TestSettingsTakeTexts(t *testing.T) {
 	}
 }
 
-// Each problem names a setting, so that a form can show it where it belongs.
+// Each problem names a setting, so that a form can show it there.
 func TestProblemsNameTheirOption(t *testing.T) {
 	o := Default()
 	o.Name, o.Disk, o.RouterOS, o.Arch, o.Image, o.Addresses, o.Subnets = "X", "/a b/", "6", "mips", "tailscale", []string{"x"}, []string{"10.0.0.1/8"}
@@ -88,7 +88,7 @@ func TestProblemsNameTheirOption(t *testing.T) {
 	}
 	for option := range found {
 		if !names[option] {
-			t.Errorf("a problem is about %q, which is no setting", option)
+			t.Errorf("a problem names %q, which is not a setting", option)
 		}
 	}
 	o = example()

@@ -8,7 +8,7 @@ import (
 
 var block = regexp.MustCompile("(?s)```routeros\n(.*?)```")
 
-// The commands in the documentation, in their order, on the oldest release that they are said to be for.
+// The commands in the documentation, in their order, on the oldest release that they support.
 func TestTheCommandsOfTheDocumentation(t *testing.T) {
 	text, err := os.ReadFile("../docs/usage.md")
 	if err != nil {
@@ -27,7 +27,7 @@ func TestTheCommandsOfTheDocumentation(t *testing.T) {
 		}
 		r.Wait(60)
 	}
-	// The last of them is an update, which leaves the container to be started.
+	// The last command is an update, after which the container has to be started.
 	must(t, r, "/container/start [find where name=tailscale]")
 	expectRunning(t, r, "image")
 	for menu, want := range map[string]string{"/ip/route": tailnet.String(), "/ipv6/route": tailnetSix.String()} {

@@ -1,5 +1,5 @@
-// Package flags has the options of the scripts for routers as command line flags. It is a package of its own so
-// that programs without a command line don't contain them.
+// Package flags has the options of the scripts for routers as command line flags. It is a separate package so that
+// programs without a command line don't include the flags.
 package flags
 
 import (
@@ -8,7 +8,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros"
 )
 
-// For returns the flags that set options. The values that the options have are the flags' defaults.
+// For returns the flags that set options. The defaults of the flags are the current values of the options.
 func For(o *routeros.Options) *pflag.FlagSet {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.SortFlags = false

@@ -1,4 +1,4 @@
-// Package page makes the page that writes scripts for routers in a browser: one file, which needs no server.
+// Package page builds the page that writes scripts for routers in a browser: a single file that needs no server.
 package page
 
 import (
@@ -17,19 +17,19 @@ import (
 //go:embed html/main.go html/fields.go html/boards.go html/boards.txt html/page.html html/form.html html/page.css html/page.js
 var source embed.FS
 
-// modules are those that the page's programs need packages of. A test compares their versions with go.mod.
+// modules are the modules that the page's programs import. A test compares their versions with go.mod.
 var modules = []recipe.Module{
 	{Path: "github.com/google/go-containerregistry", Version: "v0.22.1"},
 	{Path: "github.com/opencontainers/go-digest", Version: "v1.0.0"},
 	{Path: "go.yaml.in/yaml/v3", Version: "v3.0.5"},
 }
 
-// Name is the name of the page's file.
+// Name is the file name of the page.
 const Name = "page.html"
 
-// Stage is the stage that makes the page. The form begins with the given choices.
+// Stage returns the stage that builds the page, with the given initial choices.
 //
-// Inlining is off (-l), as in the images: without it, the page is an eighth larger.
+// Inlining is off (-l), as in the images, because it makes the page an eighth larger.
 func Stage(initial choices.Choices) (recipe.Stage, error) {
 	if err := choices.Check(initial); err != nil {
 		return recipe.Stage{}, err

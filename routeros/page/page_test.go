@@ -21,7 +21,7 @@ func stage(t *testing.T, c choices.Choices) recipe.Stage {
 	return s
 }
 
-// The stage compiles the packages of this program with the modules of this program, and none of their tests.
+// The stage compiles this program's packages without their tests, with the same modules.
 func TestStage(t *testing.T) {
 	whole, err := os.ReadFile("../../go.mod")
 	if err != nil {
@@ -47,7 +47,7 @@ func TestStage(t *testing.T) {
 	}
 }
 
-// Initial choices only change the last step, so that another page takes seconds.
+// Initial choices only change the last step, so that another page only takes seconds.
 func TestChoicesChangeTheLastStep(t *testing.T) {
 	usual, filled := stage(t, nil), stage(t, choices.Choices{"image": {"ghcr.io/me/tailscale:stable"}})
 	last := len(usual.Steps) - 1

@@ -1,5 +1,5 @@
-// Package choices makes the scripts for a router from the choices on the page. It runs in the browser,
-// and the command uses it to fill a page in.
+// Package choices writes the scripts for a router from the choices on the page. It runs in the browser, and the
+// command uses it to fill in a page.
 package choices
 
 import (
@@ -13,11 +13,11 @@ import (
 	"dagger/mikrotik-tailscale/routeros"
 )
 
-// The choices beside the settings of package routeros.
+// The names of choices that are not settings of package routeros.
 const (
-	// Script is the kind of files to write: Scripts, or App.
+	// Script is the name of the choice of files to write: Scripts, or App.
 	Script = "script"
-	// Site is one of the sites of a store, as routeros.ParseSites reads it.
+	// Site is the name of the choice of a store's sites, as parsed by routeros.ParseSites.
 	Site = "site"
 )
 
@@ -27,18 +27,18 @@ const (
 	App     = "app"
 )
 
-// Choices are the values of settings, Script and Site, by their names. A missing one has its default.
+// Choices are the values of settings, Script and Site, by name. Missing ones have their defaults.
 type Choices = url.Values
 
 // Answer is the result of choices.
 type Answer struct {
-	// Files are the scripts. There are none if something is wrong.
+	// Files are the scripts. The list is empty if something is wrong.
 	Files []routeros.Script
 	// Additions are the entries that the files add to the router.
 	Additions []routeros.Addition
 	// Steps are the instructions for the files.
 	Steps []Step
-	// Message is the error that the command would print. Empty if there is none.
+	// Message is the error that the command would print, or "".
 	Message string
 	// Problems are the parts of the message.
 	Problems []routeros.Problem
@@ -49,7 +49,7 @@ type Answer struct {
 // Step is one instruction. Command is a command for the router, if there is one.
 type Step struct{ What, Command string }
 
-// Names are all names that choices can have, in the order in which users see them.
+// Names returns the names of all choices, in the order in which users see them.
 func Names() []string {
 	var all []string
 	o := routeros.Default()
@@ -59,7 +59,7 @@ func Names() []string {
 	return append(all, Script, Site)
 }
 
-// Parse reads choices that are given as NAME=VALUE. A name can be there several times.
+// Parse parses choices in the form NAME=VALUE. A name may occur several times.
 func Parse(texts []string) (Choices, error) {
 	c := Choices{}
 	for _, text := range texts {
@@ -72,7 +72,7 @@ func Parse(texts []string) (Choices, error) {
 	return c, nil
 }
 
-// Check reports problems with the choices that a page begins with. They may lack an image.
+// Check returns an error for wrong initial choices of a page. They may lack an image.
 func Check(c Choices) error {
 	for _, name := range slices.Sorted(maps.Keys(c)) {
 		if !slices.Contains(Names(), name) {
@@ -89,7 +89,7 @@ func Check(c Choices) error {
 	return Write(complete).err
 }
 
-// Write makes the scripts.
+// Write writes the scripts.
 func Write(c Choices) Answer {
 	o, sites, err := read(c)
 	if err != nil {
@@ -119,7 +119,7 @@ func refusal(err error) Answer {
 
 func isApp(c Choices) bool { return c.Get(Script) == App }
 
-// read makes options of choices.
+// read converts choices to options.
 func read(c Choices) (routeros.Options, []routeros.Site, error) {
 	o := routeros.Default()
 	var problems []error
@@ -139,7 +139,7 @@ func read(c Choices) (routeros.Options, []routeros.Site, error) {
 	return o, sites, errors.Join(append(problems, err)...)
 }
 
-// lines are the lines of texts that have something in them.
+// lines returns the lines that are not blank.
 func lines(texts []string) []string {
 	var all []string
 	for _, text := range texts {
@@ -152,7 +152,7 @@ func lines(texts []string) []string {
 	return all
 }
 
-// scriptSteps are the instructions for the scripts of an installation.
+// scriptSteps returns the instructions for the scripts of an installation.
 func scriptSteps(o routeros.Options) []Step {
 	place, directory := "the router (in WinBox or WebFig: Files)", ""
 	if o.Disk != "" {
@@ -169,7 +169,7 @@ func scriptSteps(o routeros.Options) []Step {
 	return append(all, Step{"Run the install script on the router:", "/import " + directory + o.Name + "-install.rsc"})
 }
 
-// appSteps are the instructions for the files of an app or of a store.
+// appSteps returns the instructions for the files of an app or of a store.
 func appSteps(files []routeros.Script) []Step {
 	if len(files) == 0 {
 		return nil

@@ -44,7 +44,7 @@ func TestWriteAnApp(t *testing.T) {
 	}
 }
 
-func TestWriteSaysWhatIsWrong(t *testing.T) {
+func TestWriteReportsProblems(t *testing.T) {
 	for name, c := range map[string]struct {
 		choices choices.Choices
 		want    []string
@@ -57,7 +57,7 @@ func TestWriteSaysWhatIsWrong(t *testing.T) {
 	} {
 		a := choices.Write(c.choices)
 		if len(a.Files)+len(a.Additions)+len(a.Steps) > 0 {
-			t.Errorf("%s: there is something: %v", name, a)
+			t.Errorf("%s: the answer is not empty: %v", name, a)
 		}
 		for _, want := range c.want {
 			if !strings.Contains(a.Message, want) {
@@ -67,7 +67,7 @@ func TestWriteSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A page can begin without an image, but not with anything that is wrong.
+// A page may start without an image, but not with wrong choices.
 func TestCheck(t *testing.T) {
 	if err := choices.Check(nil); err != nil {
 		t.Error(err)
@@ -96,7 +96,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// A link makes the same choices again.
+// A link results in the same choices again.
 func TestALinkCarriesChoices(t *testing.T) {
 	c := withImage(choices.Choices{
 		"subnet": {"192.168.88.0/24\n10.0.0.0/8"}, "env": {"GOGC=50\nTS_X=a b&c"}, "extra-args": {"--advertise-tags=tag:router,tag:home"},
@@ -112,10 +112,10 @@ func TestALinkCarriesChoices(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, want := choices.Write(again), choices.Write(c); !slices.Equal(got.Files, want.Files) || len(got.Files) == 0 {
-		t.Error("the link makes other scripts")
+		t.Error("the link results in other scripts")
 	}
 	if link, _ := choices.Link(c, c); link != "" {
-		t.Errorf("nothing differs, and the link is %s", link)
+		t.Errorf("nothing differs, but the link is %s", link)
 	}
 }
 

@@ -10,14 +10,14 @@ import (
 )
 
 var (
-	// secretName is the name of a variable that can hold a secret.
+	// secretName matches names of variables that can contain a secret.
 	secretName = regexp.MustCompile(`KEY|SECRET|TOKEN|PASS|CREDENTIAL`)
-	// secretValue is a key of Tailscale's, or an option that has one.
+	// secretValue matches Tailscale's keys, and options with one.
 	secretValue = regexp.MustCompile(`(?i)tskey-|auth-?key|//[^/]*@|^[^/]*:[^/]*@`)
 )
 
-// Link returns the fragment of a link that carries the choices that differ from others, which the page begins with.
-// Choices that can contain a secret are left out: omitted has their names.
+// Link returns the fragment of a link with the choices that differ from others, the initial choices of the page. It
+// leaves out choices that can contain a secret, and returns their names as omitted.
 func Link(c, others Choices) (fragment string, omitted []string) {
 	mine, theirs := normal(c), normal(others)
 	var all []string
@@ -34,7 +34,7 @@ func Link(c, others Choices) (fragment string, omitted []string) {
 			}
 		}
 		if len(open) == 0 {
-			open = []string{""} // a list that was emptied
+			open = []string{""} // an empty list
 		}
 		for _, value := range open {
 			all = append(all, name+"="+readable.Replace(url.QueryEscape(value)))
@@ -43,7 +43,7 @@ func Link(c, others Choices) (fragment string, omitted []string) {
 	return strings.Join(all, "&"), omitted
 }
 
-// readable undoes escapes that a fragment does not need.
+// readable reverts escapes that a fragment does not need.
 var readable = strings.NewReplacer("%2F", "/", "%3A", ":", "%2C", ",")
 
 func isSecret(name, value string) bool {
@@ -53,12 +53,12 @@ func isSecret(name, value string) bool {
 			return true
 		}
 	}
-	// The setting for a file on the router has a name that looks like a secret, and its value is true or false.
+	// The setting for a key file on the router has a name that looks like a secret's, but its value is true or false.
 	return secretValue.MatchString(value)
 }
 
-// normal returns the choices with all defaults, and lists split into their values. Values that a setting refuses
-// stay as they are.
+// normal returns the choices with all defaults, and with lists split into their values. Values that a setting refuses
+// don't change.
 func normal(c Choices) Choices {
 	all := Choices{}
 	o := routeros.Default()

@@ -12,9 +12,9 @@ var boardTable string
 
 // board is one of MikroTik's products.
 type board struct {
-	// Platform is the name of the image's platform, none for a board without containers, or unsure.
+	// Platform is the name of the image's platform, "none" for a board without containers, or "unsure".
 	Platform string
-	// Flash and Memory are in MB, 0 if they are of any size.
+	// Flash and Memory are in MB, or 0 if they vary.
 	Flash, Memory int
 	Code, Name    string
 }
@@ -24,7 +24,7 @@ const (
 	notSure      = "unsure"
 )
 
-// boards reads the table.
+// boards parses the table.
 func boards() ([]board, error) {
 	var all []board
 	for line := range strings.Lines(boardTable) {

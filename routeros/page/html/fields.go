@@ -12,11 +12,11 @@ import (
 type section struct {
 	Title, Intro string
 	Fields       []field
-	// More are the fields that few people need. They are folded up.
+	// More are rarely needed fields, which are folded at first.
 	More []field
 }
 
-// field is one choice on the form. Its possible values follow from the setting of that name.
+// field is one choice on the form. Its possible values come from the setting with the same name.
 type field struct {
 	Name, Label, Help string
 	// Example is shown in an empty field.
@@ -27,7 +27,7 @@ type field struct {
 
 type option struct{ Value, Label string }
 
-// sections are the form. A test compares their fields with the names that choices have.
+// sections are the sections of the form. A test compares their fields with the names of choices.
 var sections = []section{
 	{
 		Title: "Router",
@@ -136,7 +136,7 @@ var sections = []section{
 	},
 }
 
-// kind is how a field looks.
+// kind is the appearance of a field.
 type kind string
 
 const (
@@ -148,7 +148,7 @@ const (
 	kindRadio  kind = "radio"
 )
 
-// control is a field with all that follows from its setting.
+// control is a field with everything that follows from its setting.
 type control struct {
 	field
 	Kind kind
@@ -158,10 +158,10 @@ type control struct {
 	Rows  int
 }
 
-// fewest is the number of values that fit on the form as radio buttons.
+// fewest is the maximum number of values for radio buttons.
 const fewest = 2
 
-// controls completes fields by their settings, and the choices that the page begins with.
+// controls completes fields with their settings and initial choices.
 func controls(fields []field, initial choices.Choices) ([]control, error) {
 	o := routeros.Default()
 	settings := map[string]routeros.Setting{}

@@ -1,5 +1,5 @@
-// The program writes the page. Its arguments are the compiled program of the page, Go's wasm_exec.js, the choices that
-// the page begins with, and the file to write.
+// The program writes the page. Its arguments are the compiled program of the page, Go's wasm_exec.js, the initial
+// choices of the page, and the file to write.
 package main
 
 import (
@@ -60,7 +60,7 @@ func write(arguments []string) error {
 	return os.WriteFile(arguments[3], html, 0o644)
 }
 
-// page is the whole page.
+// page returns the whole page.
 func page(program []byte, support string, initial choices.Choices) ([]byte, error) {
 	form, err := formOf(initial)
 	if err != nil {
@@ -85,7 +85,8 @@ func page(program []byte, support string, initial choices.Choices) ([]byte, erro
 	return b.Bytes(), err
 }
 
-// policy lets the page run its own code and show its own style, and nothing else: no request leaves it.
+// policy returns the content security policy. The page may only run its own code and use its own style, and may send
+// no requests.
 func policy(code string) string {
 	return strings.Join([]string{
 		"default-src 'none'", "script-src '" + digest(code) + "' 'wasm-unsafe-eval'", "style-src '" + digest(style) + "'",
@@ -98,7 +99,7 @@ func digest(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// formOf is the form with the choices that it begins with.
+// formOf returns the form with its initial choices.
 func formOf(initial choices.Choices) (string, error) {
 	type part struct {
 		Title, Intro string
@@ -129,7 +130,7 @@ func formOf(initial choices.Choices) (string, error) {
 	return b.String(), err
 }
 
-// pack compresses the program, and writes it in characters that a page can have.
+// pack compresses the program and encodes it in characters that a page can contain.
 func pack(program []byte) (string, error) {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)

@@ -11,7 +11,7 @@ import (
 	"dagger/mikrotik-tailscale/routeros/page/choices"
 )
 
-// A new option needs a field.
+// Every new option needs a field.
 func TestEveryOptionHasAField(t *testing.T) {
 	var fields []string
 	for _, s := range sections {
@@ -30,7 +30,7 @@ func TestEveryOptionHasAField(t *testing.T) {
 	}
 }
 
-// The form begins with the given choices.
+// The form starts with the given choices.
 func TestTheFormIsFilledIn(t *testing.T) {
 	form, err := formOf(choices.Choices{
 		"image": {`ghcr.io/me/"x":stable`}, "subnet": {"10.0.0.0/8", "192.168.88.0/24"}, "firewall": {"true"}, "memory": {"128"},
@@ -52,7 +52,7 @@ func TestTheFormIsFilledIn(t *testing.T) {
 	}
 }
 
-// The boards that need another image than their architecture suggests are those of package platform.
+// Boards that need another image than their architecture suggests are the same as in package platform.
 func TestBoardsHaveTheirPlatform(t *testing.T) {
 	all, err := boards()
 	if err != nil || len(all) < 100 {

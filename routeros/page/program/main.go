@@ -1,6 +1,7 @@
 //go:build js && wasm
 
-// The program writes the scripts in a browser. It gives the page one function, and stays there to answer.
+// The program writes the scripts in a browser. It provides one function to the page and keeps running to answer
+// calls.
 package main
 
 import (
@@ -17,8 +18,8 @@ func main() {
 	select {}
 }
 
-// answer makes scripts from the choices on the form, and a link that carries those that differ from the choices that
-// the page began with. Both are in the form of a query.
+// answer returns the scripts for the choices on the form, and a link with the choices that differ from the initial
+// ones. Both arguments have the form of a query.
 func answer(chosen, initial string) any {
 	now, err := url.ParseQuery(chosen)
 	if err != nil {
