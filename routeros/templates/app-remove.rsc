@@ -1,4 +1,4 @@
-# Removes what {{.AppName}}-app-setup.rsc added to the router beside the app. The app stays.
+# Removes everything that {{.AppName}}-app-setup.rsc added besides the app. The app stays.
 #
 # Copy this file to the router and run there: /import {{.AppName}}-app-remove.rsc
 # Written for RouterOS 7.{{.Minor}} and later.

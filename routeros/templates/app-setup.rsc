@@ -1,9 +1,9 @@
-# Adds to the router what the app {{.AppName}} can't express: the routes to the tailnet, and the rules.
+# Adds the parts that the app {{.AppName}} can't contain: the routes to the tailnet, and the rules.
 #
 # {{if .Store}}Add the store to the router first: /app/settings/set app-store-urls=...
 # Copy this file to the router{{else}}Copy this file and {{.AppFile}} to the router{{end}}, and run there: /import {{.AppName}}-app-setup.rsc
-# It adds {{if not .Store}}the app if it is missing, {{end}}enables the app, and may run again: the router then has what it adds only once.
-# All that it adds to the router beside the app has the comment {{.Mark}}.
+# It {{if not .Store}}adds the app if it is missing, and {{end}}enables it. A second run adds nothing twice.
+# Everything that it adds besides the app has the comment {{.Mark}}.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -57,11 +57,11 @@
     :local hop [:tostr [/interface/veth/get ($veths->0) address]]
     :set hop [:pick $hop 0 [:find $hop "/"]]
 
-    # What an earlier run has added can have another address or interface.
+    # Entries of an earlier run may have another address or interface.
 {{- range .AppMenus}}
     {{.}}/remove [find where comment=$container]
 {{- end}}
-    # The way back to the tailnet: packets from there come with its own addresses.
+    # The route back to the tailnet: packets from there have tailnet source addresses.
     /ip/route/add dst-address={{.Tailnet}} gateway=$hop comment=$container
 {{- range .Remotes}}
     {{.Menu}}/add dst-address={{.Network}} gateway=$hop comment=$container

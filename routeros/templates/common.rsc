@@ -1,5 +1,5 @@
 {{define "version" -}}
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
@@ -18,7 +18,7 @@
 {{- end}}
 
 {{define "discard" -}}
-  # A container vanishes some seconds after it was removed, and only once it has stopped.
+  # A container disappears some seconds after it is removed, and can only be removed after it has stopped.
   :local discard do={
     :local pattern $1
     :foreach one in=[/container/find where comment~$pattern] do={
@@ -37,7 +37,7 @@
 {{- end}}
 
 {{define "memory-disk" -}}
-    # The disk that holds image and root directory. Without it they would fill the flash.
+    # The disk for the image and the root directory. Without it, they would fill the flash.
     :if ([:len [/disk/find where comment=$container]] = 0) do={
       /disk/add type=tmpfs tmpfs-max-size={{.Tmpfs}}M slot={{q .TmpfsSlot}} comment=$container
     }
@@ -51,8 +51,8 @@
   :local remedy ""
   :local distrusted false
 {{- if .Verifies}}
-  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
-  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  # Since RouterOS 7.21 this setting lists the services that trust the built-in certificate authorities. On
+  # routers that were set up before 7.19 it is empty. Imported authorities are sufficient, too.
   :local trust ""
   :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
     :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
@@ -81,7 +81,7 @@
 {{- end}}
 
 {{define "identity"}}{{if .Tarball -}}
-    # A tarball is known by its {{if .Checksum}}checksum{{else}}size and date{{end}}.
+    # A tarball is identified by its {{if .Checksum}}checksum{{else}}size and date{{end}}.
     :local tarball [/file/find where name={{q .Tarball}}]
     :if ([:len $tarball] = 0) do={ :error ("there is no file " . {{q .Tarball}}) }
 {{- if .Checksum}}
@@ -90,8 +90,8 @@
     :local identity ("file:" . [/file/get ($tarball->0) size] . "@" . [/file/get ($tarball->0) last-modified])
 {{- end}}
 {{- else -}}
-    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
-    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+    # The image that the tag refers to. A fetched text is limited to 64512 bytes, and an index of images has
+    # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
 {{- if .Username}}
     :local registryUser [/container/config/get username]
     :local registryPassword [/container/config/get password]
@@ -145,7 +145,7 @@
         }
       }
     } else={
-      # The image of a single platform is known by its configuration.
+      # The image of a single platform is identified by its configuration.
       :local configuration ($manifest->"config")
       :set identity ($configuration->"digest")
     }
@@ -170,20 +170,20 @@ interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-imag
 {{- end}}
 
 {{define "releases" -}}
-# envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
+# envlists, check-certificate and memory-high exist since RouterOS 7.20, mountlists and layer-dir
     # since 7.21.
 {{- if .AtLeast 22}}
-    # healthcheck-cmd is there since 7.22. It takes the place of the image's own health check, which asks
-    # whether the router is logged in. "alive" asks whether the daemon answers: restarting a router that is
-    # logged out, or whose control server is away, would not help it.
+    # healthcheck-cmd exists since 7.22. It replaces the image's own health check, which fails if the router
+    # is not logged in. "alive" only fails if the daemon does not answer: a restart does not help a router
+    # that is logged out, or whose control server is down.
 {{- end}}
 {{- if .AtLeast 23}}
-    # restart-policy, stop-on-unhealthy and memory-max are there since 7.23. Only with "always" does
-    # RouterOS start a container again whose health check failed, whatever its exit code.
+    # restart-policy, stop-on-unhealthy and memory-max exist since 7.23. Only with "always" does RouterOS
+    # restart a container whose health check failed, whatever its exit code.
 {{- end}}
 {{- if .AtLeast 24}}
-    # ignore-remote-image-change is there since 7.24. Without it RouterOS fetches by itself when it finds
-    # that the image has changed, whether that works or not.
+    # ignore-remote-image-change exists since 7.24. Without it, RouterOS itself fetches a changed image,
+    # whether that image works or not.
 {{- end}}
 {{- end}}
 
@@ -201,7 +201,7 @@ interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-imag
 {{- end}}
 {{- end}}
 {{- if .Firewall}}
-    # First in the chain, but behind RouterOS's own rules, before which nothing can be put.
+    # First in the chain, but after RouterOS's own rules, because no rule can be placed before them.
 {{- range .Forward}}
     :local {{.Rules}} [{{.Menu}}/find where chain="forward" and !dynamic]
     :if ([:len ${{.Rules}}] > 0) do={
@@ -214,8 +214,8 @@ interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-imag
 {{- end}}
 {{- end}}
 {{- with .Clamps}}
-    # Packets in the tunnel are smaller than elsewhere, and not every host is told so. These rules tell
-    # both ends of a connection: one for the packets to the tailnet, one for the packets from there.
+    # Packets in the tunnel are smaller than elsewhere, and not every host learns that. These rules inform
+    # both ends of a connection: one rule for packets to the tailnet, one for packets from there.
 {{- range .}}
     {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} out-interface={{$.Link}} comment=$container
     {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} in-interface={{$.Link}} comment=$container

@@ -1,8 +1,8 @@
-# Looks for what keeps the container {{.Name}} from working, and prints it. It changes nothing.
+# Prints the reasons why the container {{.Name}} does not work. It changes nothing.
 #
 # Copy this file to the router and run there: /import {{.Name}}-diagnose.rsc
-# The words are those of the table "Symptoms" in docs/troubleshooting.md, which says more. The report at the
-# end has no names, addresses, networks, keys or log lines, so that you can paste it into an issue.
+# The table "Symptoms" in docs/troubleshooting.md has the same texts, and solutions. The report at the end
+# contains no names, addresses, networks, keys or log lines, so you can paste it into an issue.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -92,7 +92,7 @@
 
   :put ("problems found: " . $problems)
 
-  # What docs/evidence.md asks for. Nothing here comes from a log, a name, an address or a network.
+  # The facts that docs/evidence.md asks for. They contain no log lines, names, addresses or networks.
   :put "A report for an issue follows. It has no names, addresses or log lines."
   :put "----"
   :put "scripts: RouterOS 7.{{.Minor}} and later, root {{.Root}}, {{if .Tarball}}tarball{{else}}registry{{end}}, {{if .InMemory}}memory{{else if .Internal}}internal storage{{else}}disk{{end}}"

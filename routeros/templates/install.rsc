@@ -1,8 +1,8 @@
 # Installs the image {{q .Source}} as the container {{.Name}}.
 #
 # Copy this file to the router and run there: /import {{.Name}}-install.rsc
-# It changes nothing unless all that it needs is there. Everything that it adds has the comment
-# {{.Mark}}, and {{.Name}}-remove.rsc takes it away again, also after a failure.
+# It first checks that nothing is missing, and otherwise changes nothing. Everything that it adds has the comment
+# {{.Mark}}, and {{.Name}}-remove.rsc removes it, also after a failure.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -10,7 +10,7 @@
 {
   :local container {{q .Mark}}
 
-  # What is needed, and what is in the way.
+  # Refuse if something is missing or in the way.
   :local refuse do={ :error ($1 . "; nothing was changed") }
   :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
   :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
@@ -34,7 +34,7 @@
 {{- if .Disk}}
   :if ([:len [/file/find where name={{q .Disk}}]] = 0) do={ $refuse ("there is no disk or directory " . {{q .Disk}}) }
 {{- else}}
-  # Where there is a directory of this name, everything beside it is in memory and gone after a restart.
+  # If a directory of this name exists, all files outside of it are in memory and lost after a restart.
   :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the directory flash: make the scripts again with --disk flash" }
 {{- end}}
 {{- if .Bridge}}
@@ -65,7 +65,7 @@
 {{- if .Tarball}}
   :if ([:len [/disk/find where slot={{q .TarballDisk}} and type="tmpfs"]] > 0) do={ $refuse "the disk {{.TarballDisk}} is in memory, so the tarball is gone after a restart" }
 {{- end}}
-  # The image as a download, as a layer and unpacked, and what the container's processes take.
+  # The memory for the image as a download, as a layer and unpacked, and for the container's processes.
   :if ([/system/resource/get free-memory] < {{.StartMemory}}) do={
     $refuse ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and {{.StartMemory}} are needed")
   }
@@ -84,15 +84,15 @@
     {{template "memory-disk" .}}
 {{- else if .Tmpfs}}
 
-    # Images are unpacked in memory, which spares the flash. A directory chosen before stays.
+    # Images are unpacked in memory, which spares the flash. A directory that was set before does not change.
     :if ([:len [/container/config/get tmpdir]] = 0) do={
       /disk/add type=tmpfs tmpfs-max-size={{.Tmpfs}}M slot={{q .TmpfsSlot}} comment=$container
       /container/config/set tmpdir={{q .TmpfsSlot}}
     }
 {{- end}}
 
-    # The interface. Inside the container it has the same name since RouterOS 7.21, and Tailscale passes
-    # over one whose name begins with its own.
+    # The interface. Since RouterOS 7.21 it has the same name inside the container. Tailscale ignores
+    # interfaces whose names begin with its own.
     /interface/veth/add name={{q .Interface}} address={{.VethAddress}} gateway={{.Gateway}}{{if .LengthSix}} gateway6={{.GatewaySix}}{{end}} comment=$container
 {{- if .Bridge}}
     /interface/bridge/port/add bridge={{q .Bridge}} interface={{q .Interface}} comment=$container
@@ -106,7 +106,7 @@
     /interface/list/member/add list={{q .InterfaceList}} interface={{q .Interface}} comment=$container
 {{- end}}
 
-    # The way back to the tailnet: packets from there come with its own addresses.
+    # The route back to the tailnet: packets from there have tailnet source addresses.
     /ip/route/add dst-address={{.Tailnet}} gateway={{.Address}} comment=$container
 {{- if .LengthSix}}
     /ipv6/route/add dst-address={{.TailnetSix}} gateway={{.AddressSix}} comment=$container
@@ -119,7 +119,7 @@
 {{- end}}
 {{- end}}
 {{- if .Port}}
-    # Other nodes find the container directly at this port.
+    # Other nodes connect directly to the container on this port.
     /ip/firewall/nat/add chain=dstnat action=dst-nat protocol=udp dst-port={{.Port}} in-interface-list={{q .WANList}} to-addresses={{.Address}} comment=$container
 {{- end}}
 {{- if and .WANList (not .Bridge)}}
@@ -130,8 +130,8 @@
 {{- end}}
 {{- template "rules" .}}
 
-    # The state outlives the container, and the variables are read at each start. Both are in lists by
-    # this argument since RouterOS 7.20 and 7.21.
+    # The state outlives the container, and the variables are read at each start. This argument refers to both
+    # lists since RouterOS 7.20 and 7.21.
     /container/mounts/add list={{q .Name}} src={{q .State}} dst={{q .StateDir}} comment=$container
 {{- range .Variables}}
     /container/envs/add list={{q $.Name}} key={{.Name}} value={{q .Value}} comment=$container
@@ -140,7 +140,7 @@
     {{template "releases" .}}
     :put "fetching and unpacking the image, which takes minutes on a small router"
 {{- if .InMemory}}
-    # This directory tells {{.StartFile}} that the container was added after the boot.
+    # This directory shows {{.StartFile}} that the container was added after the boot.
     /file/add type=directory name={{q .Started}}
 {{- end}}
     /container/add name={{q .Name}} root-dir={{.RootDir "a" | q}} {{template "arguments" .}} start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=$identity
@@ -155,12 +155,12 @@
     /container/start $added
 {{- if .WaitsForDisk}}
 
-    # At boot the disk can appear after RouterOS has tried to start the container.
+    # At boot, the disk may appear after RouterOS has tried to start the container.
     /system/scheduler/add name={{printf "%s-start" .Name | q}} start-time=startup on-event={{q .StartEvent}} policy=read,write,policy,test comment=$container
 {{- end}}
 {{- if .InMemory}}
 
-    # After a boot nothing is left of the image and the root directory.
+    # After a boot, the image and the root directory are gone.
     /system/scheduler/add name={{printf "%s-start" .Name | q}} start-time=startup on-event={{q .StartFileEvent}} policy=ftp,read,write,policy,test,sensitive comment=$container
 {{- end}}
 {{- if .UpdateAt}}

@@ -1,5 +1,5 @@
-# Removes the container {{.Name}} and all that {{.Name}}-install.rsc added, also where it or this script
-# was cut short. Nothing else is touched: whatever has no comment {{.Mark}} stays.
+# Removes the container {{.Name}} and everything that {{.Name}}-install.rsc added, even if that script or this one
+# was interrupted. Entries without the comment {{.Mark}} stay.
 #
 # Copy this file to the router and run there: /import {{.Name}}-remove.rsc
 # Written for RouterOS 7.{{.Minor}} and later.
@@ -7,7 +7,7 @@
 {{template "version" .}}
 
 {
-  # The state is who this router is in the tailnet. Say false to remove it, too.
+  # The state is the router's identity in the tailnet. Change this to false to remove it, too.
   :local keepState true
 
   :local container {{q .Mark}}

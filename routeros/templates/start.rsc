@@ -1,9 +1,9 @@
 # Adds and starts the container {{.Name}} after each boot, because its image and root directory are in memory.
 #
-# Copy this file to the router. {{.Name}}-install.rsc makes the scheduler run it at boot. To run it by hand:
+# Copy this file to the router. {{.Name}}-install.rsc adds it to the scheduler. To run it by hand:
 # /import {{.StartFile}}
-# It waits for what it needs, and tries again, at most ten minutes later, until the container runs. It may
-# run twice: a container that was added since the boot stays.
+# It waits for the network and the disk, and tries again within ten minutes until the container is running. A
+# second run changes nothing.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -37,8 +37,8 @@
 
       {{deeper 2 "memory-disk" .}}
 
-      # This directory is there if this script or another one has added a container since the boot. It may
-      # still be unpacking the image.
+      # This directory exists if a script has added a container since the boot. The container may still be
+      # unpacking the image.
       :local present [/container/find where comment~$current]
       :local good false
       :local updating false
@@ -57,8 +57,8 @@
       }
       :if (!$good) do={
         {{deeper 4 "identity" .}}
-        # Entries of before the boot have lost their files. Starting or pulling them again is not enough:
-        # RouterOS can skip the unpacking because it has unpacked this image before.
+        # Entries from before the boot have lost their files. Starting or pulling them again is not enough:
+        # RouterOS may skip the unpacking because it has unpacked this image before.
         $discard $all
         :if ([/system/resource/get free-memory] < {{.StartMemory}}) do={
           :error ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and {{.StartMemory}} are needed")

@@ -1,14 +1,14 @@
-# Brings the container {{.Name}} up to date with the image {{q .Source}}.
+# Updates the container {{.Name}} to the image {{q .Source}}.
 #
 # Copy this file to the router and run there: /import {{.UpdateFile}}
-# Nothing happens unless the image is another than the one that runs.
-{{- if .InPlace}} The old container is removed
-# before the new image is fetched, as the storage does not hold two: when that fails, run this again.
-{{- else}} The new image is fetched
-# while the old container runs. The old one is started again if the new one does not stay up, or if the
-# old one was logged in and the new one is not within two minutes.
+# It does nothing if that image is already running.
+{{- if .InPlace}} It removes the old container before it fetches
+# the new image, because there is no space for two. If that fails, run it again.
+{{- else}} It fetches the new image while the old container
+# is running. If the new container stops, or if the old one was logged in and the new one is not after two
+# minutes, it starts the old container again.
 {{- end}}
-# State, variables and network stay as they are.
+# State, variables and network don't change.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -21,7 +21,7 @@
 
   {{template "discard" .}}
 
-  # What the daemon says of itself: Running if the router is logged in. Nothing if it can't be asked.
+  # The daemon's state: Running if the router is logged in. Empty if the daemon can't be asked.
   :local stateOf do={
     :local asked $1
     :local answer ""
@@ -38,8 +38,7 @@
     :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :error "the container was not added since the router's boot: /import {{.StartFile}}" }
 {{- end}}
 
-    # What a run that was cut short has left. A new container without an old one beside it was found
-    # to be good already.
+    # Leftovers of an interrupted run. A new container without an old one has already passed its trial.
     :local fresh [/container/find where comment~$next]
     :if ([:len $fresh] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
@@ -55,7 +54,7 @@
 
     :local old [/container/find where comment~$current]
 {{- if .AtLeast 23}}
-    # So it is after a run that was cut short while the new image was on trial.
+    # This happens after a run that was interrupted while the new image was on trial.
     :if ([:len $old] > 0) do={
       :if ([:tostr [/container/get ($old->0) restart-policy]] != "always") do={ /container/set ($old->0) restart-policy=always }
     }
@@ -88,7 +87,8 @@
 {{- end}}
       }
       :local mark ($container . " next " . $identity)
-      # The running one has this name where the last run was cut short, or RouterOS refused another.
+      # The running container has this name if the last run was interrupted, or if RouterOS refused another
+      # name.
       :local title {{printf "%s-next" .Name | q}}
       :if ([:len [/container/find where name=$title]] > 0) do={ :set title {{q .Name}} }
       /container/add name=$title root-dir=$root {{template "arguments" .}} start-on-boot=no comment=$mark
@@ -105,7 +105,7 @@
         :error "the image could not be fetched or unpacked{{if not .InPlace}}, and the container is as it was{{end}}: see /log/print where topics~\"container\""
       }
 
-      # Both have the same interface and state, so one has to stop before the other starts.
+      # Both containers have the same interface and state, so one must stop before the other starts.
       :if ([:len $old] > 0) do={
 {{- if .AtLeast 23}}
         /container/set ($old->0) restart-policy=no
@@ -119,7 +119,7 @@
       :local failure ""
       :local doubt ""
       :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "did not stay up" }
-      # A release can start and still not work. Whether it does is known only if the old one did.
+      # A release may start and still not work. This is only known if the old one worked.
       :if ($loggedIn && ([:len $failure] = 0)) do={
         :local condition [$stateOf ($fresh->0)]
         :set seconds 15
@@ -141,7 +141,7 @@
         /container/start ($old->0)
         :error ("the new image " . $failure . ", and the old one was started again")
       }
-      # From here on a router that restarts comes up with the new one.
+      # From here on, a router that restarts boots with the new container.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
       /container/set ($fresh->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
       $discard ("^" . $last)

@@ -1,12 +1,12 @@
 # Adds and starts the container tailscale after each boot, because its image and root directory are in memory.
 #
-# Copy this file to the router. tailscale-install.rsc makes the scheduler run it at boot. To run it by hand:
+# Copy this file to the router. tailscale-install.rsc adds it to the scheduler. To run it by hand:
 # /import flash/tailscale-start.rsc
-# It waits for what it needs, and tries again, at most ten minutes later, until the container runs. It may
-# run twice: a container that was added since the boot stays.
+# It waits for the network and the disk, and tries again within ten minutes until the container is running. A
+# second run changes nothing.
 # Written for RouterOS 7.21 and later.
 
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
@@ -29,7 +29,7 @@
   :local next "^mikrotik-tailscale:tailscale next "
   :local all "^mikrotik-tailscale:tailscale "
 
-  # A container vanishes some seconds after it was removed, and only once it has stopped.
+  # A container disappears some seconds after it is removed, and can only be removed after it has stopped.
   :local discard do={
     :local pattern $1
     :foreach one in=[/container/find where comment~$pattern] do={
@@ -48,8 +48,8 @@
   :while ($trying) do={
     :local remedy ""
     :local distrusted false
-    # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
-    # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+    # Since RouterOS 7.21 this setting lists the services that trust the built-in certificate authorities. On
+    # routers that were set up before 7.19 it is empty. Imported authorities are sufficient, too.
     :local trust ""
     :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
       :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
@@ -72,7 +72,7 @@
       :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :error "the router has no name server: /ip/dns/set servers=..." }
       :if ($distrusted) do={ :error $remedy }
 
-      # The disk that holds image and root directory. Without it they would fill the flash.
+      # The disk for the image and the root directory. Without it, they would fill the flash.
       :if ([:len [/disk/find where comment=$container]] = 0) do={
         /disk/add type=tmpfs tmpfs-max-size=32M slot="tailscale-tmp" comment=$container
       }
@@ -81,8 +81,8 @@
       :if ([:len [/file/find where name="tailscale-tmp"]] = 0) do={ :error "the disk tailscale-tmp in memory did not appear" }
       :if ([:len [/container/config/get tmpdir]] = 0) do={ /container/config/set tmpdir="tailscale-tmp" }
 
-      # This directory is there if this script or another one has added a container since the boot. It may
-      # still be unpacking the image.
+      # This directory exists if a script has added a container since the boot. The container may still be
+      # unpacking the image.
       :local present [/container/find where comment~$current]
       :local good false
       :local updating false
@@ -100,8 +100,8 @@
         :error "an update is running, or was cut short: /import flash/tailscale-update.rsc"
       }
       :if (!$good) do={
-        # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
-        # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+        # The image that the tag refers to. A fetched text is limited to 64512 bytes, and an index of images has
+        # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
         :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
         :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
         :set answer [:deserialize from=json value=($answer->"data")]
@@ -124,21 +124,21 @@
             }
           }
         } else={
-          # The image of a single platform is known by its configuration.
+          # The image of a single platform is identified by its configuration.
           :local configuration ($manifest->"config")
           :set identity ($configuration->"digest")
         }
         :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
           :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
         }
-        # Entries of before the boot have lost their files. Starting or pulling them again is not enough:
-        # RouterOS can skip the unpacking because it has unpacked this image before.
+        # Entries from before the boot have lost their files. Starting or pulling them again is not enough:
+        # RouterOS may skip the unpacking because it has unpacked this image before.
         $discard $all
         :if ([/system/resource/get free-memory] < 58720256) do={
           :error ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and 58720256 are needed")
         }
         :if ([:len [/file/find where name="tailscale-tmp/started"]] = 0) do={ /file/add type=directory name="tailscale-tmp/started" }
-        # envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
+        # envlists, check-certificate and memory-high exist since RouterOS 7.20, mountlists and layer-dir
         # since 7.21.
         /container/add name="tailscale" root-dir="tailscale-tmp/tailscale-root-a" interface="veth-tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" layer-dir="tailscale-tmp/tailscale-layers" logging=yes start-on-boot=no comment=($container . " " . $identity)
         :local seconds 0

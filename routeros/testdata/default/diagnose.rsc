@@ -1,11 +1,11 @@
-# Looks for what keeps the container tailscale from working, and prints it. It changes nothing.
+# Prints the reasons why the container tailscale does not work. It changes nothing.
 #
 # Copy this file to the router and run there: /import tailscale-diagnose.rsc
-# The words are those of the table "Symptoms" in docs/troubleshooting.md, which says more. The report at the
-# end has no names, addresses, networks, keys or log lines, so that you can paste it into an issue.
+# The table "Symptoms" in docs/troubleshooting.md has the same texts, and solutions. The report at the end
+# contains no names, addresses, networks, keys or log lines, so you can paste it into an issue.
 # Written for RouterOS 7.21 and later.
 
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
@@ -46,8 +46,8 @@
   :onerror problem in={
     :local remedy ""
   :local distrusted false
-  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
-  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  # Since RouterOS 7.21 this setting lists the services that trust the built-in certificate authorities. On
+  # routers that were set up before 7.19 it is empty. Imported authorities are sufficient, too.
   :local trust ""
   :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
     :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
@@ -98,7 +98,7 @@
 
   :put ("problems found: " . $problems)
 
-  # What docs/evidence.md asks for. Nothing here comes from a log, a name, an address or a network.
+  # The facts that docs/evidence.md asks for. They contain no log lines, names, addresses or networks.
   :put "A report for an issue follows. It has no names, addresses or log lines."
   :put "----"
   :put "scripts: RouterOS 7.21 and later, root disk, registry, internal storage"

@@ -1,11 +1,11 @@
 # Installs the image "ghcr.io/me/tailscale:stable" as the container tailscale.
 #
 # Copy this file to the router and run there: /import tailscale-install.rsc
-# It changes nothing unless all that it needs is there. Everything that it adds has the comment
-# mikrotik-tailscale:tailscale, and tailscale-remove.rsc takes it away again, also after a failure.
+# It first checks that nothing is missing, and otherwise changes nothing. Everything that it adds has the comment
+# mikrotik-tailscale:tailscale, and tailscale-remove.rsc removes it, also after a failure.
 # Written for RouterOS 7.21 and later.
 
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
@@ -25,7 +25,7 @@
 {
   :local container "mikrotik-tailscale:tailscale"
 
-  # What is needed, and what is in the way.
+  # Refuse if something is missing or in the way.
   :local refuse do={ :error ($1 . "; nothing was changed") }
   :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
   :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
@@ -38,7 +38,7 @@
   :if ([:len [/container/envs/find where list="tailscale"]] > 0) do={ $refuse "there is a list of variables tailscale" }
   :if ([:len [/container/mounts/find where list="tailscale"]] > 0) do={ $refuse "there is a list of mounts tailscale" }
   :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > 0) do={ $refuse "there is a route to 100.64.0.0/10" }
-  # Where there is a directory of this name, everything beside it is in memory and gone after a restart.
+  # If a directory of this name exists, all files outside of it are in memory and lost after a restart.
   :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the directory flash: make the scripts again with --disk flash" }
   :if ([:len [/ip/address/find where address="172.31.255.253/30"]] > 0) do={ $refuse "the address 172.31.255.253 is taken" }
   :if ([:len [/interface/list/find where name="WAN"]] = 0) do={ $refuse ("there is no interface list " . "WAN") }
@@ -47,8 +47,8 @@
 
   :local remedy ""
   :local distrusted false
-  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
-  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  # Since RouterOS 7.21 this setting lists the services that trust the built-in certificate authorities. On
+  # routers that were set up before 7.19 it is empty. Imported authorities are sufficient, too.
   :local trust ""
   :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
     :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
@@ -64,8 +64,8 @@
   :if ($distrusted) do={ $refuse $remedy }
 
   :onerror problem in={
-    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
-    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+    # The image that the tag refers to. A fetched text is limited to 64512 bytes, and an index of images has
+    # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
     :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
     :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
     :set answer [:deserialize from=json value=($answer->"data")]
@@ -88,7 +88,7 @@
         }
       }
     } else={
-      # The image of a single platform is known by its configuration.
+      # The image of a single platform is identified by its configuration.
       :local configuration ($manifest->"config")
       :set identity ($configuration->"digest")
     }
@@ -97,27 +97,27 @@
     }
     :set identity ($container . " " . $identity)
 
-    # Images are unpacked in memory, which spares the flash. A directory chosen before stays.
+    # Images are unpacked in memory, which spares the flash. A directory that was set before does not change.
     :if ([:len [/container/config/get tmpdir]] = 0) do={
       /disk/add type=tmpfs tmpfs-max-size=32M slot="tailscale-tmp" comment=$container
       /container/config/set tmpdir="tailscale-tmp"
     }
 
-    # The interface. Inside the container it has the same name since RouterOS 7.21, and Tailscale passes
-    # over one whose name begins with its own.
+    # The interface. Since RouterOS 7.21 it has the same name inside the container. Tailscale ignores
+    # interfaces whose names begin with its own.
     /interface/veth/add name="veth-tailscale" address=172.31.255.254/30 gateway=172.31.255.253 comment=$container
     /ip/address/add address=172.31.255.253/30 interface="veth-tailscale" comment=$container
 
-    # The way back to the tailnet: packets from there come with its own addresses.
+    # The route back to the tailnet: packets from there have tailnet source addresses.
     /ip/route/add dst-address=100.64.0.0/10 gateway=172.31.255.254 comment=$container
     /ip/firewall/nat/add chain=srcnat action=masquerade src-address=172.31.255.254 out-interface-list="WAN" comment=$container
     /ip/dns/static/add name="ts.net" match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
 
-    # The state outlives the container, and the variables are read at each start. Both are in lists by
-    # this argument since RouterOS 7.20 and 7.21.
+    # The state outlives the container, and the variables are read at each start. This argument refers to both
+    # lists since RouterOS 7.20 and 7.21.
     /container/mounts/add list="tailscale" src="tailscale-state" dst="/var/lib/tailscale" comment=$container
 
-    # envlists, check-certificate and memory-high are there since RouterOS 7.20, mountlists and layer-dir
+    # envlists, check-certificate and memory-high exist since RouterOS 7.20, mountlists and layer-dir
     # since 7.21.
     :put "fetching and unpacking the image, which takes minutes on a small router"
     /container/add name="tailscale" root-dir="tailscale-root-a" interface="veth-tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=yes comment=$identity

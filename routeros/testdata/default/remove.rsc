@@ -1,10 +1,10 @@
-# Removes the container tailscale and all that tailscale-install.rsc added, also where it or this script
-# was cut short. Nothing else is touched: whatever has no comment mikrotik-tailscale:tailscale stays.
+# Removes the container tailscale and everything that tailscale-install.rsc added, even if that script or this one
+# was interrupted. Entries without the comment mikrotik-tailscale:tailscale stay.
 #
 # Copy this file to the router and run there: /import tailscale-remove.rsc
 # Written for RouterOS 7.21 and later.
 
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
@@ -22,7 +22,7 @@
 }
 
 {
-  # The state is who this router is in the tailnet. Say false to remove it, too.
+  # The state is the router's identity in the tailnet. Change this to false to remove it, too.
   :local keepState true
 
   :local container "mikrotik-tailscale:tailscale"

@@ -1,13 +1,13 @@
-# Brings the container tailscale up to date with the image "ghcr.io/me/tailscale:stable".
+# Updates the container tailscale to the image "ghcr.io/me/tailscale:stable".
 #
 # Copy this file to the router and run there: /import tailscale-update.rsc
-# Nothing happens unless the image is another than the one that runs. The new image is fetched
-# while the old container runs. The old one is started again if the new one does not stay up, or if the
-# old one was logged in and the new one is not within two minutes.
-# State, variables and network stay as they are.
+# It does nothing if that image is already running. It fetches the new image while the old container
+# is running. If the new container stops, or if the old one was logged in and the new one is not after two
+# minutes, it starts the old container again.
+# State, variables and network don't change.
 # Written for RouterOS 7.21 and later.
 
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
@@ -30,7 +30,7 @@
   :local next "^mikrotik-tailscale:tailscale next "
   :local last "mikrotik-tailscale:tailscale last"
 
-  # A container vanishes some seconds after it was removed, and only once it has stopped.
+  # A container disappears some seconds after it is removed, and can only be removed after it has stopped.
   :local discard do={
     :local pattern $1
     :foreach one in=[/container/find where comment~$pattern] do={
@@ -43,7 +43,7 @@
     }
   }
 
-  # What the daemon says of itself: Running if the router is logged in. Nothing if it can't be asked.
+  # The daemon's state: Running if the router is logged in. Empty if the daemon can't be asked.
   :local stateOf do={
     :local asked $1
     :local answer ""
@@ -53,8 +53,8 @@
 
   :local remedy ""
   :local distrusted false
-  # Since RouterOS 7.21 this setting has the services that trust the built-in certificate authorities. It
-  # has none of them on routers that were set up before 7.19. Imported authorities do as well.
+  # Since RouterOS 7.21 this setting lists the services that trust the built-in certificate authorities. On
+  # routers that were set up before 7.19 it is empty. Imported authorities are sufficient, too.
   :local trust ""
   :foreach service in=[:toarray [/certificate/settings/get builtin-trust-store]] do={
     :if ($service != "untrusted") do={ :set trust ($trust . "," . $service) }
@@ -72,8 +72,7 @@
     :if ($distrusted) do={ :error $remedy }
     :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
 
-    # What a run that was cut short has left. A new container without an old one beside it was found
-    # to be good already.
+    # Leftovers of an interrupted run. A new container without an old one has already passed its trial.
     :local fresh [/container/find where comment~$next]
     :if ([:len $fresh] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
@@ -85,8 +84,8 @@
     }
     $discard ("^" . $last)
 
-    # Which image the registry has under the tag. A fetched text ends at 64512 bytes, and an index of
-    # images has about 2000. :deserialize and :onerror are there since RouterOS 7.13.
+    # The image that the tag refers to. A fetched text is limited to 64512 bytes, and an index of images has
+    # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
     :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
     :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
     :set answer [:deserialize from=json value=($answer->"data")]
@@ -109,7 +108,7 @@
         }
       }
     } else={
-      # The image of a single platform is known by its configuration.
+      # The image of a single platform is identified by its configuration.
       :local configuration ($manifest->"config")
       :set identity ($configuration->"digest")
     }
@@ -135,7 +134,8 @@
         }
       }
       :local mark ($container . " next " . $identity)
-      # The running one has this name where the last run was cut short, or RouterOS refused another.
+      # The running container has this name if the last run was interrupted, or if RouterOS refused another
+      # name.
       :local title "tailscale-next"
       :if ([:len [/container/find where name=$title]] > 0) do={ :set title "tailscale" }
       /container/add name=$title root-dir=$root interface="veth-tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=no comment=$mark
@@ -152,7 +152,7 @@
         :error "the image could not be fetched or unpacked, and the container is as it was: see /log/print where topics~\"container\""
       }
 
-      # Both have the same interface and state, so one has to stop before the other starts.
+      # Both containers have the same interface and state, so one must stop before the other starts.
       :if ([:len $old] > 0) do={
         :onerror ignored in={ /container/stop ($old->0) } do={}
         :set seconds 0
@@ -163,7 +163,7 @@
       :local failure ""
       :local doubt ""
       :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "did not stay up" }
-      # A release can start and still not work. Whether it does is known only if the old one did.
+      # A release may start and still not work. This is only known if the old one worked.
       :if ($loggedIn && ([:len $failure] = 0)) do={
         :local condition [$stateOf ($fresh->0)]
         :set seconds 15
@@ -182,7 +182,7 @@
         /container/start ($old->0)
         :error ("the new image " . $failure . ", and the old one was started again")
       }
-      # From here on a router that restarts comes up with the new one.
+      # From here on, a router that restarts boots with the new container.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
       /container/set ($fresh->0) start-on-boot=yes comment=($container . " " . $identity)
       $discard ("^" . $last)

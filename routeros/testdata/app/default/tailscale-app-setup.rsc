@@ -1,11 +1,11 @@
-# Adds to the router what the app tailscale can't express: the routes to the tailnet, and the rules.
+# Adds the parts that the app tailscale can't contain: the routes to the tailnet, and the rules.
 #
 # Copy this file and tailscale.tikapp.yaml to the router, and run there: /import tailscale-app-setup.rsc
-# It adds the app if it is missing, enables the app, and may run again: the router then has what it adds only once.
-# All that it adds to the router beside the app has the comment mikrotik-tailscale:tailscale.
+# It adds the app if it is missing, and enables it. A second run adds nothing twice.
+# Everything that it adds besides the app has the comment mikrotik-tailscale:tailscale.
 # Written for RouterOS 7.22 and later.
 
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
@@ -56,14 +56,14 @@
     :local hop [:tostr [/interface/veth/get ($veths->0) address]]
     :set hop [:pick $hop 0 [:find $hop "/"]]
 
-    # What an earlier run has added can have another address or interface.
+    # Entries of an earlier run may have another address or interface.
     /ip/dns/static/remove [find where comment=$container]
     /ip/firewall/filter/remove [find where comment=$container]
     /ip/firewall/mangle/remove [find where comment=$container]
     /ip/firewall/nat/remove [find where comment=$container]
     /ip/route/remove [find where comment=$container]
     /interface/list/member/remove [find where comment=$container]
-    # The way back to the tailnet: packets from there come with its own addresses.
+    # The route back to the tailnet: packets from there have tailnet source addresses.
     /ip/route/add dst-address=100.64.0.0/10 gateway=$hop comment=$container
     /ip/dns/static/add name="ts.net" match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
     :if ([:len [/system/scheduler/find where comment=$container]] = 0) do={

@@ -1,9 +1,9 @@
-# Removes what tailscale-home-app-setup.rsc added to the router beside the app. The app stays.
+# Removes everything that tailscale-home-app-setup.rsc added besides the app. The app stays.
 #
 # Copy this file to the router and run there: /import tailscale-home-app-remove.rsc
 # Written for RouterOS 7.22 and later.
 
-# An older release would not even read what follows, so this stands on its own.
+# An older release can't even parse the rest of the script, so this is a separate block.
 {
   :local release [/system/resource/get version]
   :local dot [:find $release "."]
