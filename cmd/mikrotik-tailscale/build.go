@@ -27,7 +27,7 @@ func buildCommand(asJSON *bool) *cobra.Command {
 		Short: "Build images and write them as tarballs",
 		Long: "Build the image for one or more platforms, and write each as a tarball for /container/add file=.\n" +
 			"Downloads and build outputs are kept in the cache directory, so a second run without changes takes\n" +
-			"seconds. The same inputs give the same bytes.\n\n" +
+			"seconds. The same inputs produce the same bytes.\n\n" +
 			"Platforms (\"/system/resource/print\" on the router shows its architecture-name):\n" + platforms() +
 			"\nThe environment variable SOURCE_DATE_EPOCH sets the time of the image and its files, in seconds since\n" +
 			"1970 (default 0). The settings of the go command and http_proxy are respected.",

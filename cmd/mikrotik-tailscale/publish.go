@@ -26,7 +26,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 		Short: "Push the images of all platforms to a registry",
 		Long: "Build the images and push them to a registry as one multi-platform index, with their SBOMs,\n" +
 			"symbols, provenance and the corresponding source of busybox attached as OCI referrers. Each tag also\n" +
-			"exists once per platform, for example 1.102.5-mt.1-armv5. The same inputs give the same digest, and\n" +
+			"exists once per platform, for example 1.102.5-mt.1-armv5. The same inputs produce the same digest, and\n" +
 			"the command does not push again what the registry already has. It prints the reference with the\n" +
 			"digest.\n\n" +
 			"The registry is asked for permission to push before anything is built. Without --username, the\n" +

@@ -31,7 +31,7 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 			"--script app, write an app for RouterOS's /app and its scripts. Without --output, one file is printed.\n" +
 			"Scripts contain no keys or passwords; docs/routeros.md says where to put them.\n\n" +
 			"With --page, write a web page instead, which makes the scripts in a browser, offline and without a server.\n" +
-			"Its form begins with the options that you give. The flags from --go-proxy on are about how it is built.",
+			"Its form starts with your options. The flags from --go-proxy on configure how the page is built.",
 		Example: "  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --subnet 192.168.88.0/24 --output scripts/\n" +
 			"  mikrotik-tailscale routeros --tarball usb1/tailscale-arm64.tar --disk usb1 --exit-node --script install\n" +
 			"  mikrotik-tailscale routeros --image ghcr.io/me/tailscale:stable --script app --site home=192.168.88.0/24 --site office=192.168.89.0/24 --output app/\n" +

@@ -17,10 +17,10 @@ func sourcesCommand(asJSON *bool) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sources [--output sources.tar.gz]",
 		Short: "Write the corresponding source of busybox, musl and the launcher",
-		Long: "Writes one archive with the exact sources of the C programs in the images, their configuration, and\n" +
+		Long: "Write one archive with the exact sources of the C programs in the images, their configuration, and\n" +
 			"the steps that built them, as scripts. Anyone who distributes an image distributes busybox, whose\n" +
 			"license (GPL-2.0) asks for the source. publish attaches the same archive to the index. The same\n" +
-			"inputs give the same bytes.",
+			"inputs produce the same bytes.",
 		Example: "  mikrotik-tailscale sources\n" +
 			"  mikrotik-tailscale sources --arch arm --applet-set minimal --output sources.tar.gz",
 		RunE: func(cmd *cobra.Command, _ []string) error {

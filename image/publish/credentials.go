@@ -30,9 +30,9 @@ func newAccess(username, password string) (access, error) {
 	case username != "" && password != "":
 		return as(authn.AuthConfig{Username: username, Password: password}), nil
 	case username != "":
-		return anonymous, fmt.Errorf("the user %q has no password: give both or neither", username)
+		return anonymous, fmt.Errorf("the user %q has no password: want both or neither", username)
 	case password != "":
-		return anonymous, errors.New("the password has no user name: give both or neither")
+		return anonymous, errors.New("the password has no user name: want both or neither")
 	}
 	return anonymous, nil
 }

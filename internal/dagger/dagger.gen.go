@@ -1,12 +1,11 @@
-// Package dagger stands in for the package that the Dagger engine generates here when it loads
-// the module, so that a fresh clone compiles with the Go toolchain alone. It has just the names
-// that the module uses. The engine replaces it in a copy of its own; a generated file is not to
-// be committed in its place.
+// Package dagger stands in for the package that the Dagger engine generates here when it loads the module, so that a
+// fresh clone compiles with just the Go toolchain. It only has the names that the module uses. The engine replaces it in
+// its own copy. Don't commit a generated file in its place.
 package dagger
 
 import (
 	"dagger.io/dagger"
-	// What the generated file imports, so that go.mod pins it.
+	// The generated file imports these packages, so go.mod must have their versions.
 	_ "github.com/dagger/otel-go"
 	_ "github.com/dagger/querybuilder"
 )

@@ -1,6 +1,6 @@
 "use strict";
 
-// The form's choices go to the program, and its answers are shown. Nothing is stored or sent.
+// Passes the form's choices to the program and shows its answers. Nothing is stored or sent.
 
 const form = document.getElementById("form");
 const byId = (id) => document.getElementById(id);
@@ -9,7 +9,7 @@ let selected = "";
 let urls = [];
 let touched = false;
 
-// choices are the form's, or with initial those that the page began with, in the form of a query.
+// choices returns the form's choices, or with initial the page's initial ones, as a query.
 function choices(initial) {
   const all = new URLSearchParams();
   for (const field of form.elements) {
@@ -29,7 +29,7 @@ function choices(initial) {
   return all.toString();
 }
 
-// fill puts the choices of a link into the form, and says which ones the form can't have.
+// fill fills in the choices of a link, and shows those that the form doesn't know.
 function fill(fragment) {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   form.reset();
@@ -42,7 +42,7 @@ function fill(fragment) {
   show(byId("unknown"), unknown.length > 0);
 }
 
-// put gives a field values. It returns false if the field can't have them.
+// put sets the values of a field. It returns false if the field can't have them.
 function put(field, values) {
   if (field.type === "checkbox") {
     if (!["true", "false"].includes(values[0])) return false;
@@ -168,7 +168,7 @@ function showFiles() {
   }
 }
 
-// label is the text of a tab: the kind of the file, or its name where several have one kind.
+// label returns the text of a tab: the kind of the file, or its name if several files have that kind.
 function label(file) {
   const same = files.filter((f) => f.kind === file.kind).length;
   const kind = file.kind.charAt(0).toUpperCase() + file.kind.slice(1).replace("-", " ");
@@ -221,7 +221,7 @@ async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Pages that come over plain HTTP have no clipboard.
+    // Pages served over plain HTTP have no clipboard.
     const scratch = document.body.appendChild(make("textarea"));
     scratch.value = text;
     scratch.select();
@@ -251,7 +251,7 @@ byId("problems").addEventListener("click", (e) => {
   reveal(option);
 });
 
-// The board helps to find the architecture. It is no choice by itself.
+// The board only helps to find the architecture. It is not a choice.
 const plain = (text) => text.trim().toLowerCase().replaceAll("²", "2").replaceAll("³", "3");
 
 function showBoard() {
@@ -308,7 +308,7 @@ addEventListener("hashchange", () => {
   answerLink();
 });
 
-// answerLink comes after the answer to a reset, which takes all choices for those that the page began with.
+// answerLink runs after the answer to a reset, which sets all choices to the page's initial ones.
 function answerLink() {
   setTimeout(() => {
     touched = location.hash.includes("=");
