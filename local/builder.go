@@ -5,14 +5,14 @@
 // Everything is kept in one cache directory, which any number of runs may share:
 //
 //	blobs/     outputs, named by their sha256
-//	stages/    which blob a stage gave, named by the sha256 of the stage
-//	roots/     Debian roots, named by the sha256 of what is installed in them
+//	stages/    the blob of each stage, named by the sha256 of the stage
+//	roots/     Debian roots, named by the sha256 of their packages
 //	go-mod/    Go's module cache
 //	go-build/  Go's build cache
 //	locks/     one file for each stage and root
-//	lock       shared by all builds, and taken alone to remove something from the cache
-//	trimmed    its time is when a build last looked for things to remove
-//	tmp/       what is in the making, a directory for each run
+//	lock       shared by all builds, exclusive to remove something from the cache
+//	trimmed    its modification time is when a build last removed unused things
+//	tmp/       unfinished files, in a directory for each run
 //
 // The time of a blob, stage, root or Go cache is when a build last used it.
 package local

@@ -61,7 +61,7 @@ func buildCommand(asJSON *bool) *cobra.Command {
 	flags.StringVarP(&output, "output", "o", "", "file to write for one platform (default tailscale-ARCH.tar), directory for several (default dist)")
 	o.imageFlags(flags)
 	flags.StringVar(&o.config.Tag, "tag", "", "repository and tag in the tarball (default "+o.config.DefaultTag()+")")
-	o.driverFlags(flags)
+	o.builderFlags(flags)
 	return c
 }
 
@@ -158,7 +158,7 @@ func (o *options) open(ctx context.Context, p *progress) (*local.Builder, error)
 	if err := o.requireTools(ctx, p); err != nil {
 		return nil, err
 	}
-	return local.Open(ctx, o.driverOptions(p))
+	return local.Open(ctx, o.builderOptions(p))
 }
 
 // resolvedFeatures opens the builder only to resolve the features.

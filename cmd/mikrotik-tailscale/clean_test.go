@@ -58,7 +58,7 @@ func TestCleanRefusesOtherDirectories(t *testing.T) {
 
 func TestABuildReportsWhatItRemoved(t *testing.T) {
 	var printed strings.Builder
-	newOptions().driverOptions(newProgress(&printed)).Freed(2_340_000)
+	newOptions().builderOptions(newProgress(&printed)).Freed(2_340_000)
 	if want := "cache: removed 2.3 MB that no build has used for 30 days\n"; printed.String() != want {
 		t.Errorf("printed %q; want %q", printed.String(), want)
 	}

@@ -55,7 +55,7 @@ func compressCommand(asJSON *bool) *cobra.Command {
 	flags.StringVarP(&output, "output", "o", "", "file to write")
 	o.compressionFlags(flags)
 	o.mirrorFlags(flags)
-	o.driverFlags(flags)
+	o.builderFlags(flags)
 	return c
 }
 

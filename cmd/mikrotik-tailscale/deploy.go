@@ -61,7 +61,7 @@ func deployCommand(asJSON *bool) *cobra.Command {
 	d.access.flags(flags)
 	d.list.flags(flags)
 	d.imageFlags(flags)
-	d.driverFlags(flags)
+	d.builderFlags(flags)
 	return c
 }
 

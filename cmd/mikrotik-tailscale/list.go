@@ -34,7 +34,7 @@ func featuresCommand(asJSON *bool) *cobra.Command {
 		},
 	}
 	o.tailscaleFlags(c.Flags())
-	o.driverFlags(c.Flags())
+	o.builderFlags(c.Flags())
 	return c
 }
 

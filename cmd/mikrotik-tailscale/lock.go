@@ -42,7 +42,7 @@ func lockCommand() *cobra.Command {
 	}
 	c.Flags().StringVarP(&output, "output", "o", recipe.LockFile, "file to write")
 	o.mirrorFlags(c.Flags())
-	o.driverFlags(c.Flags())
+	o.builderFlags(c.Flags())
 	return c
 }
 

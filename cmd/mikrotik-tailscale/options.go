@@ -87,7 +87,7 @@ func cacheFlag(flags *pflag.FlagSet, cache *string) {
 	flags.StringVar(cache, "cache-dir", "", "directory for downloads and build outputs (default mikrotik-tailscale in your cache directory)")
 }
 
-func (o *options) driverFlags(flags *pflag.FlagSet) {
+func (o *options) builderFlags(flags *pflag.FlagSet) {
 	cacheFlag(flags, &o.cache)
 	flags.IntVar(&o.jobs, "jobs", o.jobs, "number of stages that run at the same time")
 	flags.BoolVar(&o.installTools, "install-tools", false, "install missing tools with apt-get, on Debian or Ubuntu as root; without it, the command asks on a terminal")
@@ -146,7 +146,7 @@ func (o *options) applets() (applets.List, error) {
 	return applets.Parse(o.appletFile, f)
 }
 
-func (o *options) driverOptions(p *progress) local.Options {
+func (o *options) builderOptions(p *progress) local.Options {
 	return local.Options{
 		Cache: o.cache, Jobs: o.jobs, Fresh: o.noCache, Addresses: o.addresses, Observe: p.observe,
 		Freed: func(bytes int64) { p.say("cache: removed " + megabytes(bytes) + " that no build has used for 30 days") },

@@ -80,7 +80,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	flags.BoolVar(&noSources, "no-sources", false, "don't attach the corresponding source of busybox; offer it in another way")
 	flags.BoolVar(&dryRun, "dry-run", false, "build everything and print what would be pushed; don't contact the registry")
 	o.imageFlags(flags)
-	o.driverFlags(flags)
+	o.builderFlags(flags)
 	return c
 }
 

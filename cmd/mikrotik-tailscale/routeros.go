@@ -69,7 +69,7 @@ func routerosCommand(asJSON *bool) *cobra.Command {
 	flags.StringVarP(&output, "output", "o", "", "directory to write all scripts to; with --page, the file to write (default page.html)")
 	flags.BoolVar(&asPage, "page", false, "write a web page that makes the scripts in a browser")
 	build.goProxyFlags(flags)
-	build.driverFlags(flags)
+	build.builderFlags(flags)
 	return c
 }
 

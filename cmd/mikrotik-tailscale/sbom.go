@@ -58,7 +58,7 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 	flags.StringVar(&arch, "arch", "", "platform of the image")
 	flags.StringVarP(&output, "output", "o", "", "file to write (default the standard output)")
 	o.imageFlags(flags)
-	o.driverFlags(flags)
+	o.builderFlags(flags)
 	return c
 }
 

@@ -60,6 +60,6 @@ func sizesCommand(asJSON *bool) *cobra.Command {
 	flags.StringSliceVar(&arch, "arch", []string{"all"}, "platforms to build for, or \"all\"")
 	flags.BoolVar(&asSVG, "svg", false, "draw a picture")
 	o.imageFlags(flags)
-	o.driverFlags(flags)
+	o.builderFlags(flags)
 	return c
 }

@@ -51,7 +51,7 @@ func sourcesCommand(asJSON *bool) *cobra.Command {
 	flags.StringSliceVar(&arch, "arch", []string{platform.Every}, "platforms of the scripts, or \"all\"")
 	flags.StringVarP(&output, "output", "o", "", "file to write (default named after the image version)")
 	o.imageFlags(flags)
-	o.driverFlags(flags)
+	o.builderFlags(flags)
 	return c
 }
 

@@ -83,7 +83,7 @@ func verifyCommand(asJSON *bool) *cobra.Command {
 	flags.BoolVar(&insecure, "insecure", false, "use plain HTTP; not needed for a registry on this machine")
 	o.busyboxURLFlag(flags)
 	o.goProxyFlags(flags)
-	o.driverFlags(flags)
+	o.builderFlags(flags)
 	return c
 }
 
