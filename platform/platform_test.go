@@ -36,7 +36,7 @@ func TestAnUnknownNameIsAnErrorThatListsAllNames(t *testing.T) {
 	}
 }
 
-func TestNoNameMeansTwoTargets(t *testing.T) {
+func TestNamesAreUnique(t *testing.T) {
 	seen := map[string]string{}
 	for _, target := range All() {
 		for _, name := range target.Names() {

@@ -221,7 +221,7 @@ func wantProblem(t *testing.T, change func(*Config), want string) {
 	}
 }
 
-func TestWhereThingsAreDownloadedFromIsChecked(t *testing.T) {
+func TestDownloadAddressesAreChecked(t *testing.T) {
 	const key = "sum.example+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
 	proxy := func(given string) Addresses { return Addresses{GoProxy: given} }
 	database := func(given string) Addresses { return Addresses{GoSumDB: given} }
@@ -233,7 +233,7 @@ func TestWhereThingsAreDownloadedFromIsChecked(t *testing.T) {
 		"two proxies":               {proxy("https://proxy.example/go,http://other.example:8080|direct"), ""},
 		"a directory as proxy":      {proxy("file:///srv/proxy,off"), ""},
 		"a proxy with no host":      {proxy("direct,http://"), `malformed Go proxy "http://"`},
-		"a proxy with a port alone": {proxy("https://:443"), `malformed Go proxy "https://:443"`},
+		"a proxy with only a port":  {proxy("https://:443"), `malformed Go proxy "https://:443"`},
 		"a relative directory":      {proxy("file://srv/proxy"), `malformed Go proxy "file://srv/proxy"`},
 		"no database":               {database("off"), ""},
 		"a database elsewhere":      {database("sum.golang.org https://sum.example"), ""},

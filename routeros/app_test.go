@@ -37,7 +37,7 @@ func appFiles(t *testing.T, o Options, sites []Site) map[string]string {
 	return files
 }
 
-func TestAppsAreAsTheyWere(t *testing.T) {
+func TestAppsMatchTheGoldenFiles(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"app/default":    appFiles(t, example(), nil),
 		"app/everything": appFiles(t, appOptions(), nil),

@@ -133,7 +133,7 @@ func TestOptionsOfTheGoldenFiles(t *testing.T) {
 }
 
 // The default scripts are golden files. Scripts with an option are stored as the difference from the default.
-func TestScriptsAreAsTheyWere(t *testing.T) {
+func TestScriptsMatchTheGoldenFiles(t *testing.T) {
 	testtools.Require(t, local.Tool{Command: "diff", Package: "diffutils"})
 	dir := t.TempDir()
 	standard := write(t, filepath.Join(dir, "default"), example())

@@ -138,7 +138,7 @@ func TestNetworksOf4via6AreAdvertised(t *testing.T) {
 }
 
 // The name of the interface in the container is limited to 15 characters.
-func TestTheInterfaceHasItsWholeName(t *testing.T) {
+func TestTheInterfaceNameIsNotTruncated(t *testing.T) {
 	o := newShop(t).options()
 	o.Name = "a-name-of1"
 	r := newRouter(24)
@@ -161,7 +161,7 @@ func TestTheErrorContainsEveryProblem(t *testing.T) {
 	}
 }
 
-func TestAMalformedAddressIsNotAMissingOne(t *testing.T) {
+func TestAMalformedAddressIsNotReportedAsMissing(t *testing.T) {
 	o := Default()
 	o.Image, o.Addresses = "ghcr.io/me/tailscale:stable", []string{"172.31.255.254"}
 	if _, err := New(o); err == nil || strings.Contains(err.Error(), "\n") {

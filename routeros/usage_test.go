@@ -9,7 +9,7 @@ import (
 var block = regexp.MustCompile("(?s)```routeros\n(.*?)```")
 
 // The commands in the documentation, in their order, on the oldest release that they support.
-func TestTheCommandsOfTheDocumentation(t *testing.T) {
+func TestTheCommandsInTheDocumentation(t *testing.T) {
 	text, err := os.ReadFile("../docs/usage.md")
 	if err != nil {
 		t.Fatal(err)

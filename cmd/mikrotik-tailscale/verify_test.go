@@ -102,7 +102,7 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 		"an absent platform":    {[]string{"--address", pushed.Reference, "--arch", "amd64"}, exitUsage, "has no image for some of the platforms"},
 		"the image of one":      {[]string{"--address", registry + "/good:stable-arm"}, exitFailure, "it is the image of one platform"},
 		"files that are not in": {[]string{"--address", pushed.Reference, "--extra", t.TempDir() + "/.."}, exitUsage, "the image was published without additional files"},
-		"a user alone":          {[]string{"--address", pushed.Reference, "--username", "me"}, exitUsage, "has no password"},
+		"only a user":           {[]string{"--address", pushed.Reference, "--username", "me"}, exitUsage, "has no password"},
 	} {
 		stdout, stderr, code := call(t, append([]string{"verify"}, c.args...)...)
 		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
@@ -151,7 +151,7 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 	}
 }
 
-func TestAnImageWithFilesOfThePublishersNeedsThem(t *testing.T) {
+func TestVerifyingNeedsThePublishersFiles(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	dockerLogin(t, "", "", "")
 	extra := t.TempDir()

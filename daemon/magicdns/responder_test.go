@@ -139,7 +139,7 @@ func TestEverythingElseIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsDropped(t *testing.T) {
+func TestDroppedPackets(t *testing.T) {
 	four, six := ways["IPv4"], ways["IPv6"]
 	changed := func(packet []byte, change func(b []byte)) []byte {
 		packet = slices.Clone(packet)

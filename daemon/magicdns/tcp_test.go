@@ -193,7 +193,7 @@ func TestQuestionsOverTCP(t *testing.T) {
 }
 
 // A client that sends a query and ends at once gets its answer.
-func TestAQuestionWithTheEndBehindIt(t *testing.T) {
+func TestAQueryFollowedByTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(echo)
 		c := dial(t, n, ways["IPv4"])
@@ -418,7 +418,7 @@ func TestNoAnswerOverTCP(t *testing.T) {
 	})
 }
 
-func TestWhatIsRejected(t *testing.T) {
+func TestRejectedSegments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(echo)
 		c := dial(t, n, ways["IPv4"])

@@ -228,7 +228,7 @@ func TestARouterThatTheControlServerForgotRegistersAgain(t *testing.T) {
 }
 
 // The control server may send the same answer for another reason, for any length of time.
-func TestRegisteringAgainIsTriedEverMoreSeldom(t *testing.T) {
+func TestRegisteringAgainIsTriedLessAndLessOften(t *testing.T) {
 	d := &fake{state: Running, registered: true}
 	follow(t, d, withKey("tskey-1"), func(d *fake) {
 		for range 24 * 60 {
@@ -246,7 +246,7 @@ func TestRegisteringAgainIsTriedEverMoreSeldom(t *testing.T) {
 	})
 }
 
-func TestAKeyThatIsRefusedIsTriedEverMoreSeldom(t *testing.T) {
+func TestARefusedKeyIsTriedLessAndLessOften(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, good: "other"}, withKey("bad"), func(d *fake) {
 		pass(time.Hour)
 		first := d.logins
@@ -352,7 +352,7 @@ func TestAnEmptyEnvironmentLeavesTheDaemonAlone(t *testing.T) {
 	}
 }
 
-func TestAnotherLoginServerIsLoggedInTo(t *testing.T) {
+func TestTheRouterLogsInToAnotherServer(t *testing.T) {
 	for _, state := range []string{Running, Starting, NoState, NeedsLogin, Stopped} {
 		s := withKey("key")
 		s.Server, s.Flags = "https://new.example", []Flag{{"login-server", "https://new.example"}}
@@ -396,7 +396,7 @@ func TestSettingsAreAppliedAndKept(t *testing.T) {
 	})
 }
 
-func TestASettingThatIsRefusedKeepsNothingElseAway(t *testing.T) {
+func TestARefusedSettingDoesNotAffectTheOthers(t *testing.T) {
 	s := withKey("key")
 	s.Flags = []Flag{{"exit-node", "paris"}, {"hostname", "home"}, {"netfilter-mode", "off"}}
 	follow(t, &fake{state: NeedsLogin, good: "key", refuses: "exit-node"}, s, func(d *fake) {
@@ -435,7 +435,7 @@ func TestEachStateIsExplainedOnce(t *testing.T) {
 	})
 }
 
-func TestAManualLogoutDuringALoginIsNoEnd(t *testing.T) {
+func TestAManualLogoutDuringALoginIsNotTheEnd(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, good: "key", away: true}, withKey("key"), func(d *fake) {
 		pass(time.Hour)
 		d.away = false

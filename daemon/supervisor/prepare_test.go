@@ -87,7 +87,7 @@ func TestTheUsualPathLeadsToTheSocket(t *testing.T) {
 	}
 }
 
-func TestASocketThatIsLeftTellsOfAKill(t *testing.T) {
+func TestALeftoverSocketShowsAKill(t *testing.T) {
 	c, log := container(t)
 	if err := os.MkdirAll(c.path("/var/run/tailscale"), 0o755); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestAStateVolumeWithoutLocks(t *testing.T) {
 	}
 }
 
-func TestTheLockIsHeldByOneProcess(t *testing.T) {
+func TestOneProcessHasTheLock(t *testing.T) {
 	dir := t.TempDir()
 	for i, want := range []error{nil, syscall.EWOULDBLOCK} {
 		d, err := os.Open(dir)

@@ -88,7 +88,7 @@ func TestLayerDependsOnContentOnly(t *testing.T) {
 	}
 }
 
-func TestLayerNotices(t *testing.T) {
+func TestLayerDependsOnEachPartOfTheContent(t *testing.T) {
 	base, err := Layer(plant(t, sample...), epoch)
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 )
 
 // An input may be the user's own file, which no stage builds.
-func TestAStageWithAFileOfTheUsersIsDescribed(t *testing.T) {
+func TestAStageWithAUsersFileIsInTheProvenance(t *testing.T) {
 	busybox := recipe.Busybox(platform.All()[0], recipe.Default())
 	for want, s := range map[string]recipe.Stage{
 		ownFile:         recipe.Compress(platform.All()[0], recipe.Default(), nil),

@@ -74,7 +74,7 @@ func TestAProvenanceIsReadBack(t *testing.T) {
 	}
 }
 
-func TestWhatIsDifferentInABuildIsNamed(t *testing.T) {
+func TestDifferencesOfABuildAreNamed(t *testing.T) {
 	b := buildOf(t, func(*recipe.Config) {})
 	r, err := ReadProvenance(provenanceOf(t, b, "make amd64 1.0\n"))
 	if err != nil {

@@ -21,13 +21,13 @@ func TestTheRegistryIsAskedBeforeAnythingIsBuilt(t *testing.T) {
 	closed := testregistry.Start(t, user, secret, false)
 	frozen := testregistry.Start(t, "", "", true)
 	for name, c := range map[string]struct{ address, user, password, want string }{
-		"anybody may push":      {open, "", "", ""},
-		"the right password":    {closed, user, secret, ""},
-		"a wrong password":      {closed, user, "wr0ng&word", "the registry refused the user name or password: "},
-		"no password":           {closed, "", "", "the registry requires a user name and a password: "},
-		"no pushes":             {frozen, "", "", "405 Method Not Allowed"},
-		"unreachable":           {"127.0.0.1:1", user, secret, "connection refused"},
-		"no registry of a name": {"registry.invalid", user, secret, "registry.invalid"},
+		"anybody may push":   {open, "", "", ""},
+		"the right password": {closed, user, secret, ""},
+		"a wrong password":   {closed, user, "wr0ng&word", "the registry refused the user name or password: "},
+		"no password":        {closed, "", "", "the registry requires a user name and a password: "},
+		"no pushes":          {frozen, "", "", "405 Method Not Allowed"},
+		"unreachable":        {"127.0.0.1:1", user, secret, "connection refused"},
+		"unknown host":       {"registry.invalid", user, secret, "registry.invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Check(t.Context(), destination(t, c.address+"/x", nil, c.user, c.password), nil)
@@ -48,12 +48,12 @@ func TestTheRegistryIsAskedBeforeAnythingIsBuilt(t *testing.T) {
 }
 
 // A registry may accept a login and still refuse the push.
-func TestReadersAreTold(t *testing.T) {
+func TestAReaderIsRefusedWithTheReason(t *testing.T) {
 	for status, blame := range map[int]bool{http.StatusUnauthorized: true, http.StatusForbidden: true, http.StatusInsufficientStorage: false} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			err := Check(t.Context(), destination(t, quickRegistry(t, refuse(status))+"/x", nil, user, secret), nil)
 			if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "refused the user name or password") != blame {
-				t.Errorf("error = %v; it blames the password: want %v", err, blame)
+				t.Errorf("error = %v; blames the password: want %v", err, blame)
 			}
 		})
 	}
@@ -66,7 +66,7 @@ func TestAskingPushesNothing(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		methods = append(methods, r.Method)
 		if r.Method == http.MethodDelete {
-			return // an upload that is cancelled while the test may already be over
+			return // the test may be over before the upload is cancelled
 		}
 		real.ServeHTTP(w, r)
 	}))
@@ -82,7 +82,7 @@ func TestAskingPushesNothing(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends the asking, too, and a transport of the caller's is used.
+// Ctrl-C cancels the question, too, and the caller's transport is used.
 func TestAskingEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	silent := roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -26,7 +26,7 @@ func (k keys) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	return authn.FromConfig(k.config), k.err
 }
 
-func TestAKeychainGivesTheCredentialsThatAreMissing(t *testing.T) {
+func TestAKeychainAddsMissingCredentials(t *testing.T) {
 	keychain := keys{registry: "registry.example", config: authn.AuthConfig{Username: "docker", Password: "kept"}}
 	for name, c := range map[string]struct{ address, user, password, want string }{
 		"none given":       {"registry.example/x", "", "", "docker:kept"},

@@ -211,7 +211,7 @@ func TestADestinationsErrorListsEveryMistake(t *testing.T) {
 	}
 }
 
-func TestAnIndexIsTheSameEachTime(t *testing.T) {
+func TestAnIndexIsReproducible(t *testing.T) {
 	a, errA := release(t).Digest()
 	b, errB := release(t).Digest()
 	if a != b || errA != nil || errB != nil {

@@ -142,7 +142,7 @@ func get(t *testing.T, reference name.Reference, into any) v1.Hash {
 	return found.Digest
 }
 
-func TestEachTagHasAllThatIsPublished(t *testing.T) {
+func TestEachTagHasTheWholeRelease(t *testing.T) {
 	address := quickRegistry(t, nil)
 	r := release(t)
 	d := destination(t, address+"/x", []string{"stable", "edge"}, "", "")
@@ -256,7 +256,7 @@ func TestPublishingKeepsTheConfiguration(t *testing.T) {
 }
 
 // Plain HTTP is only used for a registry on this machine, or if asked for.
-func TestOnlyAskedForIsPlainHTTP(t *testing.T) {
+func TestPlainHTTPIsOnlyUsedIfAskedFor(t *testing.T) {
 	for address, schemes := range map[string][2]string{
 		"registry.example/x": {"https", "http"},
 		"localhost:5000/x":   {"http", "http"},

@@ -203,12 +203,12 @@ func TestAnImageWithoutItsProvenanceIsRefused(t *testing.T) {
 		attached []publish.Attachment
 		want     string
 	}{
-		"none":               {nil, nil, "no provenance is attached to the index: want an image that the publish command of this program has pushed"},
-		"only a signed one":  {nil, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "no provenance is attached"},
-		"not signed":         {public, []publish.Attachment{plain}, "no provenance that is signed with this key"},
-		"of another image":   {public, []publish.Attachment{bundle(t, mine, strings.Repeat("0", 64), attest.PredicateProvenance)}, "no provenance that is signed with this key"},
-		"an unknown form":    {nil, []publish.Attachment{plain}, "reading the provenance"},
-		"signed, in no form": {public, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "reading the provenance"},
+		"none":                 {nil, nil, "no provenance is attached to the index: want an image that the publish command of this program has pushed"},
+		"only a signed one":    {nil, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "no provenance is attached"},
+		"not signed":           {public, []publish.Attachment{plain}, "no provenance that is signed with this key"},
+		"of another image":     {public, []publish.Attachment{bundle(t, mine, strings.Repeat("0", 64), attest.PredicateProvenance)}, "no provenance that is signed with this key"},
+		"an unknown form":      {nil, []publish.Attachment{plain}, "reading the provenance"},
+		"signed, unknown form": {public, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "reading the provenance"},
 	} {
 		if _, err := Origin(published(t, r, c.attached...), c.key); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error = %v; want it to say %q", name, err, c.want)

@@ -52,7 +52,7 @@ func inPEM(kind string, content []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}))
 }
 
-func TestEachFormOfAKeyIsRead(t *testing.T) {
+func TestParseKeyAcceptsEachForm(t *testing.T) {
 	key := newKey(t, elliptic.P256())
 	ec, err := x509.MarshalECPrivateKey(key)
 	if err != nil {

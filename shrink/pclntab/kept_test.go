@@ -44,7 +44,7 @@ func nameOf(t *testing.T, p *program, place uint32) string {
 }
 
 // Strip keeps what the runtime needs of each function, and removes the rest.
-func TestWhatIsKeptOfEachFunction(t *testing.T) {
+func TestStripKeepsWhatTheRuntimeNeeds(t *testing.T) {
 	before := thisProgram(t)
 	after := slices.Clone(before)
 	if err := Strip(after); err != nil {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestThePageHasThePresentTable(t *testing.T) {
+func TestThePageHasTheCurrentTable(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/reference.md")
 	if err != nil {
 		t.Fatal(err)
