@@ -37,7 +37,12 @@ func gone(t *testing.T) string {
 }
 
 func TestTheArchiveIsTheMirrorTheSnapshotOrDebiansOwn(t *testing.T) {
-	snapshot := forwarder(t)
+	snapshot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/dists/trixie/InRelease" {
+			http.NotFound(w, r)
+		}
+	}))
+	defer snapshot.Close()
 	empty := httptest.NewServer(http.NotFoundHandler())
 	defer empty.Close()
 	for name, c := range map[string]struct{ mirror, snapshot, origin, line string }{

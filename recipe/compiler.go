@@ -11,6 +11,7 @@ func download(file, release, checksum, variable, own, pool string) []string {
 		if [ -n "$variable" ]; then
 			first=$(printenv "$variable" || echo "$first")
 		fi
+		# shellcheck disable=SC2086 # the release's own places can be several
 		set -- $first
 		own=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
 		for archive in ${`+DebianMirrorVariable+`:-$own `+DebianArchive+`}; do

@@ -1,8 +1,6 @@
 package recipe
 
 import (
-	"strings"
-
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/shrink/launcher"
 )
@@ -35,23 +33,28 @@ func withLauncher(s Stage, t platform.Target, program, name string) Stage {
 	if t.Architecture == "arm" {
 		optimise = "-O2" // faster, and on these platforms also smaller
 	}
-	cflags := append(muslFlags(t), optimise, "-ffunction-sections", "-fdata-sections",
+	cflags := append(append(muslFlags(t), Warnings()...), optimise, "-ffunction-sections", "-fdata-sections",
 		"-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-DZ7_LZMA_SIZE_OPT", "-DZ7_EXTRACT_ONLY")
 	s.Steps = append(s.Steps,
 		[]string{"tar", "-xf", InDir + "/" + source.Output, "C"},
-		[]string{"gcc", "-O2", "-IC", "-DZ7_ST", oneCRCTable, "-o", "pack", InDir + "/pack.c",
-			"C/LzmaDec.c", "C/LzmaEnc.c", "C/LzFind.c", "C/Bra.c", "C/Bra86.c", "C/Alloc.c", "C/7zCrc.c", "C/CpuArch.c"},
+		append(append([]string{"gcc", "-O2"}, Warnings()...), "-IC", "-DZ7_ST", oneCRCTable, "-o", "pack", InDir+"/pack.c",
+			"C/LzmaDec.c", "C/LzmaEnc.c", "C/LzFind.c", "C/Bra.c", "C/Bra86.c", "C/Alloc.c", "C/7zCrc.c", "C/CpuArch.c"),
 		[]string{"./pack", program, "payload"},
 		shell(`
+			compiler=$1 name=$2 in=$3 out=$4
+			shift 4
 			build=$(sha256sum payload | cut -c 1-16)
-			"$1" $2 "-DPROGRAM=\"$3\"" "-DBUILD=\"$build\"" "$4" -IC -I. -static -o launcher \
-				"$5/launcher.c" "$5/payload.S" C/LzmaDec.c C/Bra.c C/Bra86.c C/7zCrc.c \
+			"$compiler" "$@" "-DPROGRAM=\"$name\"" "-DBUILD=\"$build\"" -IC -I. -static -o launcher \
+				"$in/launcher.c" "$in/payload.S" C/LzmaDec.c C/Bra.c C/Bra86.c C/7zCrc.c \
 				-Wl,--gc-sections -Wl,-z,norelro -Wl,-z,noseparate-code -Wl,-z,common-page-size=16 -Wl,-z,nosectionheader -Wl,--build-id=none -s
-			cp launcher "$6"`,
-			muslCompiler, strings.Join(cflags, " "), name, oneCRCTable, InDir, OutDir+"/"+s.Output),
+			cp launcher "$out"`,
+			append([]string{muslCompiler, name, InDir, OutDir + "/" + s.Output}, append(cflags, oneCRCTable)...)...),
 	)
 	return s
 }
 
 // oneCRCTable selects 7-Zip's smallest code for computing a checksum.
 const oneCRCTable = "-DZ7_CRC_NUM_TABLES=1"
+
+// Warnings are gcc's options for the C code of this project: it compiles without a warning.
+func Warnings() []string { return []string{"-Wall", "-Wextra", "-Werror"} }

@@ -13,13 +13,13 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	provenance "github.com/in-toto/attestation/go/predicates/provenance/v1"
 	intoto "github.com/in-toto/attestation/go/v1"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/attest/attesttest"
 	"dagger/mikrotik-tailscale/image/size"
 	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
@@ -35,45 +35,16 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// cyclonedxSchema returns the published schema, which the library contains for its own tests.
-func cyclonedxSchema(t *testing.T) *jsonschema.Schema {
-	t.Helper()
-	directory := strings.TrimSpace(tool(t, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/CycloneDX/cyclonedx-go")) + "/schema/"
-	compiler := jsonschema.NewCompiler()
-	for name, file := range map[string]string{
-		"jsf-0.82.schema.json": "jsf-0.82.schemax.json", "spdx.schema.json": "spdx.schema.json", "bom-1.6.schema.json": "bom-1.6.schema.json",
-	} {
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(read(t, directory+file)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := compiler.AddResource("http://cyclonedx.org/schema/"+name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	schema, err := compiler.Compile("http://cyclonedx.org/schema/bom-1.6.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return schema
-}
-
 func TestSBOMsFollowTheSchema(t *testing.T) {
 	source, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema := cyclonedxSchema(t)
+	schema := attesttest.Schema(t)
 	buildAllPlatforms(t)
 	for _, target := range platform.All() {
 		text := read(t, filepath.Join("dist", attest.SBOMName(target)))
-		value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := schema.Validate(value); err != nil {
-			t.Errorf("%s: %v", target, err)
-		}
+		attesttest.Valid(t, schema, text)
 		if strings.Contains(text, source) {
 			t.Errorf("%s names a directory of this machine", target)
 		}

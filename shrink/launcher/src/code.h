@@ -30,14 +30,14 @@ struct code {
 /* Where a function begins in the code. For the number after the last function, where that one ends. */
 static uint32_t code_begin(const struct code *c, uint32_t function) { return table_get(c->table + 8 * function); }
 
-/* Where a function ends. For the last one, the end of the code. */
+/* Where a function ends. For the last one, the end of the code. 0 for a function outside of the code. */
 static uint32_t code_end(struct code *c, uint32_t function)
 {
 	uint32_t begin = code_begin(c, function), end = function + 1 < c->functions ? code_begin(c, function + 1) : c->size;
 
 	if (begin > end || end > c->size) {
 		c->failed = 1;
-		return begin;
+		return 0;
 	}
 	return end;
 }
@@ -217,7 +217,7 @@ static void code_x86(struct code *c)
 		int ended = 0;
 		begin = code_begin(c, f);
 		end = code_end(c, f);
-		for (k = begin; k + 2 <= end; k = next) {
+		for (k = begin; k + 1 < end; k = next) {
 			unsigned char *p = c->bytes + k;
 			uint32_t room = end - k;
 			next = k + 1;

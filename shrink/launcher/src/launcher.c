@@ -73,21 +73,28 @@ _Noreturn static void fail(const char *what, int error)
 static int unpack(int fd)
 {
 	const struct part *parts = payload.part;
-	const unsigned char *packed = (const void *)(parts + payload.parts);
+	const unsigned char *packed;
 	unsigned char *program, *spare = NULL;
-	uint32_t i;
+	uint32_t i, rest;
 
 	CrcGenerateTable();
 	if ((uintptr_t)payload_end - (uintptr_t)&payload != payload.size ||
 	    CrcCalc(CHECKED(&payload), CHECKED_SIZE(&payload)) != payload.checksum)
 		fail("its file is damaged: the checksum is wrong", 0);
+	if (payload.parts > (payload.size - sizeof(payload)) / sizeof(*parts))
+		fail("its file is damaged: it cannot be unpacked", 0);
+	packed = (const void *)(parts + payload.parts);
+	rest = (const unsigned char *)payload_end - packed;
 	if (ftruncate(fd, payload.program))
 		return 0;
 	/* If memory runs out here, the kernel returns an error. Later it would kill the process. The zeros between
 	 * parts need no memory. */
-	for (i = 0; i < payload.parts; i++)
+	for (i = 0; i < payload.parts; rest -= parts[i++].packed) {
+		if (!is_part(&parts[i], rest, payload.program))
+			fail("its file is damaged: it cannot be unpacked", 0);
 		if (fallocate(fd, 0, parts[i].place, parts[i].size) && errno != EOPNOTSUPP)
 			return 0;
+	}
 	program = mmap(NULL, payload.program, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (program == MAP_FAILED)
 		return 0;

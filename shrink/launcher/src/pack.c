@@ -15,7 +15,12 @@
 #define PACKER
 #include "unpack.h"
 
-enum { PAGE = 4096, MOST_SECTIONS = 64, MOST_PARTS = 64 };
+#ifndef DICTIONARY /* tests that pack often make it smaller, and try less */
+#define DICTIONARY (1 << 24)
+#define SMALL (1 << 20)
+#endif
+
+enum { PAGE = 4096 };
 
 static void fail(const char *what)
 {
@@ -38,36 +43,50 @@ static int machine;
 static struct section {
 	const char *name;
 	uint32_t place, size;
-} sections[MOST_SECTIONS];
-static int section_count;
+} *sections;
+static unsigned section_count;
 
+/* Headers are copied before they are read: a file may have them at any place. A program without section headers has no
+ * sections. */
 #define READ_SECTIONS(BITS)                                                                                  \
 	static void read_sections_##BITS(void)                                                               \
 	{                                                                                                    \
-		const Elf##BITS##_Ehdr *e = (const void *)program;                                           \
-		const Elf##BITS##_Shdr *s = (const void *)(program + e->e_shoff);                            \
-		if (e->e_shnum > MOST_SECTIONS || e->e_shstrndx >= e->e_shnum || e->e_shoff > program_size || \
-		    e->e_shnum * sizeof(*s) > program_size - e->e_shoff)                                     \
-			fail("the program's sections are not understood");                                   \
-		for (int i = 1; i < e->e_shnum; i++) {                                                       \
-			if (s[i].sh_type == SHT_NOBITS)                                                      \
-				continue;                                                                    \
-			if (s[i].sh_offset > program_size || s[i].sh_size > program_size - s[i].sh_offset)   \
-				fail("a section lies outside of the program's file");                        \
-			sections[section_count++] = (struct section){                                        \
-				(const char *)program + s[e->e_shstrndx].sh_offset + s[i].sh_name,           \
-				s[i].sh_offset, s[i].sh_size};                                               \
-		}                                                                                            \
-		machine = e->e_machine;                                                                      \
+		Elf##BITS##_Ehdr e;                                                                          \
+		Elf##BITS##_Shdr s, names;                                                                   \
+		memcpy(&e, program, sizeof(e));                                                              \
+		machine = e.e_machine;                                                                       \
 		pointer_size = BITS / 8;                                                                     \
+		if (!e.e_shnum && !e.e_shoff)                                                                \
+			return;                                                                              \
+		if (e.e_shstrndx >= e.e_shnum || e.e_shoff > program_size ||                                 \
+		    e.e_shnum * sizeof(s) > program_size - e.e_shoff)                                        \
+			fail("the program's section headers lie outside of its file");                       \
+		memcpy(&names, program + e.e_shoff + e.e_shstrndx * sizeof(s), sizeof(s));                   \
+		if (names.sh_type == SHT_NOBITS || !is_inside(names.sh_offset, names.sh_size) ||             \
+		    (names.sh_size && program[names.sh_offset + names.sh_size - 1]))                         \
+			fail("the names of the program's sections lie outside of its file");                 \
+		sections = allocate(e.e_shnum * sizeof(*sections));                                          \
+		for (unsigned i = 1; i < e.e_shnum; i++) {                                                   \
+			memcpy(&s, program + e.e_shoff + i * sizeof(s), sizeof(s));                          \
+			if (s.sh_type == SHT_NOBITS)                                                         \
+				continue;                                                                    \
+			if (!is_inside(s.sh_offset, s.sh_size))                                              \
+				fail("a section lies outside of the program's file");                        \
+			if (s.sh_name >= names.sh_size)                                                      \
+				fail("a section's name lies outside of the program's names");                \
+			sections[section_count++] = (struct section){                                        \
+				(const char *)program + names.sh_offset + s.sh_name, s.sh_offset, s.sh_size}; \
+		}                                                                                            \
 	}
+
+static int is_inside(uint64_t place, uint64_t size) { return place <= program_size && size <= program_size - place; }
 
 READ_SECTIONS(64)
 READ_SECTIONS(32)
 
 static const struct section *find(const char *name)
 {
-	for (int i = 0; i < section_count; i++)
+	for (unsigned i = 0; i < section_count; i++)
 		if (!strcmp(sections[i].name, name))
 			return &sections[i];
 	return NULL;
@@ -97,7 +116,7 @@ static void find_functions(void)
 		fail(".gopclntab is too short");
 	functions.pcs = s->place + pointer(s->place + 8 + 6 * pointer_size);
 	functions.place = s->place + pointer(s->place + 8 + 7 * pointer_size);
-	if (functions.pcs > functions.place || functions.place - s->place >= s->size)
+	if (functions.pcs < s->place || functions.pcs > functions.place || functions.place - s->place >= s->size)
 		fail("the header of .gopclntab is not understood");
 	room = s->place + s->size - functions.place;
 	functions.count = pointer(s->place + 8);
@@ -117,13 +136,14 @@ struct packed {
 	unsigned char *bytes;
 };
 
-static struct packed packed[MOST_PARTS];
+static struct packed *packed;
 static unsigned part_count;
 
 static void keep(struct packed p)
 {
-	if (part_count == MOST_PARTS)
-		fail("the program has too many parts");
+	packed = realloc(packed, (part_count + 1) * sizeof(*packed));
+	if (!packed)
+		fail("not enough memory");
 	packed[part_count++] = p;
 	fprintf(stderr, "%9u %9u -> %8u, filter %u, properties %u\n", p.part.place, p.part.size, p.part.packed, p.part.filter,
 		p.part.properties);
@@ -142,7 +162,6 @@ static const struct {
 /* Packs bytes with the settings for their kind. For a small part it tries all settings, which is fast enough. */
 static struct packed pack(uint32_t place, uint32_t size, const unsigned char *content, enum filter filter, enum kind kind)
 {
-	enum { SMALL = 1 << 20 };
 	struct packed best = {{.place = place, .size = size, .filter = filter}, NULL};
 
 	for (enum kind i = 0; i < KINDS; i++) {
@@ -154,7 +173,7 @@ static struct packed pack(uint32_t place, uint32_t size, const unsigned char *co
 
 		LzmaEncProps_Init(&props);
 		props.level = 9;
-		props.dictSize = 1 << 24;
+		props.dictSize = DICTIONARY;
 		props.lc = settings[i].lc;
 		props.lp = settings[i].lp;
 		props.pb = settings[i].pb;
@@ -324,7 +343,7 @@ static void add_functions(const struct section *s)
 	add_sparse(functions.place + add_table(), s->place + s->size, NUMBERS);
 }
 
-static void read_program(const char *path)
+static void read_file(const char *path)
 {
 	FILE *f = fopen(path, "rb");
 	long size;
@@ -336,12 +355,20 @@ static void read_program(const char *path)
 	program = allocate(size);
 	if (fread(program, 1, size, f) != (size_t)size || fclose(f))
 		fail("the program cannot be read");
-	if (size < (long)sizeof(Elf64_Ehdr) || memcmp(program, ELFMAG, SELFMAG))
+}
+
+static void read_program(void)
+{
+	if (program_size < sizeof(Elf64_Ehdr) || memcmp(program, ELFMAG, SELFMAG))
 		fail("the program is no ELF file");
+	if (program[EI_DATA] != ELFDATA2LSB)
+		fail("the program is for a processor that is not known");
 	if (program[EI_CLASS] == ELFCLASS64)
 		read_sections_64();
-	else
+	else if (program[EI_CLASS] == ELFCLASS32)
 		read_sections_32();
+	else
+		fail("the program is for a processor that is not known");
 }
 
 static void pack_program(void)
@@ -358,7 +385,7 @@ static void pack_program(void)
 	find_functions();
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
 		const struct section *s = find(cuts[i].name);
-		if (!s || s->place < done)
+		if (!s || !s->size || s->place < done)
 			continue;
 		add_sparse(done, s->place, kind);
 		done = s->place;
@@ -385,13 +412,19 @@ static void pack_program(void)
 
 static void check(void)
 {
-	unsigned char *again = allocate(program_size), *spare = allocate(program_size);
+	unsigned char *again = allocate(program_size);
 
-	for (unsigned i = 0; i < part_count; i++)
-		if (!unpack_part(&packed[i].part, packed[i].bytes, again, program_size, pointer_size, spare))
+	for (unsigned i = 0; i < part_count; i++) {
+		const struct part *p = &packed[i].part;
+		unsigned char *spare = allocate(spare_size(p));
+		if (!is_part(p, p->packed, program_size) ||
+		    !unpack_part(p, packed[i].bytes, again, program_size, pointer_size, spare))
 			fail("a part cannot be unpacked");
+		free(spare);
+	}
 	if (memcmp(program, again, program_size))
 		fail("unpacking gives another program");
+	free(again);
 }
 
 static void write_payload(const char *path)
@@ -419,7 +452,8 @@ int main(int argc, char **argv)
 {
 	if (argc != 3)
 		fail("the program and the payload to write are wanted");
-	read_program(argv[1]);
+	read_file(argv[1]);
+	read_program();
 	pack_program();
 	check();
 	write_payload(argv[2]);

@@ -26,9 +26,20 @@ static void state_release(ISzAllocPtr p, void *address)
 }
 
 /* How many bytes of memory a part needs while it is unpacked. */
-static uint32_t spare_size(const struct part *p) { return p->filter == FILTER_TABLE ? p->size : 4 * p->constants; }
+static uint32_t spare_size(const struct part *p)
+{
+	return p->filter == FILTER_TABLE ? p->size : p->filter == FILTER_GO_ARM ? 4 * p->constants : 0;
+}
 
-/* Says whether a part could be put where it belongs in the program's bytes. */
+/* Says whether what a part is made of and what it becomes lie in the memory for them. */
+static int is_part(const struct part *p, uint32_t packed_size, uint32_t program_size)
+{
+	return p->packed <= packed_size && p->place <= program_size && p->size <= program_size - p->place &&
+	       p->other <= program_size && p->functions <= (program_size - p->other) / 8 &&
+	       p->constants <= p->size / 4 && (p->filter != FILTER_TABLE || p->other <= p->place);
+}
+
+/* Says whether a part could be put where it belongs in the program's bytes. There has to be is_part and spare_size first. */
 static int unpack_part(const struct part *p, const unsigned char *packed, unsigned char *program, uint32_t program_size,
 		       uint32_t pointer_size, unsigned char *spare)
 {

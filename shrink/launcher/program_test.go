@@ -1,0 +1,149 @@
+package launcher_test
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+)
+
+// machines are the processors that the packer knows: amd64, arm64, arm.
+var machines = []int{62, 183, 40}
+
+// program is a small ELF file for the packer.
+type program struct {
+	machine  int
+	sections []section
+	// records is where the function table is in the section with the function table.
+	records int
+}
+
+type section struct {
+	name    string
+	content []byte
+}
+
+// header has what a test may want to be wrong.
+type header struct {
+	class, order byte
+	sections     uint64 // where their headers are
+	count, names uint16
+	odd          bool
+	namesPlace   uint64
+	namesSize    int64
+	name, place  uint64 // of the first section
+}
+
+// goProgram has random code, calls and all, and a table of functions of 16 bytes each.
+func goProgram(machine, functions int) program {
+	random := rand.New(rand.NewPCG(uint64(machine), uint64(functions)))
+	code := make([]byte, 16*functions)
+	for i := range code {
+		code[i] = byte(random.Uint32())
+	}
+	for at := 0; at+8 <= len(code); at += 8 {
+		switch machine {
+		case 62: // CALL
+			code[at] = 0xe8
+			binary.LittleEndian.PutUint32(code[at+1:], uint32(16*random.IntN(functions)-at-5))
+		case 183: // BL
+			binary.LittleEndian.PutUint32(code[at:], 0x94000000|uint32(4*random.IntN(functions)-at/4)&0x3ffffff)
+		case 40: // BL, and a load of a constant
+			binary.LittleEndian.PutUint32(code[at:], 0xeb000000|uint32(4*random.IntN(functions)-at/4-2)&0xffffff)
+			binary.LittleEndian.PutUint32(code[at+4:], 0xe59f1000|uint32(random.IntN(4))<<2)
+		}
+	}
+	pointer := 8
+	if machine == 40 {
+		pointer = 4
+	}
+	const record = 44
+	pcs := 8 + 8*pointer
+	table := pcs + 32
+	align := func(n int) int { return (n + pointer - 1) / pointer * pointer }
+	first := align(8*functions + 4)
+	content := make([]byte, table+first)
+	put := func(at int, v int) { binary.LittleEndian.PutUint32(content[at:], uint32(v)) }
+	put(8, functions)
+	put(8+6*pointer, pcs)
+	put(8+7*pointer, table)
+	for i := range 32 {
+		content[pcs+i] = byte(random.IntN(3))
+	}
+	for i := range functions {
+		place := len(content) - table
+		put(table+8*i, 16*i)
+		put(table+8*i+4, place)
+		data := i % 3
+		content = append(content, make([]byte, align(record+4*data))...)
+		put(table+place, 16*i)
+		put(table+place+16, i%32)
+		content[table+place+43] = byte(data)
+		for k := range data {
+			put(table+place+record+4*k, int(random.Uint32()))
+		}
+	}
+	put(table+8*functions, 16*functions)
+	return program{machine, []section{{".text", code}, {".rodata", []byte("constants")}, {".gopclntab", content}, {".data", make([]byte, 9000)}}, table}
+}
+
+// function is where the table says where a function begins.
+func (p program) function(i int) []byte { return p.sections[2].content[p.records+8*i:] }
+
+// bytes is the file, with one thing changed.
+func (p program) bytes(change func(*header)) []byte {
+	size, word := 64, 8 // of a section's header, of a number
+	h := header{class: 2, order: 1, count: uint16(len(p.sections) + 2), names: uint16(len(p.sections) + 1)}
+	if p.machine == 40 {
+		size, word, h.class = 40, 4, 1
+	}
+	names := []byte{0}
+	file := make([]byte, 64)
+	type placed struct{ name, place, size uint64 }
+	var all []placed
+	for _, s := range p.sections {
+		all = append(all, placed{uint64(len(names)), uint64(len(file)), uint64(len(s.content))})
+		names, file = append(append(names, s.name...), 0), append(file, s.content...)
+	}
+	h.namesPlace, h.namesSize = uint64(len(file)), int64(len(names))
+	file = append(file, names...)
+	for len(file)%8 != 0 {
+		file = append(file, 0)
+	}
+	h.sections = uint64(len(file))
+	h.name, h.place = all[0].name, all[0].place
+	if change != nil {
+		change(&h)
+	}
+	if h.odd {
+		file = append(file, 0)
+		h.sections++
+	}
+	if h.namesSize < 0 {
+		h.namesSize += int64(len(names))
+	}
+	all[0].name, all[0].place = h.name, h.place
+	all = append(append([]placed{{}}, all...), placed{0, h.namesPlace, uint64(h.namesSize)})
+	number := func(to []byte, v uint64) {
+		if word == 8 {
+			binary.LittleEndian.PutUint64(to, v)
+		} else {
+			binary.LittleEndian.PutUint32(to, uint32(v))
+		}
+	}
+	for _, s := range all {
+		begin := len(file)
+		file = append(file, make([]byte, size)...)
+		binary.LittleEndian.PutUint32(file[begin:], uint32(s.name))
+		binary.LittleEndian.PutUint32(file[begin+4:], 1)
+		number(file[begin+8+2*word:], s.place)
+		number(file[begin+8+3*word:], s.size)
+	}
+	copy(file, "\x7fELF")
+	file[4], file[5], file[6] = h.class, h.order, 1
+	binary.LittleEndian.PutUint16(file[16:], 2)
+	binary.LittleEndian.PutUint16(file[18:], uint16(p.machine))
+	number(file[24+2*word:], h.sections)
+	end := 24 + 3*word + 4 // behind the flags
+	binary.LittleEndian.PutUint16(file[end+8:], h.count)
+	binary.LittleEndian.PutUint16(file[end+10:], h.names)
+	return file
+}
