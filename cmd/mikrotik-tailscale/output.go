@@ -178,11 +178,11 @@ func writeResult(ctx context.Context, w io.Writer, asJSON bool, targets []platfo
 		}
 	}
 	if asJSON {
-		told := map[string]any{"path": path, "size": all[0].Size, "sha256": all[0].SHA256}
+		summary := map[string]any{"path": path, "size": all[0].Size, "sha256": all[0].SHA256}
 		if len(targets) == 1 {
-			told["platform"] = targets[0].Name
+			summary["platform"] = targets[0].Name
 		}
-		return printJSON(w, told)
+		return printJSON(w, summary)
 	}
 	_, err = fmt.Fprintf(w, "%s: %d bytes, sha256 %s\n", path, all[0].Size, all[0].SHA256)
 	return err

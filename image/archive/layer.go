@@ -29,13 +29,13 @@ var directoryModes = map[string]int64{
 //
 // Only names, contents, symbolic links and execute bits count. Everything else depends on the umask and on the file
 // systems that the tree was copied through:
-//   - Directories get mode 0755, but /tmp and /var/tmp 1777 and /root 0700. A file gets 0755 if anyone
-//     may execute it, else 0644. A symbolic link gets 0777 and keeps its target as it is written.
-//   - Everything belongs to user 0 and group 0 and carries the time epoch; the zero time means 1970.
-//   - Extended attributes are left out. A file with several hard links is written once for each of
-//     its names, because links do not survive every copy of a tree.
-//   - A directory comes before its contents, and entries of one directory are sorted by name. The root
-//     directory has no entry. Headers are USTAR, but for a name that only PAX can hold.
+//   - Directories get mode 0755, except for /tmp and /var/tmp (1777) and /root (0700). A file gets 0755 if anyone may
+//     execute it, otherwise 0644. A symbolic link gets 0777, and its target doesn't change.
+//   - Everything belongs to user 0 and group 0 and has the time epoch. The zero time means 1970.
+//   - Extended attributes are left out. A file with several hard links is written once for each of its names, because
+//     links do not survive every copy of a tree.
+//   - A directory comes before its contents, and the entries of a directory are sorted by name. The root directory has
+//     no entry. Headers are USTAR, except for names that only PAX can store.
 //
 // Layer returns an error if the tree is empty or contains devices, sockets, named pipes, names that are not UTF-8, or
 // names with the prefix ".wh.", which marks deleted files in a layer.

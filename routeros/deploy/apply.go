@@ -177,12 +177,12 @@ func removeFile(name string) string {
 
 func (w *work) update(ctx context.Context) (r Result, err error) {
 	w.phase("updating")
-	said, err := w.script(ctx, "update")
+	output, err := w.script(ctx, "update")
 	if err != nil {
 		return r, fmt.Errorf("updating: %w", err)
 	}
 	r.State = Updated
-	if strings.Contains(said, "is up to date") {
+	if strings.Contains(output, "is up to date") {
 		r.State = Unchanged
 	}
 	// From here on the update is not undone: the script has checked that the image works as well as the old one.

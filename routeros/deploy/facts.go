@@ -76,7 +76,7 @@ func Inspect(ctx context.Context, access Access, a Address, name string) (Facts,
 }
 
 func (c *connection) inspect(ctx context.Context, name string) (f Facts, err error) {
-	said, err := c.ask(ctx, `:put ("version: " . [/system/resource/get version])`,
+	answer, err := c.ask(ctx, `:put ("version: " . [/system/resource/get version])`,
 		`:put ("architecture: " . [/system/resource/get architecture-name])`,
 		`:put ("board: " . [/system/resource/get board-name])`,
 		`:put ("flash: " . [/system/resource/get free-hdd-space])`,
@@ -87,10 +87,10 @@ func (c *connection) inspect(ctx context.Context, name string) (f Facts, err err
 	if err != nil {
 		return f, fmt.Errorf("asking the router what it is (RouterOS %s or later is needed): %w", routeros.MinimumRouterOS, err)
 	}
-	f.RouterOS, _, _ = strings.Cut(said.one("version"), " ")
-	f.Architecture, f.Board, f.Identity = said.one("architecture"), said.one("board"), said.one("identity")
-	f.FreeFlash, f.FreeMemory = number(said.one("flash")), number(said.one("memory"))
-	f.Package, f.FlashDirectory = said.one("package") != "0", said.one("directory") != "0"
+	f.RouterOS, _, _ = strings.Cut(answer.one("version"), " ")
+	f.Architecture, f.Board, f.Identity = answer.one("architecture"), answer.one("board"), answer.one("identity")
+	f.FreeFlash, f.FreeMemory = number(answer.one("flash")), number(answer.one("memory"))
+	f.Package, f.FlashDirectory = answer.one("package") != "0", answer.one("directory") != "0"
 
 	// Not every router has these.
 	for command, put := range map[string]func(answers){
@@ -98,13 +98,13 @@ func (c *connection) inspect(ctx context.Context, name string) (f Facts, err err
 		`:put ("containers: " . [/system/device-mode/get container])`:                                                                             func(a answers) { f.Containers = a.one("containers") },
 		`:foreach one in=[/disk/find] do={ :put ("disk: " . [/disk/get $one free] . " " . [/disk/get $one type] . " " . [/disk/get $one slot]) }`: func(a answers) { f.Disks = disks(a["disk"]) },
 	} {
-		said, err := c.ask(ctx, command)
+		answer, err := c.ask(ctx, command)
 		switch {
 		case errors.As(err, new(refusal)):
 		case err != nil:
 			return f, err
 		default:
-			put(said)
+			put(answer)
 		}
 	}
 	// Without the package, the console doesn't know the menu.
@@ -119,23 +119,23 @@ func (c *connection) installed(ctx context.Context, f Facts, name string) (i Ins
 	o.Name = name
 	mark, quoted := o.Mark(), routeros.Quote(o.Mark())
 	pattern := routeros.Quote("^" + mark + " ")
-	said, err := c.ask(ctx,
+	answer, err := c.ask(ctx,
 		`:foreach one in=[/container/find where comment~`+pattern+`] do={ :put ("container: " . [/container/get $one comment]); :put ("root: " . [/container/get $one root-dir]); :put ("id: " . [/container/get $one image-id]) }`,
 		`:put ("stopped: " . [:len [/container/find where comment~`+pattern+` and stopped]])`,
 		`:put ("other: " . ([:len [/interface/veth/find where comment=`+quoted+`]] + [:len [/disk/find where comment=`+quoted+`]]))`)
 	if err != nil {
 		return i, fmt.Errorf("asking the router what is installed: %w", err)
 	}
-	for n, comment := range said["container"] {
+	for n, comment := range answer["container"] {
 		identity := strings.TrimPrefix(comment, mark+" ")
 		// A container without an image ID has an image that could not be unpacked.
-		if strings.Contains(identity, ":") && !strings.Contains(identity, " ") && said["id"][n] != "" {
+		if strings.Contains(identity, ":") && !strings.Contains(identity, " ") && answer["id"][n] != "" {
 			i.Image = identity
-			i.Disk = strings.Trim(path.Dir("/"+strings.TrimPrefix(said["root"][n], "/")), "/")
+			i.Disk = strings.Trim(path.Dir("/"+strings.TrimPrefix(answer["root"][n], "/")), "/")
 		}
 	}
-	i.Stopped = i.Image != "" && said.one("stopped") != "0"
-	i.Leftovers = i.Image == "" && (len(said["container"]) > 0 || said.one("other") != "0")
+	i.Stopped = i.Image != "" && answer.one("stopped") != "0"
+	i.Leftovers = i.Image == "" && (len(answer["container"]) > 0 || answer.one("other") != "0")
 	if i.Image == "" {
 		return i, nil
 	}

@@ -40,11 +40,11 @@ func (w *work) follow(ctx context.Context) (Result, error) {
 				return r, err
 			}
 		}
-		said, err := w.conn.ask(ctx, `:put ("stopped: " . [:len [/container/find where comment~`+w.pattern()+` and stopped]])`)
+		answer, err := w.conn.ask(ctx, `:put ("stopped: " . [:len [/container/find where comment~`+w.pattern()+` and stopped]])`)
 		if err != nil {
 			return Result{}, err
 		}
-		if said.one("stopped") != "0" {
+		if answer.one("stopped") != "0" {
 			return Result{}, errors.New("the container has stopped")
 		}
 		if condition, err = w.shell(ctx, "/usr/local/bin/healthcheck"); err != nil {
@@ -83,11 +83,11 @@ func (w *work) pattern() string { return routeros.Quote("^" + w.plan.Options.Mar
 
 // shell runs a command in the container. It returns "" if that is not possible.
 func (w *work) shell(ctx context.Context, command string) (string, error) {
-	said, err := w.conn.run(ctx, `:foreach one in=[/container/find where comment~`+w.pattern()+`] do={ :put [:tostr [/container/shell $one cmd=`+routeros.Quote(command)+` timeout=20 as-value]] }`)
+	answer, err := w.conn.run(ctx, `:foreach one in=[/container/find where comment~`+w.pattern()+`] do={ :put [:tostr [/container/shell $one cmd=`+routeros.Quote(command)+` timeout=20 as-value]] }`)
 	if errors.As(err, new(refusal)) {
 		return "", nil
 	}
-	return said, err
+	return answer, err
 }
 
 // skipLog marks all existing log lines as seen.
@@ -101,11 +101,11 @@ func (w *work) skipLog(ctx context.Context) error {
 
 // lines returns the new lines of the container's log.
 func (w *work) lines(ctx context.Context, before string) (fresh []string, err error) {
-	said, err := w.conn.ask(ctx, before+`:foreach one in=[/log/find where topics~"container"] do={ :put ("log:" . $one . " " . [/log/get $one message]) }`)
+	answer, err := w.conn.ask(ctx, before+`:foreach one in=[/log/find where topics~"container"] do={ :put ("log:" . $one . " " . [/log/get $one message]) }`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the log: %w", err)
 	}
-	for _, line := range said["log"] {
+	for _, line := range answer["log"] {
 		id, message, _ := strings.Cut(line, " ")
 		if !w.seen[id] {
 			w.seen[id] = true
