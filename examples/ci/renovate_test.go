@@ -151,6 +151,9 @@ func TestRenovateFindsEveryPinnedVersion(t *testing.T) {
 		{"examples/ci/github.yml", "dagger/dagger-for-github", ""},
 		{"examples/ci/gitlab-ci.yml", "docker", ""},
 		{"examples/ci/woodpecker.yml", "woodpeckerci/plugin-s3", ""},
+		{"examples/fleet/fleet_test.go", "github.com/compose-spec/compose-go/v2", ""},
+		{"examples/fleet/opentofu_test.go", "github.com/opentofu/opentofu", ""},
+		{"examples/fleet/opentofu/main.tf", "routeros", ""},
 	} {
 		i := slices.IndexFunc(found[want.file], func(d dependency) bool { return d.DepName == want.name })
 		if i < 0 {
