@@ -11,7 +11,7 @@ import (
 // that the image is configured for if the snapshot can't be reached.
 func installPackages(p recipe.Packages) []string {
 	return []string{"sh", "-euc", installScript, "sh", recipe.DebianSuite, recipe.SnapshotArchive,
-		recipe.OriginMirror, recipe.OriginSnapshot, recipe.OriginArchive, strings.Join(p.Names, " ")}
+		recipe.OriginMirror, recipe.OriginSnapshot, recipe.OriginArchive, strings.Join(p.Names, " "), strings.Join(recipe.UnusedFiles, " ")}
 }
 
 // installScript is the shell script of installPackages.
@@ -19,7 +19,7 @@ func installPackages(p recipe.Packages) []string {
 // The image may contain updates of the release, for example a newer libc6 that libc6-dev doesn't work with. So the
 // release has the highest priority, with which apt also downgrades, and every package becomes the release's.
 const installScript = `
-suite=$1 snapshot=$2 from_mirror=$3 from_snapshot=$4 from_archive=$5 packages=$6
+suite=$1 snapshot=$2 from_mirror=$3 from_snapshot=$4 from_archive=$5 packages=$6 unused=$7
 mirror=${` + recipe.DebianMirrorVariable + `:-}
 archive=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
 if [ -z "$archive" ]; then
@@ -40,6 +40,8 @@ if [ -n "$mirror" ]; then
 else
 	use check-valid-until=no "$snapshot" "$from_snapshot" || use "" "${archive:-` + recipe.DebianArchive + `}" "$from_archive"
 fi
+set -f
+printf 'path-exclude=%s\n' $unused >/etc/dpkg/dpkg.cfg.d/unused
 export DEBIAN_FRONTEND=noninteractive
 install="-y -qq --no-install-recommends --allow-downgrades -o APT::Keep-Downloaded-Packages=true"
 apt-get dist-upgrade $install

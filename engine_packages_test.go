@@ -31,7 +31,7 @@ func TestPackagesOfTheReleaseWinOverNewerOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packages := recipe.Musl(target).Packages
+	packages := recipe.Musl(target, recipe.Default()).Packages
 	if out, err := inRoot(t, root, installPackages(packages)); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

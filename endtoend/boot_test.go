@@ -20,6 +20,7 @@ func lonely(t testing.TB) namespace {
 const testcontrol = "--login-server=http://127.0.0.1:9911"
 
 func TestWithNoEnvironmentTheDaemonWaitsForUp(t *testing.T) {
+	t.Parallel()
 	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t)})
 	eventually(t, "the daemon waits", func() bool { out, _ := c.sh("healthcheck"); return out == "NeedsLogin\n" })
 	if c.healthy() {
@@ -55,6 +56,7 @@ func TestWithNoEnvironmentTheDaemonWaitsForUp(t *testing.T) {
 }
 
 func TestTheEnvironmentReachesTheDaemon(t *testing.T) {
+	t.Parallel()
 	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64", withGVisor...), network: lonely(t), args: []string{"--port=41000"}, env: []string{
 		"TS_STATE_DIR=/tmp/state/here", "TS_SOCKET=/tmp/run/sock", "TS_USERSPACE=TRUE", "TS_ACCEPT_DNS=false", "TS_HOSTNAME=early",
 		"TS_TAILSCALED_EXTRA_ARGS=--verbose=1", "TS_EXTRA_ARGS=--hostname=late " + testcontrol,
@@ -72,6 +74,7 @@ func TestTheEnvironmentReachesTheDaemon(t *testing.T) {
 }
 
 func TestMissingDevicesAndSettingsAreFixedOrReported(t *testing.T) {
+	t.Parallel()
 	const noForwarding = "echo 0 >proc/sys/net/ipv4/ip_forward; echo 0 >proc/sys/net/ipv6/conf/all/forwarding; "
 	t.Run("Device", func(t *testing.T) {
 		c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: lonely(t), without: "net/tun",
@@ -106,6 +109,7 @@ func TestMissingDevicesAndSettingsAreFixedOrReported(t *testing.T) {
 
 // A control server that is unreachable at boot, a one-time key, and restarts of every kind.
 func TestTheRouterKeepsItsIdentity(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	key := w.control.key(false)
@@ -154,6 +158,7 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 }
 
 func TestAKeyFromAFile(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	key := w.control.key(false)
@@ -170,6 +175,7 @@ func TestAKeyFromAFile(t *testing.T) {
 
 // Programs run from files in memory, but top and RouterOS's profiler show their names.
 func TestProcessesHaveTheNamesOfTheirPrograms(t *testing.T) {
+	t.Parallel()
 	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: newNamespace(t, "container")})
 	eventually(t, "the daemon answers", func() bool { _, err := c.sh("healthcheck alive"); return err == nil })
 	for script, want := range map[string]string{

@@ -23,8 +23,10 @@ var emulators = map[string]emulator{
 // ARM images log in on emulated processors. They use userspace networking, because an emulator doesn't support all of
 // the kernel's networking. That needs images with gVisor's network stack.
 func TestArmImagesLogIn(t *testing.T) {
+	t.Parallel()
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
 			c := emulated(t, builtImage(t, arch, withGVisor...), t.TempDir())
 			if got := c.status().Self.HostName; got != "router" {
 				t.Errorf("the router's name is %q", got)

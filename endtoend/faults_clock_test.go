@@ -95,6 +95,7 @@ func serveTLS(w *world, port string, cert *atomic.Pointer[tls.Certificate]) {
 // clock, so the certificate starts in the future. A certificate that is already valid then stands for setting the
 // clock. Package supervisor has tests for the log messages about a clock in 1970.
 func TestAClockThatIsWrongAtBoot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	a := newAuthority(t)

@@ -96,6 +96,7 @@ func (g group) count(file, name string) int {
 // A container with 64 MB is enough, because under load the daemon stays within GOMEMLIMIT. If memory runs out anyway,
 // the kernel kills the daemon, and RouterOS starts the container again.
 func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
 	group := memoryGroup(t, 64<<20)
 	run := t.TempDir() // survives the daemon, like the files of a container that is restarted
 	r := newSurvivor(t, func(o *options) {

@@ -112,6 +112,7 @@ func (r *survivor) says(line string, times int) {
 // The daemon writes a new file and renames it to the state. It is killed when the new file exists, and again when
 // half of it is written.
 func TestAKillInTheMiddleOfAStateWrite(t *testing.T) {
+	t.Parallel()
 	testtools.Require(t, local.Tool{Command: "strace", Package: "strace"})
 	r := newSurvivor(t, nil)
 	for _, cut := range []bool{false, true} {
@@ -147,6 +148,7 @@ func TestAKillInTheMiddleOfAStateWrite(t *testing.T) {
 
 // A power failure may damage the state's file in any of these ways, whatever the daemon does.
 func TestADamagedStateIsRestored(t *testing.T) {
+	t.Parallel()
 	r := newSurvivor(t, nil)
 	damages := []struct {
 		name  string
@@ -226,6 +228,7 @@ func inode(t *testing.T, path string) uint64 {
 }
 
 func TestAFullStateVolume(t *testing.T) {
+	t.Parallel()
 	r := newSurvivor(t, func(o *options) {
 		if err := unix.Mount("tmpfs", o.state, "tmpfs", 0, "size=256k"); err != nil {
 			t.Fatal(err)
@@ -285,6 +288,7 @@ func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
 // Like docker run --read-only --tmpfs /run.
 func TestAReadOnlyRoot(t *testing.T) {
+	t.Parallel()
 	r := newSurvivor(t, func(o *options) { o.setup = "mount -t tmpfs tmpfs run; mount -o remount,bind,ro ." })
 	if out, err := r.sh("touch /here"); err == nil {
 		t.Errorf("the root filesystem can be written to: %s", out)
@@ -295,6 +299,7 @@ func TestAReadOnlyRoot(t *testing.T) {
 
 // An image with another revision, not packed, replaces the old one.
 func TestANewerImage(t *testing.T) {
+	t.Parallel()
 	r := newSurvivor(t, nil)
 	r.stop()
 	r.options.image = builtImage(t, "amd64", "--revision", "2", "--compression", "none")
@@ -309,6 +314,7 @@ func TestANewerImage(t *testing.T) {
 
 // A second container is started while the first is still running, for example by a user who updates the image.
 func TestTwoContainersOnOneState(t *testing.T) {
+	t.Parallel()
 	r := newSurvivor(t, nil)
 	state := r.file("")
 	o := r.options

@@ -15,6 +15,7 @@ func imageWithFeatures(t testing.TB) image {
 
 // Variables of the official image that need a feature work in an image with that feature.
 func TestVariablesOfFeatures(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	config := filepath.Join(t.TempDir(), "serve.json")

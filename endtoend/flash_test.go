@@ -8,6 +8,7 @@ import (
 // Flash wears out, so neither the daemon nor the entrypoint writes files when something happens in the tailnet. The
 // exceptions are the few lines of resolv.conf when a node joins, and the copy of the state.
 func TestARunningRouterWritesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	key := w.control.key(true)

@@ -197,8 +197,12 @@ func reverse(a netip.Addr) string {
 
 // A host gets the same answers from a router with and without gVisor's network stack.
 func TestMagicDNS(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{recipe.TailscaleVersion, recipe.PreviousTailscaleVersion} {
-		t.Run(version, func(t *testing.T) { testMagicDNS(t, version) })
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			testMagicDNS(t, version)
+		})
 	}
 }
 

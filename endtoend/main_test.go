@@ -90,7 +90,9 @@ func builtImage(t testing.TB, arch string, flags ...string) image {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "go", append([]string{"run", "../cmd/mikrotik-tailscale", "build", "--arch", arch, "--output", dir}, flags...)...)
+	const program = "../cmd/mikrotik-tailscale"
+	inputs(t, program)
+	command(t, "go", append([]string{"run", program, "build", "--arch", arch, "--output", dir}, flags...)...)
 	img, err := tarball.ImageFromPath(filepath.Join(dir, assembly.TarballName(target)), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +112,21 @@ func builtImage(t testing.TB, arch string, flags ...string) image {
 	}
 	images[name] = i
 	return i
+}
+
+// inputs makes a program's sources inputs of the tests, so that go test doesn't take results of another program from its
+// cache. It looks at what a test reads, and not at what a program does that the test runs.
+func inputs(t testing.TB, program string) {
+	t.Helper()
+	module := filepath.Dir(strings.TrimSpace(command(t, "go", "env", "GOMOD")))
+	for dir := range strings.Lines(command(t, "go", "list", "-deps", "-f", "{{.Dir}}", program)) {
+		if dir = strings.TrimSpace(dir); !strings.HasPrefix(dir, module) {
+			continue
+		}
+		if _, err := os.ReadDir(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // command runs a program on this machine and returns its output.

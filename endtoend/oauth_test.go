@@ -22,6 +22,7 @@ import (
 // The test's API uses TLS like Tailscale's. Its certificate authority is only trusted because its root is in the
 // image's program.
 func TestTheSecretOfAnOAuthClient(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	var asked atomic.Bool

@@ -12,6 +12,7 @@ import (
 
 // TestTwoRouters has two sites whose routers run the image with its defaults, and an upstream client.
 func TestTwoRouters(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	key := w.control.key(true)

@@ -48,6 +48,7 @@ func (c *container) says(text string) int { return strings.Count(c.log(), "entry
 
 // The router's login ends while the container is running.
 func TestALoginThatEndsIsRenewed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	key := w.control.key(true)
@@ -77,8 +78,10 @@ func TestALoginThatEndsIsRenewed(t *testing.T) {
 
 // An ephemeral node is removed while its router is off. The control server becomes reachable long after the boot.
 func TestANodeThatWasRemovedWhileTheRouterWasOff(t *testing.T) {
+	t.Parallel()
 	for _, once := range []string{"false", "true"} {
 		t.Run("TS_AUTH_ONCE="+once, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.control.start()
 			s := w.site(1)
@@ -99,8 +102,10 @@ func TestANodeThatWasRemovedWhileTheRouterWasOff(t *testing.T) {
 }
 
 func TestAnotherControlServer(t *testing.T) {
+	t.Parallel()
 	for _, old := range []string{"Running", "Stopped"} {
 		t.Run(old, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.control.start()
 			w.internet.addresses("lo", "10.0.0.2/32")
@@ -138,6 +143,7 @@ func TestAnotherControlServer(t *testing.T) {
 }
 
 func TestAKeyFileThatIsReplaced(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	o := options{name: "router", image: builtImage(t, "amd64"), network: w.site(1).container, state: t.TempDir(),
@@ -158,6 +164,7 @@ func TestAKeyFileThatIsReplaced(t *testing.T) {
 
 // A board with a hundredth of this machine's speed reaches the same state as a fast one.
 func TestASlowBoard(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	s := w.site(1)
@@ -177,6 +184,7 @@ func TestASlowBoard(t *testing.T) {
 // Values as people write them, all at once. Each mistake results in one line in the log, and the router still logs
 // in.
 func TestMistakesInTheEnvironment(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	s := w.site(1)
@@ -222,6 +230,7 @@ const ignoreRules = "ip rule add pref 10 lookup main; ip -6 rule add pref 10 loo
 
 // Two routers advertise the same network and accept each other's routes. Packets to its hosts stay in the network.
 func TestTwoRoutersOfOneNetwork(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.control.start()
 	key := w.control.key(true)
@@ -251,8 +260,10 @@ func TestTwoRoutersOfOneNetwork(t *testing.T) {
 // Packets of the router and of a host behind it leave through another router's exit node. The control server is still
 // reachable.
 func TestUsingAnExitNode(t *testing.T) {
+	t.Parallel()
 	for name, setup := range map[string]string{"Rules": "", "NoRules": ignoreRules} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.control.start()
 			key := w.control.key(true)

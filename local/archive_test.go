@@ -124,7 +124,7 @@ func TestOtherVersionsThanTheLocksAreAnError(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"debian: packages from Debian's archive, since the snapshot " + recipe.DebianSnapshot + " could not be reached",
+		"debian tools: packages from Debian's archive, since the snapshot " + recipe.DebianSnapshot + " could not be reached",
 		"apt:" + runtime.GOARCH + " has the version " + installed + ", and " + recipe.LockFile + " records 0.1",
 		"gone:all is not installed, and " + recipe.LockFile + " records 1.0",
 		"go run ./cmd/mikrotik-tailscale lock",
@@ -135,6 +135,19 @@ func TestOtherVersionsThanTheLocksAreAnError(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(filepath.Join(d.Cache, "roots")); len(left) > 0 {
 		t.Errorf("a root with other versions was kept: %v", left)
+	}
+}
+
+// tar fails as well, since it gets no archive, but that isn't the error.
+func TestAnArchiveThatCannotBeReachedIsTheError(t *testing.T) {
+	d := freshRoots(t, gone(t))
+	d.Addresses.DebianMirror = "http://127.0.0.1:1/debian"
+	_, err := d.Output(t.Context(), recipe.Certificates())
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if text := err.Error(); !strings.HasPrefix(text, "debian tools: making a Debian root with mmdebstrap: ") || !strings.Contains(text, "127.0.0.1:1") {
+		t.Errorf("error = %v", err)
 	}
 }
 

@@ -18,6 +18,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -222,8 +223,19 @@ func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given 
 			return path, nil
 		}
 	}
+	// Making a root takes as long as the inputs. It can't stay locked meanwhile: a build that replaces it may be what an
+	// input waits for.
+	var early sync.WaitGroup
+	var rootErr error
+	early.Go(func() {
+		var unlock func()
+		if _, unlock, rootErr = d.root(ctx, s); rootErr == nil {
+			unlock()
+		}
+	})
 	inputs, err := d.inputs(ctx, s)
-	if err != nil {
+	early.Wait()
+	if err := cmp.Or(err, rootErr); err != nil {
 		return "", err
 	}
 	for _, f := range given {

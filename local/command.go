@@ -20,6 +20,8 @@ type command struct {
 	env []string
 	// stdin is the command's standard input.
 	stdin string
+	// input and output are files that replace standard input and output.
+	input, output *os.File
 	// third is the content of the command's file descriptor 3. Unlike arguments, other users can't see it.
 	third string
 	// hide removes secrets from the command's output.
@@ -40,7 +42,13 @@ func (c command) run(ctx context.Context) (string, error) {
 	if c.stdin != "" {
 		cmd.Stdin = strings.NewReader(c.stdin)
 	}
+	if c.input != nil {
+		cmd.Stdin = c.input
+	}
 	cmd.Stdout = tee{&out, said}
+	if c.output != nil {
+		cmd.Stdout = c.output
+	}
 	cmd.Stderr = said
 	cmd.Env = append(os.Environ(), c.env...)
 	// The command has its own process group, so that Ctrl-C reaches it only through ctx.

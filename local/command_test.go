@@ -1,6 +1,8 @@
 package local
 
 import (
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -35,4 +37,29 @@ func TestACommandOutlivesTheThreadsOfOthers(t *testing.T) {
 	commands.Wait()
 	close(ended)
 	others.Wait()
+}
+
+func TestACommandReadsAndWritesFiles(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	if err := os.WriteFile(from, []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	input, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = input.Close() }()
+	output, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = output.Close() }()
+	printed, err := command{argv: []string{"cat"}, input: input, output: output}.run(t.Context())
+	if err != nil || printed != "" {
+		t.Errorf("it printed %q (%v)", printed, err)
+	}
+	if got := read(t, to); got != "text" {
+		t.Errorf("the file has %q", got)
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"dagger/mikrotik-tailscale/recipe"
 )
 
@@ -17,6 +19,12 @@ import (
 type debianRoot struct {
 	Suite    string
 	Packages recipe.Packages
+	// Without are patterns of files that aren't unpacked from the packages.
+	Without []string
+}
+
+func rootOf(s recipe.Stage) debianRoot {
+	return debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages, Without: recipe.UnusedFiles}
 }
 
 // mountPoints are the directories in a root on which the sandbox mounts something.
@@ -28,44 +36,55 @@ func (d *Builder) root(ctx context.Context, s recipe.Stage) (dir string, unlock 
 	if err := checkArchitecture(); err != nil {
 		return "", nil, err
 	}
-	want := debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages}
+	want := rootOf(s)
 	key, err := keyOf(want)
 	if err != nil {
 		return "", nil, err
 	}
 	dir = filepath.Join(d.Cache, "roots", key)
-	title := strings.TrimSpace("debian " + s.Platform)
-	// Running stages share the lock, so a stage that only looks must not ask for an exclusive one.
-	if d.usable(key) {
-		if unlock, err = d.lock(ctx, key, title, false); err != nil {
-			return "", nil, err
-		}
-		if _, err := os.Stat(dir); err == nil {
-			used(dir)
-			return dir, unlock, nil
-		}
-		unlock()
-	}
-	_, err, _ = d.flights.Do(key, func() (any, error) {
-		unlock, err := d.lock(ctx, key, title, true)
-		if err != nil {
-			return nil, err
-		}
-		defer unlock()
-		if _, err := os.Stat(dir); err == nil && d.usable(key) {
-			return nil, nil
-		}
-		if err := d.observed(ctx, title, func() error { return d.makeRoot(ctx, want, dir) }); err != nil {
-			return nil, err
-		}
-		d.markMade(key)
-		return nil, nil
-	})
+	title := strings.TrimSpace("debian " + s.Packages.Set)
+	_, err, _ = d.flights.Do(key, func() (any, error) { return nil, d.provideRoot(ctx, want, dir, key, title) })
 	if err != nil {
 		return "", nil, err
 	}
 	unlock, err = d.lock(ctx, key, title, false)
 	return dir, unlock, err
+}
+
+// provideRoot creates a root if it is not in the cache.
+func (d *Builder) provideRoot(ctx context.Context, want debianRoot, dir, key, title string) error {
+	there := func(exclusive bool) (bool, func(), error) {
+		unlock, err := d.lock(ctx, key, title, exclusive)
+		if err != nil {
+			return false, nil, err
+		}
+		return d.usable(key) && exists(dir), unlock, nil
+	}
+	// Running stages share the lock, so a stage that only looks must not ask for an exclusive one.
+	if d.usable(key) {
+		found, unlock, err := there(false)
+		if err != nil {
+			return err
+		}
+		unlock()
+		if found {
+			used(dir)
+			return nil
+		}
+	}
+	found, unlock, err := there(true)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if found {
+		return nil
+	}
+	if err := d.observed(ctx, title, func() error { return d.makeRoot(ctx, want, dir) }); err != nil {
+		return err
+	}
+	d.markMade(key)
+	return nil
 }
 
 func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) error {
@@ -74,34 +93,13 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 		return fmt.Errorf("making a Debian root: %w", err)
 	}
 	defer func() { _ = RemoveAll(work) }()
-	archive, tree := filepath.Join(work, "root.tar"), filepath.Join(work, "root")
-	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
-		"--include=" + strings.Join(want.Packages.Names, ","),
-		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
-		// A crash loses the whole root anyway, and waiting for the disk takes most of the time.
-		"--dpkgopt=force-unsafe-io",
-		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
-		"--dpkgopt=path-exclude=/usr/share/locale/*"}
-	if os.Geteuid() != 0 {
-		argv = append(argv, "--mode=unshare")
+	tree := filepath.Join(work, "root")
+	if err := os.Mkdir(tree, 0o755); err != nil {
+		return fmt.Errorf("making a Debian root: %w", err)
 	}
 	from := d.source()
-	if from.secret {
-		// The root stays in the cache, so it must not contain the mirror's password. Steps get the address as a
-		// secret.
-		argv = append(argv, `--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*`)
-	}
-	argv = append(argv, want.Suite, archive, "-")
-	bootstrap := command{argv: argv, env: []string{"LC_ALL=C.UTF-8"}, stdin: from.line(want.Suite), hide: d.hide}
-	if _, err := bootstrap.run(ctx); err != nil {
+	if err := d.bootstrap(ctx, want, from, tree); err != nil {
 		return fmt.Errorf("making a Debian root with mmdebstrap: %w", err)
-	}
-	if err := os.Mkdir(tree, 0o755); err != nil {
-		return fmt.Errorf("unpacking a Debian root: %w", err)
-	}
-	// Device nodes need privileges, and the sandbox provides its own.
-	if _, err := runCommand(ctx, nil, "tar", "-C", tree, "--no-same-owner", "--exclude=./dev/*", "-xf", archive); err != nil {
-		return fmt.Errorf("unpacking a Debian root: %w", err)
 	}
 	for _, p := range mountPoints {
 		if err := os.MkdirAll(filepath.Join(tree, p), 0o755); err != nil {
@@ -133,4 +131,43 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 		return fmt.Errorf("keeping a Debian root: %w", err)
 	}
 	return nil
+}
+
+// bootstrap installs a root's packages in the directory tree. mmdebstrap writes an archive, because it can write a directory
+// only for root. The archive goes through a pipe, because it is as large as the root.
+func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, tree string) error {
+	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
+		"--include=" + strings.Join(want.Packages.Names, ","),
+		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
+		// A crash loses the whole root anyway, and waiting for the disk takes most of the time.
+		"--dpkgopt=force-unsafe-io"}
+	for _, pattern := range want.Without {
+		argv = append(argv, "--dpkgopt=path-exclude="+pattern)
+	}
+	if os.Geteuid() != 0 {
+		argv = append(argv, "--mode=unshare")
+	}
+	if from.secret {
+		// The root stays in the cache, so it must not contain the mirror's password. Steps get the address as a
+		// secret.
+		argv = append(argv, `--customize-hook=rm -f "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/*`)
+	}
+	argv = append(argv, want.Suite, "-", "-")
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	bootstrap := command{argv: argv, env: []string{"LC_ALL=C.UTF-8"}, stdin: from.line(want.Suite), output: write, hide: d.hide}
+	// Device nodes need privileges, and the sandbox provides its own.
+	unpack := command{argv: []string{"tar", "-C", tree, "--no-same-owner", "--exclude=./dev/*", "-xf", "-"}, input: read}
+	var both errgroup.Group
+	both.Go(func() error {
+		_, err := bootstrap.run(ctx)
+		return errors.Join(err, write.Close())
+	})
+	both.Go(func() error {
+		_, err := unpack.run(ctx)
+		return errors.Join(err, read.Close())
+	})
+	return both.Wait()
 }

@@ -55,13 +55,13 @@ func configurations(t *testing.T) string {
 // argument names. The first argument names a file with the given text.
 func inBusyboxSource(t *testing.T, text, script string) string {
 	t.Helper()
-	s := recipe.Busybox(native(t), validConfig(t))
+	s := recipe.ConfiguredBusybox(validConfig(t))
 	s.Name = "busybox-catalogue"
 	s.Files = []recipe.File{{Name: "text", Content: text}}
 	s.Output = "report"
-	unpack := s.Steps[:len(s.Steps)-2] // without the last two, which configure and compile
-	s.Steps = append(unpack, []string{"mkdir", "try"},
-		[]string{"sh", "-euc", script, "sh", recipe.InDir + "/text", recipe.OutDir + "/" + s.Output})
+	unpack := s.Steps[:len(s.Steps)-2] // without the last two, which configure
+	s.Steps = append(unpack,
+		[]string{"sh", "-euc", "cd busybox; mkdir try\n" + script, "sh", recipe.InDir + "/text", recipe.OutDir + "/" + s.Output})
 	return output(t, s)
 }
 

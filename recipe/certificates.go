@@ -36,9 +36,9 @@ func Certificates() Stage {
 const builtInRootsTag = "built_in_roots"
 
 // builtInRoots adds the CA certificates to a stage that compiles Tailscale's daemon.
-func builtInRoots(s *Stage, c Config) {
+func (p Plan) builtInRoots(s *Stage) {
 	certificates := Certificates()
-	packed := toolStage("pack certificates", c, embedded(roots.Source, ".", "shrink/roots/"), "shrink/roots/pack", certificates, "roots.der")
+	packed := toolStage("pack certificates", p.toolchain(), embedded(roots.Source, ".", "shrink/roots/"), "shrink/roots/pack", certificates, "roots.der")
 	s.Files = append(s.Files, File{Name: "roots.go", Content: daemon.Roots})
 	s.Inputs = append(s.Inputs, Input{Name: packed.Output, Stage: &packed})
 	s.Steps = append(s.Steps, []string{"cp", InDir + "/roots.go", InDir + "/" + packed.Output, sourceDir + "/cmd/tailscaled/"})

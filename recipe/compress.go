@@ -27,7 +27,7 @@ func Compress(t platform.Target, c Config, binary *Stage) Stage {
 		if binary != nil {
 			name = binary.Output
 		}
-		return withLauncher(s, t, in, name)
+		return withLauncher(s, t, c, in, name)
 	}
 	s.Steps = [][]string{
 		shell(`

@@ -21,13 +21,30 @@ func SevenZipSource() Stage {
 	return s
 }
 
+// Packer returns the stage that compiles the packer. It is the same for all targets.
+func Packer() Stage {
+	source := SevenZipSource()
+	s := Stage{
+		Name: "packer", Base: BaseDebian, Packages: compilers.packages(),
+		Files:  embedded(launcher.Source, "src", ""),
+		Inputs: []Input{{Name: source.Output, Stage: &source}},
+		Output: "pack",
+	}
+	s.Steps = [][]string{
+		{"tar", "-xf", InDir + "/" + source.Output, "C"},
+		append(append([]string{"gcc", "-O2"}, Warnings()...), "-IC", "-DZ7_ST", oneCRCTable, "-o", OutDir+"/"+s.Output, InDir+"/pack.c",
+			"C/LzmaDec.c", "C/LzmaEnc.c", "C/LzFind.c", "C/Bra.c", "C/Bra86.c", "C/Alloc.c", "C/7zCrc.c", "C/CpuArch.c"),
+	}
+	return s
+}
+
 // withLauncher completes the stage s, which packs the program at the path program. The output is a static program for
 // the target that contains the packed program, unpacks it into memory and executes it. The unpacked file has the
 // given name.
-func withLauncher(s Stage, t platform.Target, program, name string) Stage {
-	source := SevenZipSource()
-	s = withMusl(s, t)
-	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source})
+func withLauncher(s Stage, t platform.Target, c Config, program, name string) Stage {
+	source, packer := SevenZipSource(), Packer()
+	s = withMusl(s, t, c)
+	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source}, Input{Name: packer.Output, Stage: &packer})
 	s.Files = embedded(launcher.Source, "src", "")
 	optimise := "-Os"
 	if t.Architecture == "arm" {
@@ -37,9 +54,8 @@ func withLauncher(s Stage, t platform.Target, program, name string) Stage {
 		"-fno-unwind-tables", "-fno-asynchronous-unwind-tables", "-DZ7_LZMA_SIZE_OPT", "-DZ7_EXTRACT_ONLY")
 	s.Steps = append(s.Steps,
 		[]string{"tar", "-xf", InDir + "/" + source.Output, "C"},
-		append(append([]string{"gcc", "-O2"}, Warnings()...), "-IC", "-DZ7_ST", oneCRCTable, "-o", "pack", InDir+"/pack.c",
-			"C/LzmaDec.c", "C/LzmaEnc.c", "C/LzFind.c", "C/Bra.c", "C/Bra86.c", "C/Alloc.c", "C/7zCrc.c", "C/CpuArch.c"),
-		[]string{"./pack", program, "payload"},
+		[]string{"install", "-m", "755", InDir + "/" + packer.Output, "."}, // an input may not be executable
+		[]string{"./" + packer.Output, program, "payload"},
 		shell(`
 			compiler=$1 name=$2 in=$3 out=$4
 			shift 4

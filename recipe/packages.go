@@ -11,6 +11,8 @@ import (
 
 // Packages are Debian packages that are installed together.
 type Packages struct {
+	// Set is the name of the set.
+	Set string
 	// Names are the packages that a stage asks for.
 	Names []string
 	// Locked are all packages that this installs, each as a line with name, architecture and version. It is empty on
@@ -37,31 +39,34 @@ type PackageSet struct {
 }
 
 // tools are installed for stages that need no compiler. All these stages use the same set, so that they share one
-// root filesystem.
+// root filesystem. It is small, so that the longest stages start early.
 var tools = PackageSet{"tools", []string{"ca-certificates", "upx-ucl"}}
 
-// compilers are installed for stages that compile C for a target. All these stages use the same set, so that they
-// share one root filesystem.
-func compilers(t platform.Target) PackageSet {
-	return PackageSet{"compilers " + t.Name, []string{
-		"bzip2", "gcc", "libc6-dev", "make", // gcc and libc6-dev compile the build's own tools
-		"gcc-" + strings.ReplaceAll(t.Triple, "_", "-"),
-		"linux-libc-dev-" + t.Debian + "-cross",
-	}}
+// compilers are installed for stages that compile C. All these stages share one root filesystem with the compilers for all
+// targets. One root for each target takes longer to create.
+var compilers = PackageSet{"compilers", compilerPackages()}
+
+func compilerPackages() []string {
+	names := []string{"bzip2", "gcc", "libc6-dev", "make"} // gcc and libc6-dev compile the build's own tools
+	for _, t := range platform.All() {
+		names = append(names, "gcc-"+strings.ReplaceAll(t.Triple, "_", "-"), "linux-libc-dev-"+t.Debian+"-cross")
+	}
+	return names
+}
+
+// UnusedFiles are patterns of files in packages that no stage uses. They aren't unpacked. Link-time optimization and
+// sanitizers are half of each compiler.
+var UnusedFiles = []string{
+	"/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*",
+	"/usr/libexec/gcc*/lto1", "/usr/bin/*lto-dump*", "/usr/lib/gcc*/lib*san*",
 }
 
 // PackageSets returns all sets.
-func PackageSets() []PackageSet {
-	all := []PackageSet{tools}
-	for _, t := range platform.All() {
-		all = append(all, compilers(t))
-	}
-	return all
-}
+func PackageSets() []PackageSet { return []PackageSet{tools, compilers} }
 
 // packages returns the set with the versions that are recorded for this machine's architecture.
 func (s PackageSet) packages() Packages {
-	return Packages{Names: s.Packages, Locked: s.lockedFor(runtime.GOARCH, packagesLock)}
+	return Packages{Set: s.Name, Names: s.Packages, Locked: s.lockedFor(runtime.GOARCH, packagesLock)}
 }
 
 func (s PackageSet) lockedFor(machine, lock string) []string {

@@ -34,7 +34,7 @@ func TestTheScriptsRunTheStepsOfTheBuild(t *testing.T) {
 			t.Errorf("%s: %v\n%s", target, err, out)
 		}
 		at := 0
-		for _, s := range []Stage{Musl(target), Busybox(target, c), PackedBusybox(target, c)} {
+		for _, s := range []Stage{ConfiguredBusybox(c), Musl(target, c), Busybox(target, c), Packer(), PackedBusybox(target, c)} {
 			for _, step := range s.Steps {
 				last := quoted(step[len(step)-1])
 				found := strings.Index(script[at:], last)

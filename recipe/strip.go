@@ -21,7 +21,7 @@ func (p Plan) Symbols() (Stage, bool) {
 
 // tableStage returns a stage that runs one of the programs of package pclntab.
 func (p Plan) tableStage(name, tool string, linked Stage, output string) Stage {
-	s := toolStage(name, p.Config, embedded(pclntab.Source, ".", "shrink/pclntab/"), "shrink/pclntab/"+tool, linked, output)
+	s := toolStage(name, p.toolchain(), embedded(pclntab.Source, ".", "shrink/pclntab/"), "shrink/pclntab/"+tool, linked, output)
 	s.Platform = p.Target.Name
 	return s
 }

@@ -31,7 +31,7 @@ var inlined = []string{
 // them, so a new revision compiles nothing.
 func (p Plan) Tailscale() Stage {
 	t, c, r := p.Target, p.Config, p.Resolved
-	s := goStage("tailscale", c, toolchain(cmp.Or(c.GoVersion, r.Go, GoVersion)))
+	s := goStage("tailscale", c, p.toolchain())
 	s.Platform = t.Name
 	s.Env = append(s.Env,
 		Variable{"GOOS", t.OS}, Variable{"GOARCH", t.Architecture},
@@ -51,7 +51,7 @@ func (p Plan) Tailscale() Stage {
 		addMagicDNS(&s, c)
 	}
 	if c.Certificates == CertificatesBuiltIn {
-		builtInRoots(&s, c)
+		p.builtInRoots(&s)
 		tags += "," + builtInRootsTag
 	}
 	build := []string{"go", "-C", sourceDir, "build"}
@@ -93,6 +93,12 @@ func goStage(name string, c Config, goToolchain string) Stage {
 // toolchain returns the go command's name for a Go release.
 func toolchain(version string) string { return "go" + version }
 
+// toolchain returns the Go release that compiles Tailscale and the tools of the build. With one release, a build downloads
+// one toolchain and compiles Go's library for this machine once.
+func (p Plan) toolchain() string {
+	return toolchain(cmp.Or(p.Config.GoVersion, p.Resolved.Go, GoVersion))
+}
+
 // goEnv returns the environment of every go command.
 func goEnv(goToolchain string) []Variable {
 	return []Variable{
@@ -100,6 +106,8 @@ func goEnv(goToolchain string) []Variable {
 		{"GOENV", "off"},
 		{"GOTOOLCHAIN", goToolchain},
 		{"GOFLAGS", "-mod=readonly"},
+		// Compilers and linkers run briefly, so they only collect garbage if they use a lot of memory.
+		{"GOGC", "off"}, {"GOMEMLIMIT", "512MiB"},
 		{"GOMODCACHE", GoModCache},
 		{"GOCACHE", GoBuildCache},
 	}
@@ -107,11 +115,11 @@ func goEnv(goToolchain string) []Variable {
 
 // toolStage returns a stage that runs a program of this project on the output of another stage. The program is in a
 // directory of the sources, and only needs Go's own library.
-func toolStage(name string, c Config, sources []File, directory string, input Stage, output string) Stage {
+func toolStage(name, goToolchain string, sources []File, directory string, input Stage, output string) Stage {
 	const module = "module " + moduleName + "\n\ngo 1.26\n"
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(),
-		Env:    goEnv(toolchain(cmp.Or(c.GoVersion, GoVersion))),
+		Env:    goEnv(goToolchain),
 		Files:  append(sources, File{Name: "go.mod", Content: module}),
 		Inputs: []Input{{Name: input.Output, Stage: &input}},
 		Steps: [][]string{{"go", "-C", InDir, "run", "-trimpath", "./" + directory,
