@@ -66,3 +66,44 @@ func TestStepsCannotLeaveTheSandboxNorChangeTheCache(t *testing.T) {
 		})
 	}
 }
+
+// Each of these options keeps something of this machine from the steps. Without --clearenv, the host's environment would
+// change what stages give.
+func TestTheSandboxLeavesOutTheMachine(t *testing.T) {
+	s := newSandbox("/debian")
+	got := strings.Join(s.command([]string{"true", "--"}).argv, " ")
+	want := "bwrap --unshare-user --uid 0 --gid 0 --cap-drop ALL --unshare-pid --unshare-ipc --unshare-uts --die-with-parent --new-session --clearenv" +
+		" --ro-bind /debian / --dev /dev --proc /proc --remount-ro /proc --chdir /build" +
+		" --setenv PATH /usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --setenv HOME /tmp --setenv LC_ALL C.UTF-8 -- true --"
+	if got != want {
+		t.Errorf("the sandbox is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestStepsDoNotSeeTheMachinesEnvironment(t *testing.T) {
+	t.Setenv("OF_THE_MACHINE", "s3cret")
+	d, _ := open(t, Options{})
+	path, err := d.Output(t.Context(), stage("environment", "env >/out/out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := read(t, path)
+	if strings.Contains(got, "OF_THE_MACHINE") || strings.Contains(got, "s3cret") || !strings.Contains(got, "LC_ALL=C.UTF-8") {
+		t.Errorf("a step's environment is\n%s", got)
+	}
+}
+
+// Passwords reach bubblewrap through a pipe, which other users of the machine can't read.
+func TestSecretsAreInNoArguments(t *testing.T) {
+	s := newSandbox("/debian")
+	s.secret("GOPROXY", "https://me:s3cret@proxy.example")
+	s.secret("EMPTY", "")
+	c := s.command([]string{"true"})
+	if strings.Contains(strings.Join(c.argv, " "), "s3cret") || c.third != "--setenv\x00GOPROXY\x00https://me:s3cret@proxy.example\x00" ||
+		!strings.Contains(strings.Join(c.argv, " "), "--args 3 -- true") {
+		t.Errorf("arguments are %q, and the pipe has %q", c.argv, c.third)
+	}
+	if hidden := c.hide("failed: https://me:s3cret@proxy.example/x"); strings.Contains(hidden, "s3cret") {
+		t.Errorf("an error would be %q", hidden)
+	}
+}

@@ -204,3 +204,42 @@ func TestStrippingTwiceChangesNothingMore(t *testing.T) {
 		t.Error("the second run has changed something")
 	}
 }
+
+// What describes arguments is cleared in the file, where other data doesn't share it: no function refers to it any more.
+func TestStripClearsTheDataOfArguments(t *testing.T) {
+	before := thisProgram(t)
+	after := slices.Clone(before)
+	if err := Strip(after); err != nil {
+		t.Fatal(err)
+	}
+	p, all := functionsOf(t, before)
+	shared := map[uint32]bool{}
+	for _, f := range all {
+		for kind, at := range f.data {
+			if kind != argumentInfo && kind != argumentsLiveInfo {
+				shared[at] = true
+			}
+		}
+	}
+	cleared := 0
+	for _, f := range all {
+		if len(f.data) <= argumentInfo || f.data[argumentInfo] == noData || shared[f.data[argumentInfo]] {
+			continue
+		}
+		at := p.data + int(f.data[argumentInfo])
+		end := at + 1
+		for k := at; before[k] != 0xff; end = k + 1 {
+			if before[k] < 0xf0 { // an offset, and a size
+				k++
+			}
+			k++
+		}
+		if left := bytes.Trim(after[at:end], "\x00"); len(left) > 0 {
+			t.Fatalf("the arguments of a function are described by %x, and still by %x", before[at:end], left)
+		}
+		cleared++
+	}
+	if cleared < 500 {
+		t.Errorf("only %d descriptions were found", cleared)
+	}
+}
