@@ -55,7 +55,7 @@ func withLauncher(s Stage, t platform.Target, c Config, program, name string) St
 	s.Steps = append(s.Steps,
 		[]string{"tar", "-xf", InDir + "/" + source.Output, "C"},
 		[]string{"install", "-m", "755", InDir + "/" + packer.Output, "."}, // an input may not be executable
-		[]string{"./" + packer.Output, program, "payload"},
+		[]string{"./" + packer.Output, program, "payload", "filters.h"},
 		shell(`
 			compiler=$1 name=$2 in=$3 out=$4
 			shift 4

@@ -157,7 +157,8 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 			r.once("not adding the tailnet's route to %s: %s", s.Route, s.Reason)
 		}
 		if exit && !envknob.Bool(bindToDevice) {
-			// Otherwise the daemon's own packets go to the exit node, too: the kernel ignores the rules against it.
+			// Otherwise the daemon's own packets would go to the exit node, too, because the kernel ignores the rules
+			// against that.
 			envknob.Setenv(bindToDevice, "true")
 			r.bind = true
 		}

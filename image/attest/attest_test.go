@@ -25,7 +25,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// product is an image for arm with three files. Its Tailscale is this test program.
+// product is an image for arm with three files, whose Tailscale is this test program.
 func product(t *testing.T, change func(*recipe.Config)) assembly.Product {
 	t.Helper()
 	target, err := platform.Parse("arm")
@@ -59,8 +59,7 @@ func product(t *testing.T, change func(*recipe.Config)) assembly.Product {
 	}
 }
 
-// outputs replaces the stages. The output of each is its own title, and lists of packages are those of a Debian
-// system.
+// outputs stands for the stages: each gives its own title, and lists of packages are those of a Debian system.
 func outputs(t *testing.T) assembly.StageRunner {
 	directory := t.TempDir()
 	return func(_ context.Context, s recipe.Stage) (string, error) {
@@ -77,7 +76,7 @@ func outputs(t *testing.T) assembly.StageRunner {
 	}
 }
 
-// line returns a component on one line.
+// A component on one line.
 func line(c cdx.Component) string {
 	text := fmt.Sprintf("%s %s %s", c.Type, c.Name, c.Version)
 	for _, more := range []string{c.PackageURL, c.CPE, c.Description} {
@@ -216,7 +215,7 @@ func TestAnSBOMIsAboutItsImage(t *testing.T) {
 	}
 }
 
-// For this machine's own architecture, the compiler is not a cross compiler.
+// For this machine's own architecture, the compiler is no cross compiler.
 func TestTheCompilersLibraryOfEachPlatform(t *testing.T) {
 	for name, installed := range map[string]string{
 		"amd64": "libgcc-14-dev amd64 14.2\nlibgcc-s1 amd64 14.2\nlibgcc-13-dev i386 13\n",
@@ -383,7 +382,7 @@ func TestProvenanceListsEverythingThatWentIn(t *testing.T) {
 	}
 }
 
-// The files next to tarballs are one SBOM and one symbols file for each, the provenance, and the checksums.
+// What stands beside tarballs: one SBOM and one file of symbols for each, the provenance, and the sums.
 func TestWhatStandsBesideTarballs(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*recipe.Config)
@@ -422,7 +421,7 @@ func TestWhatStandsBesideTarballs(t *testing.T) {
 	}
 }
 
-// Every error names the attestation and the platform.
+// Every error says which attestation of which platform could not be made.
 func TestWhatCannotBeAttested(t *testing.T) {
 	failing := func(stage string) assembly.StageRunner {
 		all := outputs(t)

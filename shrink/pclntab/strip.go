@@ -159,28 +159,20 @@ func (s *stripper) function(f *function) error {
 	return nil
 }
 
-// allTables keeps the pc tables that functions still refer to. Tables of one kind are similar, and compress best side
-// by side: first the frame sizes, then one kind after the other.
+// allTables keeps the pc tables that functions still refer to, one function after the other: the launcher's packer
+// compresses them with the function's code at hand.
 func (s *stripper) allTables(all []function) error {
-	kinds := 0
 	for i := range all {
-		frames, err := s.table(all[i].number(pcspOffset))
+		f := &all[i]
+		frames, err := s.table(f.number(pcspOffset))
 		if err != nil {
 			return fmt.Errorf("the frame sizes of function %d: %w", i, err)
 		}
-		all[i].setNumber(pcspOffset, frames)
-		kinds = max(kinds, len(all[i].tables))
-	}
-	for kind := range kinds {
-		for i := range all {
-			if kind >= len(all[i].tables) {
-				continue
-			}
-			at, err := s.table(all[i].tables[kind])
-			if err != nil {
+		f.setNumber(pcspOffset, frames)
+		for kind := range f.tables {
+			if f.tables[kind], err = s.table(f.tables[kind]); err != nil {
 				return fmt.Errorf("pc table %d of function %d: %w", kind, i, err)
 			}
-			all[i].tables[kind] = at
 		}
 	}
 	return nil

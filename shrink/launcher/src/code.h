@@ -31,7 +31,7 @@ struct code {
 static uint32_t code_begin(const struct code *c, uint32_t function) { return table_get(c->table + 8 * function); }
 
 /* Where a function ends. For the last one, the end of the code. 0 for a function outside of the code. */
-static uint32_t code_end(struct code *c, uint32_t function)
+static inline uint32_t code_end(struct code *c, uint32_t function)
 {
 	uint32_t begin = code_begin(c, function), end = function + 1 < c->functions ? code_begin(c, function + 1) : c->size;
 
@@ -43,7 +43,7 @@ static uint32_t code_end(struct code *c, uint32_t function)
 }
 
 /* Exchanges the places where functions begin, in units, and their numbers after a mark. */
-static uint32_t code_call(const struct code *c, uint32_t target, uint32_t unit, uint32_t mark)
+static inline uint32_t code_call(const struct code *c, uint32_t target, uint32_t unit, uint32_t mark)
 {
 	uint32_t low = 0, high = c->functions, middle;
 
@@ -59,9 +59,9 @@ static uint32_t code_call(const struct code *c, uint32_t target, uint32_t unit, 
 	return low < c->functions && code_begin(c, low) / unit == target && target < mark ? mark + low : target;
 }
 
-static uint32_t code_exchange(uint32_t v, uint32_t one, uint32_t other) { return v == one ? other : v == other ? one : v; }
+static inline uint32_t code_exchange(uint32_t v, uint32_t one, uint32_t other) { return v == one ? other : v == other ? one : v; }
 
-#if defined(PACKER) || defined(__aarch64__)
+#if defined(PACKER) || defined(HAS_GO_ARM64)
 enum { ARM64_PROLOGUE = 12 };
 
 static void code_arm64(struct code *c)
@@ -98,7 +98,7 @@ static void code_arm64(struct code *c)
 }
 #endif
 
-#if defined(PACKER) || defined(__arm__)
+#if defined(PACKER) || defined(HAS_GO_ARM)
 enum { ARM_PROLOGUE = 8, ARM_MORE_STACK = 4 /* words to grow the stack */ };
 
 /* A load of a constant has its distance in words. Constants are in the order of their first loads, so the next
@@ -191,7 +191,7 @@ static void code_arm(struct code *c)
 }
 #endif
 
-#if defined(PACKER) || defined(__x86_64__)
+#if defined(PACKER) || defined(HAS_GO_X86)
 enum { X86_PROLOGUE = 20 };
 
 static uint32_t code_swap_bytes(uint32_t v) { return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24; }

@@ -18,6 +18,11 @@ enum filter {
 	FILTER_GO_X86,
 	FILTER_GO_ARM64,
 	FILTER_GO_ARM,
+	/* Not packed by LZMA: Go's pc tables, with the code and the function table at hand: pcs.h */
+	FILTER_PCS_X86,
+	FILTER_PCS_ARM64,
+	FILTER_PCS_ARM,
+	FILTERS,
 };
 
 struct part {
@@ -25,8 +30,8 @@ struct part {
 	uint32_t size;
 	uint32_t packed;    /* how many bytes it takes here */
 	uint32_t functions; /* number of functions in the table, or in the table for this Go code */
-	uint32_t other;     /* where that table is, or for the table itself where its pc tables begin; they end at the table */
-	uint32_t constants; /* how many words of constants Go code for ARM has at its end */
+	uint32_t other;     /* where that table is */
+	uint32_t constants; /* how many words of constants Go code for ARM has at its end, or where the code of pc tables begins */
 	uint8_t properties; /* LZMA's lc, lp and pb in its usual form */
 	uint8_t filter;
 	uint16_t unused;

@@ -21,6 +21,7 @@
 
 #include "7zCrc.h"
 
+#include "filters.h" /* from the packer */
 #include "unpack.h"
 
 #ifndef MFD_EXEC /* in kernels since 6.3 */

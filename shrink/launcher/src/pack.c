@@ -1,4 +1,4 @@
-/* pack PROGRAM PAYLOAD packs a program's file for launcher.c.
+/* pack PROGRAM PAYLOAD FILTERS packs a program's file for launcher.c, and writes the filters that this needs as macros.
  *
  * The file is cut where its kind of content changes, because LZMA compresses better with settings for each kind.
  * Go's function table is packed by columns, Go code is filtered with the table, and whole pages of zeros are left
@@ -99,9 +99,11 @@ static uint32_t pointer(uint32_t place)
 	return v;
 }
 
-/* Go's function table. Its count is 0 in a program that has none. */
+/* Go's function table. Its count is 0 in a program that has none. The rows are how it is packed: where the
+ * pc tables are is left out if they can be packed with the help of the code. */
 static struct {
 	uint32_t place, size, count, pcs;
+	unsigned char *rows;
 } functions;
 
 static void find_functions(void)
@@ -128,6 +130,8 @@ static void find_functions(void)
 	functions.size = record + RECORD + 4 * (program[functions.place + record + 28] + program[functions.place + record + 43]);
 	if (functions.size > room)
 		fail("the last function of .gopclntab lies outside of it");
+	functions.rows = allocate(functions.size);
+	memcpy(functions.rows, program + functions.place, functions.size);
 }
 
 /* A part with its packed bytes. */
@@ -310,37 +314,82 @@ static void add_sparse(uint32_t place, uint32_t end, enum kind kind)
 	add_plain(begin, end, kind);
 }
 
-/* Packs Go's function table by columns. Returns its size, or 0 if it can't be converted to columns and back. */
-static uint32_t add_table(void)
+/* Packs Go's pc tables. Returns their size, or 0 if they can't be packed and unpacked. */
+static uint32_t add_pcs(void)
+{
+	static const struct {
+		int machine;
+		enum filter filter;
+	} ways[] = {{EM_X86_64, FILTER_PCS_X86}, {EM_AARCH64, FILTER_PCS_ARM64}, {EM_ARM, FILTER_PCS_ARM}};
+	const struct section *code = find(".text");
+	uint32_t room = functions.place - functions.pcs, done = 0;
+	unsigned char *tables = allocate(room), *rows = allocate(functions.size);
+	struct pcs_memory *memory = allocate(sizeof(*memory));
+
+	for (size_t i = 0; code && room > 1 && i < sizeof(ways) / sizeof(*ways); i++) {
+		if (ways[i].machine != machine)
+			continue;
+		struct packed p = {{.place = functions.pcs, .size = room, .functions = functions.count, .other = functions.place,
+				    .constants = code->place, .filter = ways[i].filter}, allocate(room)};
+		struct pcs to = pcs_of(&p.part, program, program_size, memory);
+		if (to.code_size > code->size || to.code_size < 4)
+			break;
+		memcpy(tables, program + functions.pcs, room);
+		to.table = rows;
+		memcpy(rows, functions.rows, functions.size);
+		to.table_size = functions.size;
+		to.tables = tables;
+		to.packing = 1;
+		pcs_walk(&to, p.bytes, room);
+		p.part.packed = mix_end(&memory->mix) - p.bytes;
+		struct pcs back = to;
+		back.packing = back.failed = 0;
+		back.table = allocate(functions.size);
+		back.size = p.part.size = to.used;
+		back.tables = allocate(room);
+		memcpy(back.table, rows, functions.size);
+		int failed = to.failed || memory->mix.failed;
+		pcs_walk(&back, p.bytes, p.part.packed);
+		if (!failed && to.used > 1 && !back.failed && back.used == to.used && !memcmp(back.tables, program + functions.pcs, to.used) &&
+		    !memcmp(back.table, functions.rows, functions.size)) {
+			memcpy(functions.rows, rows, functions.size);
+			done = to.used;
+			keep(p);
+		}
+	}
+	return done;
+}
+
+/* Packs Go's function table: by columns, if it can be converted to columns and back. */
+static void add_table(void)
 {
 	uint32_t place = functions.place, size = functions.size;
 	unsigned char *columns = allocate(size), *rows = allocate(size);
-	struct table to = {.rows = program + place, .size = size, .functions = functions.count, .alignment = pointer_size,
-			   .pcs = program + functions.pcs, .pcs_size = place - functions.pcs, .columns = columns, .packing = 1};
+	struct table to = {.rows = functions.rows, .size = size, .functions = functions.count, .alignment = pointer_size,
+			   .columns = columns, .packing = 1};
 	struct table back = to;
 
 	back.rows = rows;
 	back.packing = 0;
 	table_walk(&to);
 	table_walk(&back);
-	if (!to.failed && !back.failed && !memcmp(rows, program + place, size)) {
+	if (!to.failed && !back.failed && !memcmp(rows, functions.rows, size)) {
 		struct packed p = pack(place, size, columns, FILTER_TABLE, NUMBERS);
 		p.part.functions = functions.count;
-		p.part.other = functions.pcs;
 		keep(p);
 	} else {
-		size = 0;
+		keep(pack(place, size, functions.rows, FILTER_NONE, NUMBERS));
 	}
 	free(columns);
 	free(rows);
-	return size;
 }
 
 static void add_functions(const struct section *s)
 {
 	add_sparse(s->place, functions.pcs, MIXED);
-	add_sparse(functions.pcs, functions.place, CODE_OF_BYTES);
-	add_sparse(functions.place + add_table(), s->place + s->size, NUMBERS);
+	add_sparse(functions.pcs + add_pcs(), functions.place, CODE_OF_BYTES);
+	add_table();
+	add_sparse(functions.place + functions.size, s->place + s->size, NUMBERS);
 }
 
 static void read_file(const char *path)
@@ -371,6 +420,25 @@ static void read_program(void)
 		fail("the program is for a processor that is not known");
 }
 
+/* The order of unpacking: Go code needs the function table, and the pc tables need both. */
+static int order(const struct packed *p)
+{
+	return p->part.filter >= FILTER_PCS_X86 ? 2 : p->part.filter >= FILTER_GO_X86 ? 1 : 0;
+}
+
+static void order_parts(void)
+{
+	struct packed *parts = allocate(part_count * sizeof(*parts));
+	unsigned count = 0;
+
+	for (int o = 0; o < 3; o++)
+		for (unsigned i = 0; i < part_count; i++)
+			if (order(&packed[i]) == o)
+				parts[count++] = packed[i];
+	free(packed);
+	packed = parts;
+}
+
 static void pack_program(void)
 {
 	/* The sections in the order of Go and C programs, with the kind of the content from there on. */
@@ -399,15 +467,7 @@ static void pack_program(void)
 		}
 	}
 	add_sparse(done, program_size, kind);
-	/* The filter for Go code needs the function table, so code comes last. */
-	for (unsigned i = 0; i + 1 < part_count; i++) {
-		if (packed[i].part.filter >= FILTER_GO_X86) {
-			struct packed code = packed[i];
-			memmove(packed + i, packed + i + 1, (part_count - i - 1) * sizeof(*packed));
-			packed[part_count - 1] = code;
-			break;
-		}
-	}
+	order_parts();
 }
 
 static void check(void)
@@ -448,14 +508,32 @@ static void write_payload(const char *path)
 		fail("the payload cannot be written");
 }
 
+/* The launcher contains no filters that its program doesn't need. */
+static void write_filters(const char *path)
+{
+	static const char *const names[FILTERS] = {
+		[FILTER_TABLE] = "TABLE", [FILTER_X86] = "X86", [FILTER_ARM64] = "ARM64", [FILTER_ARM] = "ARM",
+		[FILTER_THUMB] = "THUMB", [FILTER_GO_X86] = "GO_X86", [FILTER_GO_ARM64] = "GO_ARM64", [FILTER_GO_ARM] = "GO_ARM",
+		[FILTER_PCS_X86] = "PCS", [FILTER_PCS_ARM64] = "PCS", [FILTER_PCS_ARM] = "PCS"};
+	FILE *f = fopen(path, "w");
+	int failed = !f;
+
+	for (unsigned i = 0; f && i < part_count; i++)
+		if (names[packed[i].part.filter])
+			failed |= fprintf(f, "#define HAS_%s\n", names[packed[i].part.filter]) < 0;
+	if (failed || fclose(f))
+		fail("the list of filters cannot be written");
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 3)
-		fail("the program and the payload to write are wanted");
+	if (argc != 4)
+		fail("want PROGRAM PAYLOAD FILTERS");
 	read_file(argv[1]);
 	read_program();
 	pack_program();
 	check();
 	write_payload(argv[2]);
+	write_filters(argv[3]);
 	return 0;
 }

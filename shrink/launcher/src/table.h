@@ -21,8 +21,6 @@ struct table {
 	uint32_t size;
 	uint32_t functions;
 	uint32_t alignment; /* of records: the size of a pointer */
-	const unsigned char *pcs; /* the pc tables */
-	uint32_t pcs_size;
 	unsigned char *columns;
 	uint32_t used; /* bytes of columns so far */
 	int packing;
@@ -74,48 +72,6 @@ static void table_number(struct table *t, uint32_t row, uint32_t *largest)
 		*largest = v;
 }
 
-/* Bytes of the pc table at a place: pairs of numbers of variable length, of which the first is 0 only in the
- * pair that begins the table and in the half one that ends it. */
-static uint32_t table_pcs(const struct table *t, uint32_t place)
-{
-	uint32_t at = place, zero;
-
-	do {
-		zero = at > place && at < t->pcs_size && !t->pcs[at];
-		while (at < t->pcs_size && t->pcs[at] & 0x80)
-			at++;
-		at++;
-		if (zero)
-			break;
-		while (at < t->pcs_size && t->pcs[at] & 0x80)
-			at++;
-		at++;
-	} while (at < t->pcs_size);
-	return at - place;
-}
-
-/* The place of a pc table. Most often it follows the last new one, and then no data is needed. */
-static void table_place(struct table *t, uint32_t row, uint32_t *next)
-{
-	if (row > t->size - 4 || t->used > t->size - 4) {
-		t->failed = 1;
-		return;
-	}
-	unsigned char *number = t->rows + row, *column = t->columns + t->used;
-	uint32_t v;
-	t->used += 4;
-	if (t->packing) {
-		v = table_get(number);
-		table_put(column, v >= *next ? (v - *next) << 1 : v << 1 | 1);
-	} else {
-		v = table_get(column);
-		v = v & 1 ? v >> 1 : *next + (v >> 1);
-		table_put(number, v);
-	}
-	if (v >= *next)
-		*next = v + table_pcs(t, v);
-}
-
 static uint32_t table_align(const struct table *t, uint32_t at) { return (at + t->alignment - 1) & -t->alignment; }
 
 /* Unchanged bytes. */
@@ -133,7 +89,7 @@ static void table_bytes(struct table *t, uint32_t row, uint32_t size)
 }
 
 /* Two bytes of a record determine its size, so these come first. */
-static void table_walk(struct table *t)
+static inline void table_walk(struct table *t)
 {
 	uint32_t at = table_align(t, t->functions * 8 + 4), largest = 0;
 	uint32_t data[MAX_COLUMNS] = {0};
@@ -180,13 +136,13 @@ static void table_walk(struct table *t)
 		}
 	}
 	/* The places of the pc tables, one kind after the other, then each kind of data. */
-	for (i = 0, largest = 1; i < t->functions && !t->failed; i++)
-		table_place(t, table_get(t->rows + i * 8 + 4) + 16, &largest);
+	for (i = 0; i < t->functions && !t->failed; i++)
+		table_bytes(t, table_get(t->rows + i * 8 + 4) + 16, 4);
 	for (k = 0; k < MAX_COLUMNS; k++) {
 		for (i = 0; i < t->functions && !t->failed; i++) {
 			at = table_get(t->rows + i * 8 + 4);
 			if (k < t->rows[at + 28])
-				table_place(t, at + RECORD + 4 * k, &largest);
+				table_bytes(t, at + RECORD + 4 * k, 4);
 		}
 	}
 	for (k = 0; k < MAX_COLUMNS; k++) {

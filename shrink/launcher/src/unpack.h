@@ -7,6 +7,9 @@
 
 #include "code.h"
 #include "format.h"
+#if defined(PACKER) || defined(HAS_PCS)
+#include "pcs.h"
+#endif
 #include "table.h"
 
 /* The most that LZMA needs if lc and lp are at most 4 together. */
@@ -28,15 +31,30 @@ static void state_release(ISzAllocPtr p, void *address)
 /* How many bytes of memory a part needs while it is unpacked. */
 static uint32_t spare_size(const struct part *p)
 {
+#if defined(PACKER) || defined(HAS_PCS)
+	if (p->filter >= FILTER_PCS_X86)
+		return sizeof(struct pcs_memory);
+#endif
 	return p->filter == FILTER_TABLE ? p->size : p->filter == FILTER_GO_ARM ? 4 * p->constants : 0;
 }
+
+#if defined(PACKER) || defined(HAS_PCS)
+/* The pc tables of a program, from the part that has them. */
+static struct pcs pcs_of(const struct part *p, unsigned char *program, uint32_t program_size, struct pcs_memory *memory)
+{
+	return (struct pcs){.kind = p->filter - FILTER_PCS_X86, .code = program + p->constants,
+			    .code_size = table_get(program + p->other + 8 * p->functions), .table = program + p->other,
+			    .table_size = program_size - p->other, .functions = p->functions, .tables = program + p->place,
+			    .size = p->size, .memory = memory};
+}
+#endif
 
 /* Says whether what a part is made of and what it becomes lie in the memory for them. */
 static int is_part(const struct part *p, uint32_t packed_size, uint32_t program_size)
 {
 	return p->packed <= packed_size && p->place <= program_size && p->size <= program_size - p->place &&
 	       p->other <= program_size && p->functions <= (program_size - p->other) / 8 &&
-	       p->constants <= p->size / 4 && (p->filter != FILTER_TABLE || p->other <= p->place);
+	       p->constants <= (p->filter >= FILTER_PCS_X86 ? program_size : p->size / 4);
 }
 
 /* Says whether a part could be put where it belongs in the program's bytes. There has to be is_part and spare_size first. */
@@ -51,6 +69,20 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 			    .functions = p->functions, .constants = p->constants, .spare = spare};
 	ELzmaStatus status;
 
+	(void)code; /* this and the size of pointers are for filters that this launcher may not have */
+	(void)pointer_size;
+#if defined(PACKER) || defined(HAS_PCS)
+	if (p->filter >= FILTER_PCS_X86) {
+		struct pcs pcs;
+		if (program_size - p->other < RECORD || p->functions >= (program_size - p->other) / 8)
+			return 0;
+		pcs = pcs_of(p, program, program_size, (struct pcs_memory *)spare);
+		if (pcs.code_size < 4 || pcs.code_size > program_size - p->constants)
+			return 0;
+		pcs_walk(&pcs, (unsigned char *)packed, p->packed); /* which only reads them */
+		return !pcs.failed && pcs.used == p->size;
+	}
+#endif
 	memcpy(properties + 1, &program_size, 4); /* the dictionary is what was unpacked */
 	if (LzmaDecode(to, &size, packed, &used, properties, sizeof(properties), LZMA_FINISH_ANY, &status, &allocator) != SZ_OK ||
 	    size != p->size)
@@ -58,37 +90,47 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 	switch (p->filter) {
 	case FILTER_NONE:
 		return 1;
+#if defined(PACKER) || defined(HAS_TABLE)
 	case FILTER_TABLE: {
 		struct table t = {.rows = place, .size = p->size, .functions = p->functions, .alignment = pointer_size,
-				  .pcs = program + p->other, .pcs_size = p->place - p->other, .columns = spare};
+				  .columns = spare};
 		table_walk(&t);
 		return !t.failed;
 	}
-#if defined(PACKER) || defined(__x86_64__)
+#endif
+#if defined(PACKER) || defined(HAS_X86)
 	case FILTER_X86: {
 		UInt32 state = Z7_BRANCH_CONV_ST_X86_STATE_INIT_VAL;
 		z7_BranchConvSt_X86_Dec(place, p->size, p->place, &state);
 		return 1;
 	}
+#endif
+#if defined(PACKER) || defined(HAS_GO_X86)
 	case FILTER_GO_X86:
 		code_x86(&code);
 		return !code.failed;
 #endif
-#if defined(PACKER) || defined(__aarch64__)
+#if defined(PACKER) || defined(HAS_ARM64)
 	case FILTER_ARM64:
 		z7_BranchConv_ARM64_Dec(place, p->size, p->place);
 		return 1;
+#endif
+#if defined(PACKER) || defined(HAS_GO_ARM64)
 	case FILTER_GO_ARM64:
 		code_arm64(&code);
 		return !code.failed;
 #endif
-#if defined(PACKER) || defined(__arm__)
+#if defined(PACKER) || defined(HAS_ARM)
 	case FILTER_ARM:
 		z7_BranchConv_ARM_Dec(place, p->size, p->place);
 		return 1;
+#endif
+#if defined(PACKER) || defined(HAS_THUMB)
 	case FILTER_THUMB:
 		z7_BranchConv_ARMT_Dec(place, p->size, p->place);
 		return 1;
+#endif
+#if defined(PACKER) || defined(HAS_GO_ARM)
 	case FILTER_GO_ARM:
 		code_arm(&code);
 		return !code.failed;

@@ -1,5 +1,0 @@
-package failing
-
-import "testing"
-
-func TestValue(t *testing.T) { t.Fatal("it is ", Value()) }

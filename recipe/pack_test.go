@@ -1,0 +1,79 @@
+package recipe_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/local"
+	"dagger/mikrotik-tailscale/recipe"
+	"dagger/mikrotik-tailscale/shrink/pclntab"
+)
+
+// packer returns the packer's program.
+func packer(t *testing.T) string {
+	t.Helper()
+	testmode.Machine(t)
+	testtools.Require(t, local.Tools()...)
+	d, err := local.Open(t.Context(), local.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	path, err := d.Output(t.Context(), recipe.Packer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "pack") // the output may not be executable
+	if err := os.WriteFile(program, read(t, path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// The packer recognizes the parts of a Go program for every processor. It compares what it packed with the program
+// itself, so here it is enough that it uses its filters.
+func TestFiltersForGoPrograms(t *testing.T) {
+	pack := packer(t)
+	for architecture, filters := range map[string]string{"amd64": "GO_X86", "arm64": "GO_ARM64", "arm": "GO_ARM"} {
+		t.Run(architecture, func(t *testing.T) {
+			dir := t.TempDir()
+			program := filepath.Join(dir, "program")
+			build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-o", program, "../shrink/pclntab/strip")
+			build.Env = append(os.Environ(), "GOARCH="+architecture, "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			content := read(t, program)
+			if err := errors.Join(pclntab.Strip(content), os.WriteFile(program, content, 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			list := filepath.Join(dir, "filters.h")
+			cmd := exec.CommandContext(t.Context(), pack, program, filepath.Join(dir, "packed"), list)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			used := string(read(t, list))
+			for _, f := range []string{"TABLE", filters, "PCS"} {
+				if !strings.Contains(used, fmt.Sprintf("#define HAS_%s\n", f)) {
+					t.Errorf("filter %s isn't used:\n%s", f, used)
+				}
+			}
+		})
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
