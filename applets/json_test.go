@@ -29,8 +29,8 @@ func TestAListAsJSON(t *testing.T) {
 	}
 }
 
-// The health check talks to a Unix socket, the entrypoint reads numbers with a sign, and a crash must not leave a shell
-// without its applets: what the image relies on besides the applets themselves.
+// The health check talks to a Unix socket, the entrypoint reads signed numbers, and after a crash the shell must
+// still find its applets. So the image relies on these options besides the applets themselves.
 func TestWhatEveryConfigurationTurnsOn(t *testing.T) {
 	list, err := Named("minimal")
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// dockerCapabilities are what Docker gives every container.
+// dockerCapabilities are the capabilities that Docker grants to every container.
 var dockerCapabilities = []string{"chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap", "net_bind_service",
 	"net_raw", "sys_chroot", "mknod", "audit_write", "setfcap"}
 
-// The image works with the rights that examples/fleet/compose/compose.yml gives it, and no others.
+// The image works with the rights in examples/fleet/compose/compose.yml, and without any others.
 func TestTheRightsInTheComposeFile(t *testing.T) {
 	text, err := os.ReadFile("../examples/fleet/compose/compose.yml")
 	if err != nil {

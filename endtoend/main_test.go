@@ -114,8 +114,8 @@ func builtImage(t testing.TB, arch string, flags ...string) image {
 	return i
 }
 
-// inputs makes a program's sources inputs of the tests, so that go test doesn't take results of another program from its
-// cache. It looks at what a test reads, and not at what a program does that the test runs.
+// inputs reads a program's sources, so that they are inputs of the tests for go test's cache. go test only knows the files
+// that a test reads itself, not those of a program that it runs.
 func inputs(t testing.TB, program string) {
 	t.Helper()
 	module := filepath.Dir(strings.TrimSpace(command(t, "go", "env", "GOMOD")))

@@ -138,7 +138,7 @@ func TestOtherVersionsThanTheLocksAreAnError(t *testing.T) {
 	}
 }
 
-// tar fails as well, since it gets no archive, but that isn't the error.
+// tar also fails, because it gets no archive, but that isn't the error.
 func TestAnArchiveThatCannotBeReachedIsTheError(t *testing.T) {
 	d := freshRoots(t, gone(t))
 	d.Addresses.DebianMirror = "http://127.0.0.1:1/debian"

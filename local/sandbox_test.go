@@ -67,8 +67,8 @@ func TestStepsCannotLeaveTheSandboxNorChangeTheCache(t *testing.T) {
 	}
 }
 
-// Each of these options keeps something of this machine from the steps. Without --clearenv, the host's environment would
-// change what stages give.
+// Each of these options hides something of this machine from the steps. Without --clearenv, the host's environment would
+// affect the outputs of stages.
 func TestTheSandboxLeavesOutTheMachine(t *testing.T) {
 	s := newSandbox("/debian")
 	got := strings.Join(s.command([]string{"true", "--"}).argv, " ")

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A wrong value in the table builds programs that a router can't run, so the whole table is here once more, in the order of
-// the fields that compilers, Debian, container platforms and RouterOS know.
+// A wrong value in the table builds programs that a router can't run. So the test repeats the whole table, in the
+// order of the fields for compilers, Debian, container platforms and RouterOS.
 func TestTheTableOfPlatforms(t *testing.T) {
 	want := strings.TrimSpace(`
 amd64 [x86 x86_64 chr] x86 (x86 and CHR) [] linux/amd64  GOARM= x86_64-linux-gnu amd64 [-march=x86-64 -mtune=generic] EM_X86_64 ELFCLASS64 hard=false
@@ -24,7 +24,7 @@ armv5 [armel arm32v5] arm (boards with the EN7562CT: hEX refresh (E50UG), hEX S 
 	}
 }
 
-// 32-bit floats in registers and the processor have to go together, or programs crash at their first calculation.
+// Passing floats in registers must match the processor, or programs crash at their first calculation.
 func TestFlagsOfOnePlatformAgree(t *testing.T) {
 	for _, p := range All() {
 		flags := strings.Join(p.CFlags, " ")

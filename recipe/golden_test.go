@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/stages.txt again")
 
-// Everything that a default build for two platforms runs is kept in a file, so that no flag, package or step changes without
-// being read in a review. After a change: go test -short -run TestStagesAreAsTheyWere ./recipe -update
+// A file has everything that a default build for two platforms runs, so that a review shows every change of a flag,
+// package or step. After a change: go test -short -run TestStagesAreAsTheyWere ./recipe -update
 func TestStagesAreAsTheyWere(t *testing.T) {
 	var b strings.Builder
 	seen := map[string]bool{}

@@ -23,7 +23,7 @@ func TestTheImagesScriptsHaveNoMistakes(t *testing.T) {
 		}
 		testtools.Shellcheck(t, path, string(text))
 	}
-	// What goes into the image has lost its comments.
+	// The scripts in the image have no comments.
 	for _, e := range (recipe.Plan{Target: native(t), Config: validConfig(t)}).Entries() {
 		if strings.HasPrefix(e.Text, "#!") {
 			testtools.Shellcheck(t, e.Path, e.Text)
@@ -48,7 +48,7 @@ func TestTheScriptsOfStagesHaveNoMistakes(t *testing.T) {
 	}
 }
 
-// allStages are the stages of images with every choice that adds a stage or a step.
+// allStages returns the stages of images, with every choice that adds a stage or a step.
 func allStages(t *testing.T) []recipe.Stage {
 	t.Helper()
 	var all []recipe.Stage

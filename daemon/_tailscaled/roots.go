@@ -1,7 +1,8 @@
 //go:build built_in_roots
 
-// This file is added to Tailscale's cmd/tailscaled. It adds CA certificates to the program, for systems without any.
-// Certificates in /etc/ssl/certs, or where SSL_CERT_FILE or SSL_CERT_DIR point, override them.
+// This file is added to Tailscale's cmd/tailscaled. It adds CA certificates to the program, for systems
+// without any. Certificates in /etc/ssl/certs, or where SSL_CERT_FILE or SSL_CERT_DIR point, override
+// them.
 
 package main
 

@@ -157,8 +157,7 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 			r.once("not adding the tailnet's route to %s: %s", s.Route, s.Reason)
 		}
 		if exit && !envknob.Bool(bindToDevice) {
-			// Otherwise the daemon's own packets would go to the exit node, too, because the kernel ignores the rules
-			// against that.
+			// Otherwise the daemon's own packets go to the exit node, too: the kernel ignores the rules against it.
 			envknob.Setenv(bindToDevice, "true")
 			r.bind = true
 		}

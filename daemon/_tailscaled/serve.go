@@ -1,6 +1,7 @@
 //go:build supervised && !ts_omit_serve
 
-// This file is added to Tailscale's cmd/tailscaled. It applies the file in TS_SERVE_CONFIG, like the official image.
+// This file is added to Tailscale's cmd/tailscaled. It applies the file in TS_SERVE_CONFIG, like the official
+// image.
 
 package main
 

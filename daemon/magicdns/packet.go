@@ -24,8 +24,7 @@ type packet struct {
 	whole, payload []byte
 }
 
-// parse parses an IP packet. ok is false for fragments, packets with a wrong header, and packets that can't be
-// answered.
+// parse parses an IP packet. ok is false for fragments, packets with a wrong header, and packets that can't be answered.
 func parse(b []byte) (p packet, ok bool) {
 	if len(b) < 20 {
 		return p, false
@@ -124,8 +123,7 @@ func (r *Responder) send(from, to netip.Addr, protocol byte, part []byte, checks
 	}
 }
 
-// ipHeader returns the IP header for a payload. Only IPv4 headers have the identification and the place of a
-// fragment.
+// ipHeader returns the IP header for a payload. Only IPv4 headers have the identification and the place of a fragment.
 func ipHeader(from, to netip.Addr, protocol byte, id uint32, place uint16, length int) []byte {
 	const hops = 64
 	if from.Is6() {

@@ -24,8 +24,7 @@ const (
 	maxQuestions = 256
 	// maxQuestion is the length of the longest query, the same as in Tailscale's TCP server.
 	maxQuestion = 4096
-	// maxConnections is how many TCP connections may exist. Another one ends the connection that has been idle for
-	// longest.
+	// maxConnections is how many TCP connections may exist. Another one ends the connection that has been idle for longest.
 	maxConnections = 64
 	// idle is how long a TCP connection stays open without a packet, the same as in Tailscale's server.
 	idle = 45 * time.Second
@@ -60,8 +59,7 @@ func New(mtu int, query Query, inject func(packet []byte), logf func(format stri
 		slots: make(chan struct{}, maxQuestions), connections: map[endpoint]*connection{}}
 }
 
-// Handle handles a packet to the service, starting with its IP header. It doesn't wait for answers, and doesn't keep
-// the packet.
+// Handle handles a packet to the service, starting with its IP header. It neither waits for answers nor keeps whole.
 func (r *Responder) Handle(whole []byte) {
 	p, ok := parse(whole)
 	if !ok {

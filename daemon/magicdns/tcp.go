@@ -58,8 +58,7 @@ type connection struct {
 	acked uint32
 	out   []byte
 	sent  int
-	// closing is true if we send nothing after out, closed if the FIN has been sent, and done if the client has
-	// acknowledged it.
+	// closing is true if nothing follows out, closed after the FIN was sent, and done after it was acknowledged.
 	closing, closed, done bool
 
 	// cancel ends the running query, if there is one.

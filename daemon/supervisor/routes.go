@@ -41,13 +41,12 @@ func Translated(offered []netip.Prefix) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// Plan returns the routes that the main table needs for one IP version: routes to the tailnet's interface, and routes
-// to the internet that a wider route to the tailnet would otherwise override.
+// Plan returns the routes that the main table needs for one IP version: routes to the tailnet's interface, and routes to
+// the internet that a wider route to the tailnet would otherwise override.
 //
-// A route of the tailnet is skipped if it would override one of this router's own networks, because another router
-// may advertise the same network, or if it would override the control server. An exit node's default route becomes
-// two halves. They leave the router's own default route in place for the daemon's sockets, which are bound to its
-// interface.
+// A route of the tailnet is skipped if it would override one of this router's own networks, because another router may
+// advertise the same network, or if it would override the control server. An exit node's default route becomes two
+// halves. They leave the router's own default route in place for the daemon's sockets, which are bound to its interface.
 func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) {
 	for _, p := range t.Tailnet {
 		if p.Addr().Is6() != six || inside(p, tailnets) || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {

@@ -36,7 +36,8 @@ type Settings struct {
 	Health, Metrics bool
 }
 
-// Key is an auth key, an OAuth client secret, or a workload identity. Each may be "file:" and a path.
+// Key is an auth key, an OAuth client secret, or a workload identity. Each may be "file:" and a
+// path.
 type Key struct {
 	Auth, ClientID, ClientSecret, IDToken, Audience string
 }

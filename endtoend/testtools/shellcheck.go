@@ -8,7 +8,7 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// Shellcheck looks for mistakes in a script for a POSIX shell.
+// Shellcheck checks a script for a POSIX shell.
 func Shellcheck(t testing.TB, name, script string) {
 	t.Helper()
 	Require(t, local.Tool{Command: "shellcheck", Package: "shellcheck"})

@@ -1,5 +1,5 @@
-// Package fleet holds examples for many routers, and for a Docker host. Its tests check them with the validators of the
-// programs that they are for.
+// Package fleet contains examples for many routers, and for a Docker host. Its tests check them with the validators
+// of the programs that run them.
 package fleet
 
 import (
@@ -22,7 +22,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// run returns what a command prints on both outputs.
+// run returns the output of a command on stdout and stderr.
 func run(t *testing.T, dir string, env []string, argv ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
@@ -41,7 +41,8 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// changed copies an example into a new directory with one thing replaced, which has to be there.
+// changed copies an example into a new directory after one replacement, and fails the test if there is nothing to
+// replace.
 func changed(t *testing.T, example, file, from, to string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -58,7 +59,7 @@ func changed(t *testing.T, example, file, from, to string) (dir string) {
 	return dir
 }
 
-// ansible checks a playbook: its syntax, and what the linter knows about each module.
+// ansible checks a playbook's syntax, and the arguments of the modules that the linter knows.
 func ansible(t *testing.T, dir string) (string, error) {
 	t.Helper()
 	testmode.Long(t)

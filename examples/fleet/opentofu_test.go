@@ -14,7 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// The programs that check the configuration, built from their sources.
+// The programs that check the configuration are built from source.
 const (
 	tofuModule      = "github.com/opentofu/opentofu"
 	tofuVersion     = "v1.12.6"
@@ -22,8 +22,8 @@ const (
 	providerAddress = "terraform-routeros/routeros"
 )
 
-// program builds a program of a module as its authors do: with the replacements in its go.mod, which "go install" refuses.
-// It is kept in the user's cache.
+// program builds a program of a module with the replacements in its go.mod, like its authors, because "go install"
+// refuses them. The program is kept in the user's cache.
 func program(t *testing.T, path, version, folder string) string {
 	t.Helper()
 	testmode.Long(t)
@@ -74,7 +74,7 @@ func tofu(t *testing.T, dir string, args ...string) (string, error) {
 	return run(t, dir, env, append([]string{program(t, tofuModule, tofuVersion, "cmd/tofu")}, args...)...)
 }
 
-// validate are the arguments for tofu. The routers decide which providers there are.
+// validate returns the arguments for tofu. The routers determine the providers.
 var validate = []string{"validate", "-no-color", "-var-file=routers.tfvars"}
 
 func TestTheConfigurationIsValid(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// stages stands for the stages of a build for arm: each gives a program for the platform that is given for its name, or
-// arm.
+// stages replaces the stages of a build for arm. The output of each stage is a program for arm, or for the platform
+// that is set for the stage's name.
 type stages struct {
 	lock     sync.Mutex
 	programs map[string]string
@@ -45,7 +45,7 @@ func newStages(t *testing.T) *stages {
 	return s
 }
 
-// compiled are the programs of all tests.
+// compiled has the programs of all tests.
 var (
 	compiled   = map[string][]byte{}
 	compileAll sync.Once
@@ -111,7 +111,7 @@ func TestMakePutsTheOutputsOfStagesWhereTheyBelong(t *testing.T) {
 	}
 }
 
-// A packed program shows little of what it is. So the linked one is checked, too.
+// Less can be checked in a packed program, so the linked one is checked, too.
 func TestALinkedProgramForAnotherMachineIsRefused(t *testing.T) {
 	for _, stage := range []string{"tailscale", "busybox"} {
 		for _, other := range []string{"arm64", "armv5"} {

@@ -25,7 +25,7 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// product is an image for arm with three files, whose Tailscale is this test program.
+// product is an image for arm with three files. Its Tailscale is this test program.
 func product(t *testing.T, change func(*recipe.Config)) assembly.Product {
 	t.Helper()
 	target, err := platform.Parse("arm")
@@ -59,7 +59,8 @@ func product(t *testing.T, change func(*recipe.Config)) assembly.Product {
 	}
 }
 
-// outputs stands for the stages: each gives its own title, and lists of packages are those of a Debian system.
+// outputs replaces the stages. The output of each is its own title, and lists of packages are those of a Debian
+// system.
 func outputs(t *testing.T) assembly.StageRunner {
 	directory := t.TempDir()
 	return func(_ context.Context, s recipe.Stage) (string, error) {
@@ -76,7 +77,7 @@ func outputs(t *testing.T) assembly.StageRunner {
 	}
 }
 
-// A component on one line.
+// line returns a component on one line.
 func line(c cdx.Component) string {
 	text := fmt.Sprintf("%s %s %s", c.Type, c.Name, c.Version)
 	for _, more := range []string{c.PackageURL, c.CPE, c.Description} {
@@ -215,7 +216,7 @@ func TestAnSBOMIsAboutItsImage(t *testing.T) {
 	}
 }
 
-// For this machine's own architecture, the compiler is no cross compiler.
+// For this machine's own architecture, the compiler is not a cross compiler.
 func TestTheCompilersLibraryOfEachPlatform(t *testing.T) {
 	for name, installed := range map[string]string{
 		"amd64": "libgcc-14-dev amd64 14.2\nlibgcc-s1 amd64 14.2\nlibgcc-13-dev i386 13\n",
@@ -382,7 +383,7 @@ func TestProvenanceListsEverythingThatWentIn(t *testing.T) {
 	}
 }
 
-// What stands beside tarballs: one SBOM and one file of symbols for each, the provenance, and the sums.
+// The files next to tarballs are one SBOM and one symbols file for each, the provenance, and the checksums.
 func TestWhatStandsBesideTarballs(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*recipe.Config)
@@ -421,7 +422,7 @@ func TestWhatStandsBesideTarballs(t *testing.T) {
 	}
 }
 
-// Every error says which attestation of which platform could not be made.
+// Every error names the attestation and the platform.
 func TestWhatCannotBeAttested(t *testing.T) {
 	failing := func(stage string) assembly.StageRunner {
 		all := outputs(t)

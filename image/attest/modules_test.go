@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What the linker wrote into the program, in which a module may be replaced by another.
+// The linker's information about a module may name its replacement.
 func TestTheModulesOfAProgram(t *testing.T) {
 	info := &debug.BuildInfo{GoVersion: "go1.26.8", Deps: []*debug.Module{
 		{Path: "golang.org/x/net", Version: "v0.50.0", Sum: "h1:abc="},

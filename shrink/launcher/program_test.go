@@ -5,14 +5,14 @@ import (
 	"math/rand/v2"
 )
 
-// machines are the processors that the packer knows: amd64, arm64, arm.
+// machines are the processors that the packer supports: amd64, arm64, arm.
 var machines = []int{62, 183, 40}
 
 // program is a small ELF file for the packer.
 type program struct {
 	machine  int
 	sections []section
-	// records is where the function table is in the section with the function table.
+	// records is the offset of the function table in its section.
 	records int
 }
 
@@ -21,7 +21,7 @@ type section struct {
 	content []byte
 }
 
-// header has what a test may want to be wrong.
+// header has the fields that a test may want to be wrong.
 type header struct {
 	class, order byte
 	sections     uint64 // where their headers are
@@ -32,7 +32,7 @@ type header struct {
 	name, place  uint64 // of the first section
 }
 
-// goProgram has random code, calls and all, and a table of functions of 16 bytes each.
+// goProgram has random code, including calls, and a table of functions of 16 bytes each.
 func goProgram(machine, functions int) program {
 	random := rand.New(rand.NewPCG(uint64(machine), uint64(functions)))
 	code := make([]byte, 16*functions)
@@ -85,10 +85,10 @@ func goProgram(machine, functions int) program {
 	return program{machine, []section{{".text", code}, {".rodata", []byte("constants")}, {".gopclntab", content}, {".data", make([]byte, 9000)}}, table}
 }
 
-// function is where the table says where a function begins.
+// function returns the place in the table with the beginning of a function.
 func (p program) function(i int) []byte { return p.sections[2].content[p.records+8*i:] }
 
-// bytes is the file, with one thing changed.
+// bytes returns the file after one change.
 func (p program) bytes(change func(*header)) []byte {
 	size, word := 64, 8 // of a section's header, of a number
 	h := header{class: 2, order: 1, count: uint16(len(p.sections) + 2), names: uint16(len(p.sections) + 1)}

@@ -20,8 +20,8 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// loopsVariable has the directory of the programs that packers and unpackers start. Fuzzing runs this test program several
-// times, and compiles them once.
+// loopsVariable is the environment variable with the directory of the programs that packers and unpackers start.
+// Fuzzing runs this test program several times, but compiles the programs once.
 const loopsVariable = "LAUNCHER_TEST_LOOPS"
 
 var (
@@ -30,8 +30,8 @@ var (
 	defines   = []string{"-IC", "-DZ7_ST", "-DZ7_CRC_NUM_TABLES=1"}
 )
 
-// compileLoops compiles the packer and the launcher's unpacking with AddressSanitizer and UndefinedBehaviorSanitizer, as
-// loops that read what they work on.
+// compileLoops compiles the packer and the launcher's unpacking with AddressSanitizer and UndefinedBehaviorSanitizer,
+// as loops that read their inputs.
 func compileLoops(t testing.TB) string {
 	t.Helper()
 	testmode.Machine(t)
@@ -56,7 +56,7 @@ func compileLoops(t testing.TB) string {
 	var objects []string
 	for _, name := range sevenZip {
 		objects = append(objects, name+".o")
-		// 7-Zip's own code reads and writes at odd addresses on purpose where the processor can.
+		// 7-Zip's own code accesses unaligned addresses on purpose if the processor supports that.
 		run("gcc", append(append(append([]string{}, sanitizer...), defines...), "-fno-sanitize=alignment", "-c", "-o", name+".o", "C/"+name+".c")...)
 	}
 	for _, name := range []string{"packer", "unpacker"} {
@@ -85,7 +85,7 @@ func sevenZipSource(t testing.TB) string {
 	return path
 }
 
-// loop is a running program that works on one input after the other.
+// loop is a running program that handles one input after the other.
 type loop struct {
 	lock   sync.Mutex
 	in     io.Writer
@@ -97,7 +97,7 @@ func startLoop(t testing.TB, name string) *loop {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, filepath.Join(compileLoops(t), name))
-	// A sanitizer's own exit code is 1, which is the packer's for a program that it refuses.
+	// A sanitizer's own exit code is 1, the same as the packer's for a program that it refuses.
 	cmd.Env = append(os.Environ(), "ASAN_OPTIONS=exitcode=99:detect_leaks=0:allocator_may_return_null=1", "UBSAN_OPTIONS=exitcode=99:print_stacktrace=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -118,7 +118,7 @@ func startLoop(t testing.TB, name string) *loop {
 	return &loop{in: in, out: out, errors: bufio.NewReader(errors)}
 }
 
-// run gives the exit code for an input, and what was printed.
+// run returns the exit code for an input, and the output.
 func (l *loop) run(t testing.TB, input []byte) (code int, text string) {
 	t.Helper()
 	l.lock.Lock()
@@ -153,7 +153,7 @@ func TestTheSanitizerLooks(t *testing.T) {
 	}
 }
 
-// The packer packs a program, or refuses it with one line; it never reads or writes what isn't the program's.
+// The packer packs a program, or refuses it with one line. It never accesses memory outside of the program.
 func TestThePackerTakesWhatItIsGiven(t *testing.T) {
 	packer := startLoop(t, "packer")
 	many := goProgram(62, 4)
@@ -164,7 +164,7 @@ func TestThePackerTakesWhatItIsGiven(t *testing.T) {
 	for i := range 70 { // each is followed by pages of zeros, which are left out
 		gaps.sections = append(gaps.sections, section{fmt.Sprintf(".gap%d", i), append([]byte("x"), make([]byte, 7*4096)...)})
 	}
-	// At 0xffffffff, two bytes further is the beginning again.
+	// From 0xffffffff, two bytes further is the beginning again.
 	far := func(machine int) []byte {
 		p := goProgram(machine, 4)
 		copy(p.function(0), "\xff\xff\xff\xff")
@@ -209,7 +209,7 @@ func TestThePackerTakesWhatItIsGiven(t *testing.T) {
 	}
 }
 
-// wantOrder fails for everything but success and an error of the program's own.
+// wantOrder fails the test unless the program succeeded or returned an error of its own.
 func wantOrder(t *testing.T, code, refusal int, text string) {
 	t.Helper()
 	if code != 0 && code != refusal {
@@ -231,8 +231,8 @@ func FuzzPacker(f *testing.F) {
 	})
 }
 
-// FuzzGoCode packs any bytes as the code of functions that begin anywhere. What can't be turned back is packed without the
-// filter for Go code, so there is nothing to refuse.
+// FuzzGoCode packs random bytes as the code of functions that begin anywhere. Code that can't be restored is packed
+// without the filter for Go code, so there is nothing to refuse.
 func FuzzGoCode(f *testing.F) {
 	packer := startLoop(f, "packer")
 	for machine := range uint8(3) {
@@ -255,8 +255,8 @@ func FuzzGoCode(f *testing.F) {
 	})
 }
 
-// FuzzUnpacker damages what the packer made. The checksum is made right again, so that damage gets further than it would
-// on a router.
+// FuzzUnpacker damages the packer's output and corrects its checksum, so that the damage gets further than on a
+// router.
 func FuzzUnpacker(f *testing.F) {
 	for _, machine := range machines {
 		payload := pack(f, goProgram(machine, 20).bytes(nil))
@@ -280,7 +280,7 @@ func FuzzUnpacker(f *testing.F) {
 	})
 }
 
-// pack gives the payload that a launcher has for a program.
+// pack returns the payload of a launcher for a program.
 func pack(t testing.TB, program []byte) []byte {
 	t.Helper()
 	dir := compileLoops(t)

@@ -205,7 +205,7 @@ func TestStrippingTwiceChangesNothingMore(t *testing.T) {
 	}
 }
 
-// What describes arguments is cleared in the file, where other data doesn't share it: no function refers to it any more.
+// The description of arguments is cleared in the file, except where other data shares it: no function refers to it any more.
 func TestStripClearsTheDataOfArguments(t *testing.T) {
 	before := thisProgram(t)
 	after := slices.Clone(before)

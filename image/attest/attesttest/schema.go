@@ -42,7 +42,7 @@ func Schema(t testing.TB) *jsonschema.Schema {
 	return schema
 }
 
-// Valid fails unless a text is an SBOM that keeps the schema.
+// Valid fails the test unless a text is an SBOM that follows the schema.
 func Valid(t testing.TB, schema *jsonschema.Schema, sbom string) {
 	t.Helper()
 	value, err := jsonschema.UnmarshalJSON(strings.NewReader(sbom))

@@ -1,0 +1,5 @@
+package failing
+
+import "testing"
+
+func TestValue(t *testing.T) { t.Fatal("it is ", Value()) }
