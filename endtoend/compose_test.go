@@ -14,6 +14,7 @@ var dockerCapabilities = []string{"chown", "dac_override", "fowner", "fsetid", "
 
 // The image works with the rights in examples/fleet/compose/compose.yml, and without any others.
 func TestTheRightsInTheComposeFile(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../examples/fleet/compose/compose.yml")
 	if err != nil {
 		t.Fatal(err)
