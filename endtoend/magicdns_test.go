@@ -76,7 +76,7 @@ func raw(from namespace, network, address string, question []byte) ([]byte, erro
 	}
 	defer func() { _ = conn.Close() }()
 	// This is longer than Tailscale waits for other name servers.
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return nil, err
 	}
 	var answer []byte

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -263,10 +264,19 @@ func TestProbableMistakesAreWarnedOf(t *testing.T) {
 	}
 }
 
+// hasChild says whether a process has started another one that still runs.
+func hasChild(pid int) bool {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	return slices.ContainsFunc(lists, func(path string) bool {
+		children, err := os.ReadFile(path)
+		return err == nil && len(children) > 0
+	})
+}
+
 func TestInterruptingABuildLeavesNothing(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	cache, output := t.TempDir(), emptyDir(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "build", "--arch", "arm", "--json", "--cache-dir", cache, "--output", filepath.Join(output, "x.tar"))
 	cmd.Env = append(os.Environ(), asCommand+"=1")
@@ -282,7 +292,12 @@ func TestInterruptingABuildLeavesNothing(t *testing.T) {
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() && !strings.HasSuffix(lines.Text(), "started") {
 	}
-	time.Sleep(2 * time.Second) // so that the stage is running
+	for !hasChild(cmd.Process.Pid) { // the stage is running then
+		if err := ctx.Err(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
