@@ -140,7 +140,7 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 	steps := republish(t, registry+"/steps:stable", pushed, same, func(text string) string {
 		return strings.Replace(text, "KCONFIG_NOTIMESTAMP", "KCONFIG_TIMESTAMP", 1)
 	})
-	if _, stderr, code := call(t, "verify", "--address", steps); code != 0 || !strings.Contains(stderr, `stage "busybox arm" has other env here`) {
+	if _, stderr, code := call(t, "verify", "--address", steps); code != 0 || !strings.Contains(stderr, `stage "busybox-configured" has other env here`) {
 		t.Errorf("other steps: exit code %d\n%s", code, stderr)
 	}
 	newer := republish(t, registry+"/newer:stable", pushed, same, func(text string) string {
