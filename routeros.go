@@ -92,10 +92,10 @@ func (m *MikrotikTailscale) Routeros(
 	//
 	// +optional
 	extraArgs string,
-	// More environment variables for the container, for example GOGC=50.
+	// More environment variables for the container, for example GOGC=50. The command calls this --env, which is a flag of dagger itself since 1.0.
 	//
 	// +optional
-	env []string,
+	containerEnv []string,
 	// Soft memory limit in MiB. 0 means none.
 	//
 	// +optional
@@ -178,7 +178,7 @@ func (m *MikrotikTailscale) Routeros(
 		Name: name, Image: image, Tarball: tarball, Checksum: checksum, Disk: disk, Root: string(root), Arch: arch, RouterOS: routerosVersion,
 		Addresses: address, Gateways: gateway, Bridge: bridge,
 		Subnets: subnet, RemoteSubnets: remoteSubnet, ExitNode: exitNode, Hostname: hostname, LoginServer: loginServer,
-		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: env, Memory: memory, Tmpfs: tmpfs,
+		AuthKeyFile: authKeyFile, ExtraArgs: extraArgs, Env: containerEnv, Memory: memory, Tmpfs: tmpfs,
 		DNS: dns, MagicDNS: magicDns, WANList: wanList, Masquerade: masquerade,
 		InterfaceList: interfaceList, Firewall: firewall, Port: port, ClampMSS: clampMss,
 		Registry: string(registry), TokenURL: tokenUrl, Username: username, Insecure: insecure,
