@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -160,14 +159,19 @@ func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, 
 	bootstrap := command{argv: argv, env: []string{"LC_ALL=C.UTF-8"}, stdin: from.line(want.Suite), output: write, hide: d.hide}
 	// Device nodes need privileges, and the sandbox provides its own.
 	unpack := command{argv: []string{"tar", "-C", tree, "--no-same-owner", "--exclude=./dev/*", "-xf", "-"}, input: read}
-	var both errgroup.Group
-	both.Go(func() error {
-		_, err := bootstrap.run(ctx)
-		return errors.Join(err, write.Close())
-	})
-	both.Go(func() error {
+	// The error of the program that failed first is the cause. Unpacking can only fail first while the pipe is open.
+	unpacked := make(chan error, 1)
+	go func() {
 		_, err := unpack.run(ctx)
-		return errors.Join(err, read.Close())
-	})
-	return both.Wait()
+		unpacked <- err
+		_ = read.Close()
+	}()
+	_, err = bootstrap.run(ctx)
+	select {
+	case first := <-unpacked:
+		return errors.Join(cmp.Or(first, err), write.Close())
+	default:
+		closed := write.Close()
+		return cmp.Or(err, <-unpacked, closed)
+	}
 }

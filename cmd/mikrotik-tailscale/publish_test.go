@@ -125,7 +125,7 @@ func TestPublishingChecksTheRegistryFirst(t *testing.T) {
 		code   int
 		want   string
 	}{
-		"no address":            {nil, "", exitUsage, "no address: give --address"},
+		"no address":            {nil, "", exitUsage, "no address: want --address"},
 		"malformed address":     {[]string{"--address", "tailscale"}, "", exitUsage, `malformed address "tailscale"`},
 		"malformed tag":         {[]string{"--address", closed + "/x", "--tags", "a/b"}, "", exitUsage, `malformed tag "a/b"`},
 		"unknown platform":      {[]string{"--address", closed + "/x", "--arch", "mips"}, "", exitUsage, `unknown platform "mips"`},
