@@ -325,7 +325,7 @@ func (o *Options) checkTailscale(p *problems) {
 		name, value, ok := strings.Cut(variable, "=")
 		switch {
 		case !ok || !variableForm.MatchString(name):
-			p.add("env", "malformed variable %q: want one such as GOGC=50", name)
+			p.add("env", "malformed name of a variable %q: want upper-case letters, digits and _, as in GOGC=50", name)
 		case given[name]:
 			p.add("env", "the variable %s is given twice: want each one once", name)
 		case ownVariable[name] != "":

@@ -56,7 +56,7 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 		"own variable":              {func(o *Options) { o.Env = []string{"TS_ROUTES=10.0.0.0/8"} }, "is set by another option"},
 		"variable twice":            {func(o *Options) { o.Env = []string{"GOGC=50", "TS_AUTH_ONCE=true", "GOGC=100"} }, "the variable GOGC is given twice"},
 		"server's variable":         {func(o *Options) { o.Env = []string{"TS_LOGIN_SERVER=https://headscale.example"} }, "the variable TS_LOGIN_SERVER is set by another option, the login server"},
-		"variable":                  {func(o *Options) { o.Env = []string{"gogc"} }, `malformed variable "gogc"`},
+		"variable":                  {func(o *Options) { o.Env = []string{"gogc"} }, `malformed name of a variable "gogc": want upper-case letters`},
 		"a line in a value":         {func(o *Options) { o.Env = []string{"A=b\nc"} }, "without control characters"},
 		"little memory":             {func(o *Options) { o.Memory = 8 }, "memory limit of 8 MiB"},
 		"root":                      {func(o *Options) { o.Root = "ram" }, `unknown root "ram": want disk, or memory`},
