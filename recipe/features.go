@@ -1,9 +1,13 @@
 package recipe
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // feature is an entry of the default list: a feature that a router needs, with the reason.
@@ -146,13 +150,27 @@ func Resolve(c Config, output string) (Resolved, error) {
 	}
 	for _, f := range sorted(c.Features) {
 		if !slices.Contains(names, f) {
-			unknown = append(unknown, fmt.Sprintf("%q", f))
+			unknown = append(unknown, strconv.Quote(f)+similar(f, names))
 		}
 	}
 	if len(unknown) > 0 {
 		return r, fmt.Errorf("Tailscale %s has no feature %s: it has %s", c.TailscaleVersion, strings.Join(unknown, ", "), strings.Join(names, ", "))
 	}
 	return r, nil
+}
+
+// similar asks whether another name was meant, if one differs in a third of its letters at most.
+func similar(name string, known []string) string {
+	if len(known) == 0 {
+		return ""
+	}
+	nearest := slices.MinFunc(known, func(a, b string) int {
+		return cmp.Compare(levenshtein.ComputeDistance(name, a), levenshtein.ComputeDistance(name, b))
+	})
+	if levenshtein.ComputeDistance(name, nearest) > len(nearest)/3 {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %q?)", nearest)
 }
 
 // selectFeatures returns the features that a user means: plain names, or changes to the default list if all names

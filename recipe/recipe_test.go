@@ -61,6 +61,10 @@ func TestResolveRefusesFeaturesThatTailscaleIgnores(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("error = %v; want %s", err, want)
 	}
+	c.Features = []string{"shh"}
+	if _, err := Resolve(c, featureOutput); err == nil || !strings.Contains(err.Error(), `no feature "shh" (did you mean "ssh"?): it has cli, `) {
+		t.Errorf("error = %v", err)
+	}
 	if _, err := Resolve(c, "something else"); err == nil || !strings.Contains(err.Error(), "unexpected list of the features") {
 		t.Errorf("error = %v", err)
 	}
