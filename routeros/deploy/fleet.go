@@ -115,7 +115,6 @@ func (f *Fleet) Apply(ctx context.Context, observe func(*Site, Event), ended fun
 			s.done, s.Result.State = true, Unchanged
 			return nil
 		}
-		s.begun = true
 		s.Result, err = Apply(ctx, f.Access, s.Address, s.Plan, s.Image, f.Key, func(e Event) { observe(s, e) })
 		s.done = err == nil
 		return err

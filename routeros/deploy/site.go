@@ -85,7 +85,6 @@ type Site struct {
 	Plan    Plan
 	Result  Result
 	Err     error
-	// planned is true after Plan is set, begun if the router may have been changed, and done if nothing is left to
-	// do.
-	planned, begun, done bool
+	// planned is true after Plan is set, and done if nothing is left to do.
+	planned, done bool
 }
