@@ -28,17 +28,26 @@ func TestStage(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := stage(t, nil)
+	modules := 0
 	for _, f := range s.Files {
 		if strings.HasSuffix(f.Name, "_test.go") {
 			t.Errorf("the stage has the test %s", f.Name)
 		}
 		if f.Name == "go.mod" {
 			for required := range strings.Lines(f.Content) {
-				if module, ok := strings.CutPrefix(required, "require "); ok && !strings.Contains(string(whole), "\t"+strings.TrimSpace(module)) {
+				module, ok := strings.CutPrefix(required, "require ")
+				if !ok {
+					continue
+				}
+				modules++
+				if !strings.Contains(string(whole), "\t"+strings.TrimSpace(module)) {
 					t.Errorf("go.mod has another version than the stage: %s", module)
 				}
 			}
 		}
+	}
+	if modules == 0 {
+		t.Error("the stage has no go.mod with modules")
 	}
 	for _, name := range []string{"routeros/templates/install.rsc", "routeros/page/program/main.go", "platform/platform.go", "recipe/address/address.go"} {
 		if !slices.ContainsFunc(s.Files, func(f recipe.File) bool { return f.Name == name }) {
