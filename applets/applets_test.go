@@ -101,6 +101,34 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// The health check talks to a Unix socket, the entrypoint reads signed numbers, and after a crash the shell must
+// still find its applets. So the image relies on these options besides the applets themselves.
+func TestWhatEveryConfigurationTurnsOn(t *testing.T) {
+	list, err := Named("minimal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(list.Config(), "\n")
+	for _, want := range []string{"CONFIG_STATIC=y", "CONFIG_LFS=y", "CONFIG_FEATURE_UNIX_LOCAL=y"} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("the configuration has no line %s:\n%s", want, list.Config())
+		}
+	}
+	// Each line of base.config is in the configuration.
+	for line := range strings.Lines(baseText) {
+		name, value, found := strings.Cut(strings.TrimSpace(line), "=")
+		if name == "" || strings.HasPrefix(name, "#") {
+			continue
+		}
+		if !found {
+			value = "y"
+		}
+		if !slices.Contains(lines, "CONFIG_"+name+"="+value) {
+			t.Errorf("base.config has %s, and the configuration has not", name)
+		}
+	}
+}
+
 // A packed binary can't find itself through /proc/self/exe.
 func TestNothingMakesTheShellRunAppletsByItself(t *testing.T) {
 	list, err := Parse("all", strings.NewReader(strings.Join(Catalogue(), "\n")))
@@ -149,6 +177,18 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The provenance contains the list as JSON.
+func TestAListAsJSON(t *testing.T) {
+	list, err := Parse("mine", strings.NewReader("# files\nash\ncp\nsh\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(list)
+	if err != nil || string(text) != `["ash","cp","sh"]` {
+		t.Errorf("the list is %s, %v", text, err)
+	}
 }
 
 func TestAListIsReadBackFromJSON(t *testing.T) {
