@@ -278,7 +278,7 @@ func TestFreshRunsEveryStageOnce(t *testing.T) {
 	}
 	fresh, seen := open(t, Options{Cache: cache})
 	fresh.Fresh = true
-	root, err := keyOf(debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages})
+	root, err := keyOf(rootOf(s))
 	if err != nil {
 		t.Fatal(err)
 	}
