@@ -13,6 +13,7 @@
 //	lock       shared by all builds, exclusive to remove something from the cache
 //	trimmed    its modification time is when a build last removed unused things
 //	tmp/       unfinished files, in a directory for each run
+//	dropped-*  things that are being removed
 //
 // The time of a blob, stage, root or Go cache is when a build last used it.
 package local
@@ -324,15 +325,20 @@ func (d *Builder) lock(ctx context.Context, key, title string, exclusive bool) (
 	if exclusive {
 		try, wait = l.TryLock, l.TryLockContext
 	}
-	taken, err := try()
-	if err == nil && !taken {
-		d.Observe(Event{Title: title, State: Waiting})
-		_, err = wait(ctx, 100*time.Millisecond)
-	}
-	if err != nil {
+	if err := take(ctx, try, wait, func() { d.Observe(Event{Title: title, State: Waiting}) }); err != nil {
 		return nil, fmt.Errorf("%s: waiting for another stage or build: %w", title, err)
 	}
 	return func() { _ = l.Unlock() }, nil
+}
+
+// take takes a lock with the given functions of a flock.Flock. If another run has the lock, it calls waiting and waits.
+func take(ctx context.Context, try func() (bool, error), wait func(context.Context, time.Duration) (bool, error), waiting func()) error {
+	taken, err := try()
+	if err == nil && !taken {
+		waiting()
+		_, err = wait(ctx, 100*time.Millisecond)
+	}
+	return err
 }
 
 // keyOf returns a name for a value that depends only on its content.

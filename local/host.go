@@ -6,10 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"dagger/mikrotik-tailscale/recipe"
 )
 
 // Tool is a program or file that this machine needs, with the Debian package that contains it.
@@ -118,12 +121,11 @@ func isDebian() bool {
 	return false
 }
 
-// checkArchitecture returns an error unless this machine is amd64 or arm64: only these have Debian's cross compilers
-// for every target.
+// checkArchitecture returns an error if this machine's architecture is not in the lock file. Only amd64 and arm64 have
+// Debian's cross compilers for every target.
 func checkArchitecture() error {
-	switch runtime.GOARCH {
-	case "amd64", "arm64":
+	if slices.Contains(recipe.Machines, runtime.GOARCH) {
 		return nil
 	}
-	return fmt.Errorf("this machine is %s: images are built on amd64 or arm64", runtime.GOARCH)
+	return fmt.Errorf("this machine is %s: images are built on %s", runtime.GOARCH, strings.Join(recipe.Machines, " or "))
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// subdirectories are the directories of the cache. Nothing else in the cache directory is ever removed.
+// subdirectories are the directories of the cache. Besides their content, only the file trimmed and the leftovers of an
+// interrupted removal are removed from the cache directory, because it may contain the user's own files.
 var subdirectories = []string{"blobs", "stages", "roots", "go-mod", "go-build", "locks", "tmp"}
 
 const (
@@ -41,12 +42,7 @@ func (d *Builder) share(ctx context.Context) (release func(), err error) {
 			d.Freed(freed)
 		}
 	}
-	taken, err := l.TryRLock()
-	if err == nil && !taken {
-		d.Observe(Event{Title: "cache", State: Waiting})
-		_, err = l.TryRLockContext(ctx, 100*time.Millisecond)
-	}
-	if err != nil {
+	if err := take(ctx, l.TryRLock, l.TryRLockContext, func() { d.Observe(Event{Title: "cache", State: Waiting}) }); err != nil {
 		return nil, fmt.Errorf("waiting for the cache %s: %w", d.Cache, err)
 	}
 	return func() { _ = l.Unlock() }, nil
@@ -123,12 +119,7 @@ func Clean(ctx context.Context, cache string, waiting func()) (directory string,
 		return directory, 0, err
 	}
 	l := cacheLock(directory)
-	alone, err := l.TryLock()
-	if err == nil && !alone {
-		waiting()
-		_, err = l.TryLockContext(ctx, 100*time.Millisecond)
-	}
-	if err != nil {
+	if err := take(ctx, l.TryLock, l.TryLockContext, waiting); err != nil {
 		return directory, 0, fmt.Errorf("waiting for the cache %s: %w", directory, err)
 	}
 	defer func() { _ = l.Unlock() }()
