@@ -12,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/stages.txt again")
 
-// A file has everything that a default build for two platforms runs, so that a review shows every change of a flag,
-// package or step. After a change: go test -short -run TestStagesAreAsTheyWere ./recipe -update
+// A file has the stages of a default build for two platforms, so that a review shows every change of a flag, package or
+// step. It has the names of the stages' files, but not their content, and no versions of packages. After a change: go test -short -run TestStagesAreAsTheyWere ./recipe -update
 func TestStagesAreAsTheyWere(t *testing.T) {
 	var b strings.Builder
 	seen := map[string]bool{}

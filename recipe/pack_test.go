@@ -9,9 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"dagger/mikrotik-tailscale/endtoend/testmode"
-	"dagger/mikrotik-tailscale/endtoend/testtools"
-	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
@@ -19,19 +16,8 @@ import (
 // packer returns the packer's program.
 func packer(t *testing.T) string {
 	t.Helper()
-	testmode.Machine(t)
-	testtools.Require(t, local.Tools()...)
-	d, err := local.Open(t.Context(), local.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = d.Close() }()
-	path, err := d.Output(t.Context(), recipe.Packer())
-	if err != nil {
-		t.Fatal(err)
-	}
 	program := filepath.Join(t.TempDir(), "pack") // the output may not be executable
-	if err := os.WriteFile(program, read(t, path), 0o755); err != nil {
+	if err := os.WriteFile(program, []byte(output(t, recipe.Packer())), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return program

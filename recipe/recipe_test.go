@@ -301,8 +301,8 @@ func TestStagesDifferExactlyWhereTheyShould(t *testing.T) {
 	}
 }
 
-// Download addresses don't change any bytes, and may contain a password. Today no function that returns a stage uses
-// Addresses. The test fails if one ever does, or if a configuration or a stage gets a field for one.
+// Download addresses don't change any bytes, and may contain a password. The test fails if a configuration or a stage
+// gets a field for one.
 func TestAddressesAreNotPartOfConfigsOrStages(t *testing.T) {
 	for _, kept := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[Stage](), reflect.TypeFor[v1.Config]()} {
 		for field := range reflect.TypeFor[Addresses]().Fields() {

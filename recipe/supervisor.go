@@ -9,7 +9,7 @@ import (
 const supervisedTag = "supervised"
 
 // supervised reports whether the daemon contains its supervisor. The supervisor needs the CLI's code, which knows the
-// settings, and the notification bus. Without them, the image needs its own entrypoint.
+// settings, and the notification bus. Without them, the user has to set another entrypoint: see missingFeatures.
 func supervised(r Resolved) bool { return r.Has("cli") && r.Has("ipnbus") }
 
 // addSupervisor adds the supervisor to a stage that compiles Tailscale's daemon.
