@@ -1,6 +1,6 @@
-// Command mutation changes packages in small ways, one at a time, and runs their short tests. A change that no test notices
-// shows what is not tested. The command prints these changes and the score of each package: the share of changes that its
-// tests noticed. It fails if a score is below the package's minimum in files/packages.txt.
+// Command mutation makes small changes to packages, one at a time, and runs their short tests. It prints the changes that no
+// test notices, and the score of each package: the percentage of changes that its tests notice. It returns an error if a
+// score is below the package's minimum in files/packages.txt.
 package main
 
 import (
@@ -40,11 +40,11 @@ func main() {
 type target struct {
 	name    string
 	minimum int // percent
-	// landing says that a change of the project has to pass.
+	// landing is true if .ci/run tests the package.
 	landing bool
 }
 
-// targets reads a list of packages: each line has a package, its minimum score, and perhaps the word landing.
+// targets parses a list of packages. Each line has a package, its minimum score, and optionally the word landing.
 func targets(text string) ([]target, error) {
 	var all []target
 	for line := range strings.Lines(text) {

@@ -18,7 +18,7 @@ type mutant struct {
 	file       string
 	begin, end int // lines
 	kind       string
-	text       string // what is changed
+	text       string // the code that is changed
 }
 
 func (m mutant) String() string {
@@ -37,12 +37,13 @@ type mutator struct {
 	fset    *token.FileSet
 	info    *types.Info
 	pkg     *types.Package
-	left    map[int]bool // mutants that are left out since they don't compile
+	left    map[int]bool // mutants that are left out because they don't compile
 	mutants []mutant
 	next    int
 	// constants have one mutant each, however often they are used.
 	constants map[types.Object]int
-	// series are constants that are declared with iota or without a value: one that is changed would be another of them.
+	// series are constants that are declared with iota or without a value. They aren't changed, because a changed one would
+	// equal another one.
 	series map[types.Object]bool
 
 	file    *ast.File
@@ -58,7 +59,7 @@ func (m *mutator) text(n ast.Node) string {
 	return string(m.source[m.offset(n.Pos()):m.offset(n.End())])
 }
 
-// number gives the next mutants their numbers; the first one is returned.
+// number numbers the next mutants, one for each text. It returns the first number, and whether any of them is in use.
 func (m *mutator) number(n ast.Node, kind string, texts ...string) (first int, used bool) {
 	first = m.next + 1
 	for _, text := range texts {
@@ -87,7 +88,7 @@ func (m *mutator) insert(n ast.Node, before, after string) {
 	m.inserts = append(m.inserts, insertion{m.offset(n.Pos()), m.offset(n.End()), before, after})
 }
 
-// mutate gives the source of a file with its mutants in it.
+// mutate returns the source of a file with its mutants.
 func (m *mutator) mutate(name string, file *ast.File, source []byte) []byte {
 	m.file, m.name, m.source, m.inserts, m.parents = file, name, source, nil, nil
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -105,7 +106,7 @@ func (m *mutator) mutate(name string, file *ast.File, source []byte) []byte {
 	return m.written()
 }
 
-// isConstant says whether nothing below a node may be calculated when the program runs.
+// isConstant reports whether everything below a node must be known when the program is compiled.
 func isConstant(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.GenDecl:
@@ -116,7 +117,7 @@ func isConstant(n ast.Node) bool {
 	return false
 }
 
-// written puts the insertions into the source: an outer one before those inside it.
+// written returns the source with the insertions. An outer insertion surrounds the ones inside it.
 func (m *mutator) written() []byte {
 	type piece struct {
 		at    int
@@ -133,7 +134,7 @@ func (m *mutator) written() []byte {
 		if a.at != b.at {
 			return cmp.Compare(a.at, b.at)
 		}
-		if a.after != b.after { // what ends here is closed before something begins
+		if a.after != b.after { // text after a node comes before text in front of the next one
 			if a.after {
 				return -1
 			}
@@ -198,7 +199,7 @@ func (m *mutator) visit(n ast.Node) {
 	}
 }
 
-// statement removes a statement.
+// statement adds a mutant that lacks the statement.
 func (m *mutator) statement(s ast.Stmt) {
 	switch m.parent().(type) {
 	case *ast.BlockStmt, *ast.CaseClause, *ast.CommClause:
@@ -230,7 +231,7 @@ func (m *mutator) statement(s ast.Stmt) {
 	m.wrap(s, "statement removed", "if !mutationIs(%d) { ", " }")
 }
 
-// early lets a function return at once, with the zero values of its results.
+// early adds a mutant in which a function returns immediately, with the zero values of its results.
 func (m *mutator) early(body *ast.BlockStmt, f *ast.FuncType, name string) {
 	var zeros []string
 	if f.Results != nil {
@@ -252,7 +253,7 @@ func (m *mutator) isError(e ast.Expr) bool {
 	return t != nil && types.Identical(t, types.Universe.Lookup("error").Type())
 }
 
-// isCondition says whether an expression is the whole condition of an if or a for.
+// isCondition reports whether an expression is the whole condition of an if or a for.
 func (m *mutator) isCondition(e ast.Expr) bool {
 	switch p := m.parent().(type) {
 	case *ast.IfStmt:
@@ -294,7 +295,7 @@ func (m *mutator) binary(n *ast.BinaryExpr) {
 	}
 }
 
-// typeName writes a type as the file does; empty where that cannot be done.
+// typeName returns a type's name as the file can write it, or an empty string if it can't.
 func (m *mutator) typeName(t types.Type) string {
 	if t == nil {
 		return ""
@@ -321,7 +322,7 @@ func (m *mutator) typeName(t types.Type) string {
 	return name
 }
 
-// isKey says whether a node has to be a constant or a name where it stands.
+// isKey reports whether a node is a key that must be a constant or a name.
 func (m *mutator) isKey(n ast.Node) bool {
 	kv, ok := m.parent().(*ast.KeyValueExpr)
 	if !ok || kv.Key != n {

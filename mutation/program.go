@@ -26,23 +26,24 @@ var switchSource string
 // copied is the copy of a package's directory.
 const copied = "package"
 
-// program is a package's tests, compiled with all mutants of the package in it.
+// program is a package's tests, compiled with all mutants of the package.
 type program struct {
 	path    string // of the compiled tests
 	dir     string // of the package
+	cache   string // Go's build cache
 	mutants []mutant
-	// uncompiled counts the mutants that are no valid Go.
+	// uncompiled is the number of mutants that don't compile.
 	uncompiled int
 }
 
-// listed is what the go command says about a package.
+// listed is a package in the output of go list.
 type listed struct {
 	ImportPath, Name, Dir, Export string
 	GoFiles, CgoFiles             []string
 	DepOnly                       bool
 }
 
-// list describes a package and all that it imports.
+// list returns a package, and the files with the exported symbols of all packages that it depends on.
 func list(pattern string) (own listed, exports map[string]string, err error) {
 	cmd := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Name,Dir,Export,GoFiles,CgoFiles,DepOnly", "--", pattern)
 	cmd.Stderr = os.Stderr
@@ -73,7 +74,7 @@ func list(pattern string) (own listed, exports map[string]string, err error) {
 	return own, exports, nil
 }
 
-// compile compiles a package's tests into a directory. Mutants that are no valid Go are left out.
+// compile compiles a package's tests into a directory. It leaves out mutants that don't compile.
 func compile(pattern, dir string) (*program, error) {
 	own, exports, err := list(pattern)
 	if err != nil {
@@ -100,11 +101,15 @@ func compile(pattern, dir string) (*program, error) {
 		return nil, err
 	}
 
-	// The tests run in a copy of the directory, since some make files in it.
+	// The tests run in a copy of the directory, because some create files in it.
 	if err := os.CopyFS(filepath.Join(dir, copied), os.DirFS(own.Dir)); err != nil {
 		return nil, fmt.Errorf("copying %s: %w", own.Dir, err)
 	}
-	p := &program{path: filepath.Join(dir, "tests"), dir: own.Dir}
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		return nil, fmt.Errorf("finding Go's build cache: %w", err)
+	}
+	p := &program{path: filepath.Join(dir, "tests"), dir: own.Dir, cache: strings.TrimSpace(string(cache))}
 	left := map[int]bool{}
 	for {
 		m := mutator{fset: fset, info: info, pkg: pkg, left: left, constants: map[types.Object]int{}, series: series(files, info)}
@@ -141,10 +146,10 @@ func compile(pattern, dir string) (*program, error) {
 	}
 }
 
-// compileError finds file and line in what the compiler says.
+// compileError matches the file and line in an error of the compiler.
 var compileError = regexp.MustCompile(`(?m)^(?:.*/)?([^/\s:]+\.go):([0-9]+):`)
 
-// leaveOut leaves out the mutants on the lines that don't compile. It says whether there are any.
+// leaveOut leaves out the mutants on the lines that don't compile. It reports whether there are any.
 func leaveOut(left map[int]bool, mutants []mutant, output string) bool {
 	found := false
 	for _, e := range compileError.FindAllStringSubmatch(output, -1) {
@@ -162,7 +167,7 @@ func leaveOut(left map[int]bool, mutants []mutant, output string) bool {
 	return found
 }
 
-// series finds the constants that are declared with iota or without a value.
+// series returns the constants that are declared with iota or without a value.
 func series(files []*ast.File, info *types.Info) map[types.Object]bool {
 	all := map[types.Object]bool{}
 	for _, f := range files {

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// result says what became of a mutant.
+// result is the result of trying a mutant.
 type result int
 
 const (
@@ -28,25 +28,23 @@ const (
 	results
 )
 
-// Limits of one run. Processor time ends loops, whatever else the machine does; the deadline ends what waits for ever.
+// The limits of one run. The limit of processor time ends endless loops, however busy the machine is. The deadline ends tests
+// that wait forever.
 const (
 	processorSeconds = 20
 	deadline         = time.Minute
-	memory           = 8 << 30 // of addresses
+	memory           = 8 << 30 // bytes of address space
 )
 
-// sandboxed is a run of the tests where they can damage nothing, since a mutant may remove what it likes: the file
-// system is read-only but for /tmp, and there is no network.
+// sandboxed runs tests in a sandbox, because a mutant may remove any file. Only /tmp, the copy of the package's directory
+// and Go's build cache are writable, and there is no network.
 func (p *program) sandboxed(ctx context.Context, tests []string, env ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*deadline)
 	defer cancel()
 	work := filepath.Dir(p.path)
 	args := []string{"--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--bind", work, work, "--bind", filepath.Join(work, copied), p.dir,
-		"--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session", "--chdir", p.dir}
-	if cache, err := exec.Command("go", "env", "GOCACHE").Output(); err == nil {
-		dir := strings.TrimSpace(string(cache))
-		args = append(args, "--bind-try", dir, dir, "--setenv", "GOCACHE", dir, "--setenv", "XDG_CACHE_HOME", "/tmp/cache")
-	}
+		"--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session", "--chdir", p.dir,
+		"--bind-try", p.cache, p.cache, "--setenv", "GOCACHE", p.cache, "--setenv", "XDG_CACHE_HOME", "/tmp/cache"}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
 		args = append(args, "--setenv", name, value)
@@ -61,13 +59,13 @@ func (p *program) sandboxed(ctx context.Context, tests []string, env ...string) 
 	return out.String(), err
 }
 
-// test is a test function, with the time that it takes.
+// test is a test function and the time that it takes.
 type test struct {
 	name    string
 	seconds float64
 }
 
-// measure runs every test by itself, without a mutant, and gives the tests that reach each mutant, quick ones first.
+// measure runs each test on its own, without a mutant. It returns the tests that reach each mutant, the fastest first.
 func (p *program) measure(ctx context.Context, jobs int) (map[int][]string, error) {
 	out, err := exec.Command(p.path, "-test.list=.").Output()
 	if err != nil {
@@ -148,7 +146,7 @@ func (p *program) try(ctx context.Context, m mutant, tests []string) (result, er
 	return 0, fmt.Errorf("%v: the tests ended with neither success nor a failed test: %w\n%s", m, err, out)
 }
 
-// parallel calls f for 0 to n-1, some at a time.
+// parallel calls f for 0 to n-1, at most jobs calls at a time.
 func parallel(n, jobs int, f func(int)) {
 	var group sync.WaitGroup
 	slots := make(chan struct{}, jobs)
