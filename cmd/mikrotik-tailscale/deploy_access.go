@@ -97,13 +97,11 @@ func (t *terminal) line(ctx context.Context, question string) (string, error) {
 func askSecret(ctx context.Context, t *terminal, option, what, place string) (string, error) {
 	switch {
 	case place == "prompt" && t == nil:
-		return "", fmt.Errorf("--%s prompt needs a terminal: want env://NAME or file://PATH", option)
+		return "", fmt.Errorf("--%s prompt needs a terminal: want %s", option, secretForms)
 	case place == "prompt":
 		return t.secret(ctx, what)
-	case place != "" && !strings.HasPrefix(place, "env://") && !strings.HasPrefix(place, "file://"):
-		return "", fmt.Errorf("--%s takes the place of the %s, not the %s itself: want %s", option, option, option, deploySecretForms)
 	}
-	return readSecret(option, place)
+	return readSecretFrom(option, place, deploySecretForms)
 }
 
 // readAuthKey reads the login key for the tailnet. Errors do not repeat it.

@@ -260,7 +260,7 @@ func TestDeployRefusesWrongCallsInOneLine(t *testing.T) {
 		"no file":         {[]string{"--routers", "none.txt"}, "reading the routers: open none.txt", exitUsage},
 		"a line":          {[]string{"--routers", sites}, sites + `, line 2: malformed subnet "x"`, exitUsage},
 		"a subnet":        {[]string{r, "admin@192.0.2.1", "--subnet", "192.168.88.1/24"}, "want 192.168.88.0/24", exitUsage},
-		"a key":           {[]string{r, "--auth-key", "tskey-auth-secret"}, "--auth-key takes the place of the auth-key, not the auth-key itself: want env://NAME, file://PATH or prompt", exitUsage},
+		"a key":           {[]string{r, "--auth-key", "tskey-auth-secret"}, "--auth-key does not accept the secret itself, only where to read it from: want env://NAME, file://PATH or prompt", exitUsage},
 		"an empty key":    {[]string{r, "--auth-key", "env://EMPTY"}, "no auth-key in env://EMPTY", exitUsage},
 		"two keys":        {[]string{r, "--auth-key", "env://TWO"}, "blanks or several lines", exitUsage},
 		"nobody to ask":   {[]string{r, "--auth-key", "prompt"}, "--auth-key prompt needs a terminal: want env://NAME or file://PATH", exitUsage},

@@ -9,29 +9,34 @@ import (
 	"strings"
 )
 
-// secretForms are the forms of a secret.
+// secretForms are the forms of a secret's place.
 const secretForms = "env://NAME or file://PATH"
 
 // readSecret reads a secret from the place that an option names, and removes the line end that editors and echo
 // append. The option never takes the secret itself, because other users of the machine see a command's arguments. For
 // the same reason, errors do not repeat a value that may be a secret.
 func readSecret(option, place string) (string, error) {
+	return readSecretFrom(option, place, secretForms)
+}
+
+// readSecretFrom is readSecret for an option that accepts other forms, too. The error about a wrong place lists forms.
+func readSecretFrom(option, place, forms string) (string, error) {
 	if place == "" {
 		return "", nil
 	}
-	scheme, name, _ := strings.Cut(place, "://")
+	scheme, name, found := strings.Cut(place, "://")
 	var value string
-	switch scheme {
-	case "env":
+	switch {
+	case found && scheme == "env":
 		value = os.Getenv(name)
-	case "file":
+	case found && scheme == "file":
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return "", fmt.Errorf("reading --%s: %w", option, err)
 		}
 		value = string(text)
 	default:
-		return "", fmt.Errorf("--%s takes the place of the %s, not the %s itself: want %s", option, option, option, secretForms)
+		return "", fmt.Errorf("--%s does not accept the secret itself, only where to read it from: want %s", option, forms)
 	}
 	value = strings.TrimRight(value, "\r\n")
 	if value == "" {

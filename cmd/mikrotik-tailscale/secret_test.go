@@ -40,7 +40,8 @@ func TestAMissingSecretIsAnError(t *testing.T) {
 		"env://NOT_SET_HERE":  "no password in env://NOT_SET_HERE",
 		"file://" + empty:     "no password in file://" + empty,
 		"file:///absent":      "reading --password: open /absent: no such file or directory",
-		"hunter2":             "--password takes the place of the password",
+		"hunter2":             "--password does not accept the secret itself, only where to read it from: want env://NAME or file://PATH",
+		"env":                 "--password does not accept the secret itself",
 		"vault://hunter2/key": "want env://NAME or file://PATH",
 	} {
 		_, err := readSecret("password", place)

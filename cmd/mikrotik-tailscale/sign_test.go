@@ -88,7 +88,7 @@ func TestAWrongKeyIsRejectedFirst(t *testing.T) {
 		args []string
 		want string
 	}{
-		"the key itself":    {[]string{"--signing-key", read(t, key)}, "--signing-key takes the place of the signing-key"},
+		"the key itself":    {[]string{"--signing-key", read(t, key)}, "--signing-key does not accept the secret itself, only where to read it from: want env://NAME or file://PATH"},
 		"an absent key":     {[]string{"--signing-key", "file:///absent/key"}, "reading --signing-key: open /absent/key"},
 		"no password":       {[]string{"--signing-key", "file://" + key}, "the signing key is encrypted"},
 		"a wrong password":  {[]string{"--signing-key", "file://" + key, "--signing-password", "env://KEY_PASSWORD"}, "wrong password for the signing key"},
