@@ -116,7 +116,7 @@ func TestAClockThatIsWrongAtBoot(t *testing.T) {
 	cert.Store(a.from(time.Now().AddDate(0, -1, 0)))
 	c.running()
 	eventually(t, "the routes are there", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
-	if strings.Contains(c.log(), "do not get to tailscale0") {
+	if strings.Contains(c.log(), "don't reach tailscale0") {
 		t.Error("the entrypoint reports missing routes before the login")
 	}
 }
