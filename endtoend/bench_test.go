@@ -31,7 +31,7 @@ func BenchmarkRouters(b *testing.B) {
 			if i == 1 {
 				name, what = "plain", plain
 			}
-			b.Run(fmt.Sprintf("%s-%d", name, round), func(b *testing.B) { pair[i] = measure(b, what) })
+			pair[i] = measure(b, what)
 			pair[i].name = fmt.Sprintf("%s-%d", name, round)
 		}
 		all = append(all, pair[:]...)
@@ -40,6 +40,23 @@ func BenchmarkRouters(b *testing.B) {
 		}
 	}
 	printFigures(all, ratios)
+}
+
+// scope is a test whose cleanups run when end is called. Sub-benchmarks would also clean up after each measurement, but
+// with -benchtime 10x Go runs each of them twice.
+type scope struct {
+	testing.TB
+	cleanups []func()
+}
+
+// Cleanup implements testing.TB.
+func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+// end runs the cleanups, the last one first.
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
 }
 
 // figures are the measurements of one router.
@@ -86,8 +103,11 @@ func median(values []float64) float64 {
 	return (values[len(values)/2] + values[(len(values)-1)/2]) / 2
 }
 
-// measure starts two routers, the first of them twice, and sends TCP between hosts of both sites.
-func measure(b *testing.B, i image) figures {
+// measure starts two routers, the first of them twice, and sends TCP between hosts of both sites. It ends both, and
+// their world.
+func measure(t testing.TB, i image) figures {
+	b := &scope{TB: t}
+	defer b.end()
 	w := newWorld(b)
 	w.control.start()
 	key := w.control.key(true)
@@ -123,7 +143,7 @@ func measure(b *testing.B, i image) figures {
 
 // benched starts a router and waits until it is logged in. Without a key, the router uses its state. Upstream's
 // daemon has no supervisor that reads the environment.
-func benched(b *testing.B, i image, s site, name, key, state string) *container {
+func benched(b testing.TB, i image, s site, name, key, state string) *container {
 	b.Helper()
 	o := options{name: name, image: i, network: s.container, state: state}
 	if !i.plain {
@@ -144,7 +164,7 @@ func benched(b *testing.B, i image, s site, name, key, state string) *container 
 }
 
 // reach waits until the hosts reach each other, on a direct path between the routers.
-func reach(b *testing.B, first *container, one, two site) {
+func reach(b testing.TB, first *container, one, two site) {
 	b.Helper()
 	eventually(b, "the hosts reach each other", func() bool {
 		return one.host.try("ping", "-c1", "-W2", two.lan4) && one.host.try("ping", "-c1", "-W2", two.lan6)
@@ -159,7 +179,7 @@ func reach(b *testing.B, first *container, one, two site) {
 const transferred = 512 << 20
 
 // throughput sends bytes to another host, or receives them from there, with iperf3. It returns the received Mbit/s.
-func throughput(b *testing.B, from, to namespace, args ...string) float64 {
+func throughput(b testing.TB, from, to namespace, args ...string) float64 {
 	b.Helper()
 	server := start(b, "iperf3", nil, to.in("iperf3", "--server", "--one-off", "--forceflush")...)
 	server.waitFor("Server listening")
