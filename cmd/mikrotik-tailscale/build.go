@@ -129,7 +129,12 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 
 // products builds the root filesystems of all targets at the same time, and calls use with them and with a scratch
 // directory. The error contains the errors of all platforms.
-func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(run assembly.StageRunner, products []assembly.Product, scratch string) error) (err error) {
+func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(run assembly.StageRunner, products []assembly.Product, scratch string) error) error {
+	return o.productsAfter(ctx, targets, p, func(recipe.Resolved) error { return nil }, use)
+}
+
+// productsAfter is like products, and calls check with the resolved features before it builds Tailscale.
+func (o *options) productsAfter(ctx context.Context, targets []platform.Target, p *progress, check func(recipe.Resolved) error, use func(run assembly.StageRunner, products []assembly.Product, scratch string) error) (err error) {
 	if err := assembly.CheckFiles(o.extra, targets, o.config, os.TempDir()); err != nil {
 		return usageError{err}
 	}
@@ -142,7 +147,13 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 	if err != nil {
 		return err
 	}
-	resolve := func(ctx context.Context) (recipe.Resolved, error) { return resolveFeatures(ctx, d, o.config, p) }
+	resolve := func(ctx context.Context) (recipe.Resolved, error) {
+		r, err := resolveFeatures(ctx, d, o.config, p)
+		if err == nil {
+			err = check(r)
+		}
+		return r, err
+	}
 	products, err := assembly.MakeAll(ctx, d.Output, targets, o.config, resolve, o.extra, scratch)
 	if err != nil {
 		return err

@@ -100,7 +100,7 @@ func readPublicKey(path string) (*signing.PublicKey, error) {
 	return &k, err
 }
 
-// verify builds a published release again and compares it. Without targets, it builds all platforms of the index.
+// verify builds a published release again and compares it.
 func (o *options) verify(ctx context.Context, source publish.Source, targets []platform.Target, key *signing.PublicKey, p *progress) (r reproduce.Result, err error) {
 	if source, err = source.WithKeychain(ctx, authn.DefaultKeychain); err != nil {
 		return r, err
@@ -129,14 +129,14 @@ func (o *options) verify(ctx context.Context, source publish.Source, targets []p
 		return r, usageError{err}
 	}
 	o.config = record.Config
-	stages, err := o.otherStages(ctx, published, record, p)
-	if err != nil {
-		return r, err
+	var stages []string
+	compareStages := func(resolved recipe.Resolved) (err error) {
+		if stages, err = otherStages(published, record, resolved); len(stages) > 0 {
+			p.say("warning: this version of the program does not build like the one that published the image, so the digests will probably differ:\n  " + strings.Join(stages, "\n  "))
+		}
+		return err
 	}
-	if len(stages) > 0 {
-		p.say("warning: this version of the program does not build like the one that published the image, so the digests will probably differ:\n  " + strings.Join(stages, "\n  "))
-	}
-	err = o.products(ctx, targets, p, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
+	err = o.productsAfter(ctx, targets, p, compareStages, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
 		again, err := publish.Assembled(products)
 		if err != nil {
 			return err
@@ -152,7 +152,8 @@ func (o *options) verify(ctx context.Context, source publish.Source, targets []p
 	return r, err
 }
 
-// chosen returns the targets to build again, in the order of the index.
+// chosen returns the targets to build again, in the order of the index. All targets of this program mean all platforms
+// of the index.
 func chosen(published publish.Published, targets []platform.Target) ([]platform.Target, error) {
 	var all, wanted []platform.Target
 	for _, i := range published.Images {
@@ -199,11 +200,7 @@ func checkExtra(record attest.Record, extra string) error {
 }
 
 // otherStages returns the stages in which this program differs from the one that published a release.
-func (o *options) otherStages(ctx context.Context, published publish.Published, record attest.Record, p *progress) ([]string, error) {
-	resolved, err := o.resolvedFeatures(ctx, p)
-	if err != nil {
-		return nil, err
-	}
+func otherStages(published publish.Published, record attest.Record, resolved recipe.Resolved) ([]string, error) {
 	b := attest.Build{}
 	for _, i := range published.Images {
 		b.Products = append(b.Products, assembly.Product{Plan: recipe.Plan{Target: i.Target, Config: record.Config, Resolved: resolved}})
