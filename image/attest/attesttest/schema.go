@@ -1,4 +1,4 @@
-// Package attesttest checks SBOMs in tests.
+// Package attesttest checks SBOMs and provenance in tests.
 package attesttest
 
 import (
