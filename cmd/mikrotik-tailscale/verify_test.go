@@ -4,9 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/ecdsa"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"io"
 	"os"
@@ -29,6 +27,7 @@ import (
 	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/image/publish"
 	"dagger/mikrotik-tailscale/image/reproduce"
+	"dagger/mikrotik-tailscale/image/signing/signingtest"
 	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -49,12 +48,8 @@ func verifyJSON(t *testing.T, want int, args ...string) reproduce.Result {
 // publicKey returns the public key of a key from signingKey, like cosign.pub.
 func publicKey(t *testing.T, private *ecdsa.PrivateKey) string {
 	t.Helper()
-	content, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(t.TempDir(), "cosign.pub")
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: content}), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(signingtest.PublicPEM(t, &private.PublicKey)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -142,6 +137,8 @@ func TestAPublishedImageIsVerified(t *testing.T) {
 	})
 	if _, stderr, code := call(t, "verify", "--address", steps); code != 0 || !strings.Contains(stderr, `stage "busybox-configured" has other env here`) {
 		t.Errorf("other steps: exit code %d\n%s", code, stderr)
+	} else if n := strings.Count(stderr, "features: cached"); n != 1 {
+		t.Errorf("the features were resolved %d times:\n%s", n, stderr)
 	}
 	newer := republish(t, registry+"/newer:stable", pushed, same, func(text string) string {
 		return strings.Replace(text, `"revision": 3`, `"revision": 3, "brotli": true`, 1)

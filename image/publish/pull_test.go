@@ -27,7 +27,7 @@ func source(t *testing.T, address, user, password string) Source {
 
 func TestAPublishedReleaseIsReadBack(t *testing.T) {
 	registry := testregistry.Start(t, user, secret, false)
-	want := sign(t, attested(t), newSigningKey(t))
+	want := sign(t, attested(t), newKey(t))
 	reference, err := Push(t.Context(), destination(t, registry+"/x", []string{"stable"}, user, secret), want, nil)
 	if err != nil {
 		t.Fatal(err)

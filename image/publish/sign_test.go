@@ -1,12 +1,7 @@
 package publish
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,26 +18,14 @@ import (
 	"dagger/mikrotik-tailscale/endtoend/testregistry"
 	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/image/signing"
+	"dagger/mikrotik-tailscale/image/signing/signingtest"
 )
 
-func newSigningKey(t *testing.T) signing.Key {
+func newKey(t *testing.T) signing.Key {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := signing.ParseKey(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: content})), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	key, _ := signingtest.Keys(t)
 	return key
 }
-
-const provenanceType = "https://slsa.dev/provenance/v1"
 
 // attested returns a release with the same kinds of attestations as a build's.
 func attested(t *testing.T) *Release {
@@ -62,7 +45,7 @@ func attested(t *testing.T) *Release {
 	if err != nil {
 		t.Fatal(err)
 	}
-	statement, err := signing.Statement(digest, provenanceType, `{"buildDefinition":{"buildType":"test"},"runDetails":{"builder":{"id":"test"}}}`)
+	statement, err := signing.Statement(digest, attest.PredicateProvenance, `{"buildDefinition":{"buildType":"test"},"runDetails":{"builder":{"id":"test"}}}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +64,7 @@ func sign(t *testing.T, r *Release, k signing.Key) *Release {
 // Signatures are attached to their subject. They change neither the subject nor other attachments.
 func TestASignedReleaseHasTheSameDigests(t *testing.T) {
 	d := destination(t, "registry.example/x", nil, "", "")
-	key := newSigningKey(t)
+	key := newKey(t)
 	var contents [3]Contents
 	for i, r := range []*Release{attested(t), sign(t, attested(t), key), sign(t, attested(t), key)} {
 		var err error
@@ -112,7 +95,7 @@ func TestASignedReleaseHasTheSameDigests(t *testing.T) {
 			t.Errorf("signed are %v; want %v", got, predicates)
 		}
 	}
-	check(plain.Attached, signed.Attached, signing.PredicateSignature, provenanceType)
+	check(plain.Attached, signed.Attached, signing.PredicateSignature, attest.PredicateProvenance)
 	for i, image := range signed.Images {
 		if image.Digest != plain.Images[i].Digest {
 			t.Errorf("the image is %s, signed %s", plain.Images[i].Digest, image.Digest)
@@ -128,7 +111,7 @@ func TestAnSBOMThatIsNoJSONIsNotSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Sign(newSigningKey(t)); err == nil || !strings.Contains(err.Error(), "signing the image for "+all[1].Target.Name) {
+	if err := r.Sign(newKey(t)); err == nil || !strings.Contains(err.Error(), "signing the image for "+all[1].Target.Name) {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -189,7 +172,7 @@ func TestCosignAcceptsWhatIsSignedAndNothingElse(t *testing.T) {
 		verdict(true, "mine", subject, "verify")
 		verdict(false, "other", subject, "verify")
 		isIndex := i < 2
-		verdict(isIndex, "mine", subject, "verify-attestation", "--type", provenanceType)
+		verdict(isIndex, "mine", subject, "verify-attestation", "--type", attest.PredicateProvenance)
 		verdict(!isIndex, "mine", subject, "verify-attestation", "--type", "cyclonedx")
 	}
 

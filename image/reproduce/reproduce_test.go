@@ -1,11 +1,6 @@
 package reproduce
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +15,7 @@ import (
 	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/image/publish"
 	"dagger/mikrotik-tailscale/image/signing"
+	"dagger/mikrotik-tailscale/image/signing/signingtest"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -116,31 +112,6 @@ func TestADifferenceOnlyInPackingIsNamed(t *testing.T) {
 	}
 }
 
-// keys returns a key pair.
-func keys(t *testing.T) (signing.Key, *signing.PublicKey) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := signing.ParseKey(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: content})), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if content, err = x509.MarshalPKIXPublicKey(&private.PublicKey); err != nil {
-		t.Fatal(err)
-	}
-	public, err := signing.ParsePublicKey(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: content})))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, &public
-}
-
 func bundle(t *testing.T, k signing.Key, digest, predicate string) publish.Attachment {
 	t.Helper()
 	statement, err := signing.Statement(digest, predicate, "")
@@ -155,8 +126,8 @@ func bundle(t *testing.T, k signing.Key, digest, predicate string) publish.Attac
 }
 
 func TestEverythingNeedsASignatureOfTheKey(t *testing.T) {
-	mine, public := keys(t)
-	other, _ := keys(t)
+	mine, public := signingtest.Keys(t)
+	other, _ := signingtest.Keys(t)
 	index := release(t, small(t, platform.All()[0], map[string]string{"which": "one"}))
 	image, err := index.Images()[0].Image.Digest()
 	if err != nil {
@@ -181,7 +152,7 @@ func TestEverythingNeedsASignatureOfTheKey(t *testing.T) {
 		p := published(t, index, c.index...)
 		p.Images = slices.Clone(p.Images)
 		p.Images[0].Attached = c.image
-		err := CheckSignatures(p, *public)
+		err := CheckSignatures(p, public)
 		if (err != nil) != (len(c.want) > 0) {
 			t.Errorf("%s: error = %v", name, err)
 		}
@@ -194,7 +165,7 @@ func TestEverythingNeedsASignatureOfTheKey(t *testing.T) {
 }
 
 func TestAnImageWithoutItsProvenanceIsRefused(t *testing.T) {
-	mine, public := keys(t)
+	mine, public := signingtest.Keys(t)
 	r := release(t, small(t, platform.All()[0], map[string]string{"which": "one"}))
 	digest := published(t, r).Digest
 	plain := publish.Attachment{Type: attest.ProvenanceType, Text: "{}"}
@@ -205,10 +176,10 @@ func TestAnImageWithoutItsProvenanceIsRefused(t *testing.T) {
 	}{
 		"none":                 {nil, nil, "no provenance is attached to the index: want an image that the publish command of this program has pushed"},
 		"only a signed one":    {nil, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "no provenance is attached"},
-		"not signed":           {public, []publish.Attachment{plain}, "no provenance that is signed with this key"},
-		"of another image":     {public, []publish.Attachment{bundle(t, mine, strings.Repeat("0", 64), attest.PredicateProvenance)}, "no provenance that is signed with this key"},
+		"not signed":           {&public, []publish.Attachment{plain}, "no provenance that is signed with this key"},
+		"of another image":     {&public, []publish.Attachment{bundle(t, mine, strings.Repeat("0", 64), attest.PredicateProvenance)}, "no provenance that is signed with this key"},
 		"an unknown form":      {nil, []publish.Attachment{plain}, "reading the provenance"},
-		"signed, unknown form": {public, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "reading the provenance"},
+		"signed, unknown form": {&public, []publish.Attachment{bundle(t, mine, digest, attest.PredicateProvenance)}, "reading the provenance"},
 	} {
 		if _, err := Origin(published(t, r, c.attached...), c.key); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error = %v; want it to say %q", name, err, c.want)
