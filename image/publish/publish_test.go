@@ -77,8 +77,8 @@ var annotations = map[string]string{"org.opencontainers.image.title": "test"}
 
 func TestPublishedImagesAreReadBackByAnotherClient(t *testing.T) {
 	testtools.Require(t, local.Tool{Command: "skopeo", Package: "skopeo"})
-	registry := testregistry.Start(t, "robot", "s3cret&word", false)
-	d := destination(t, registry+"/routers/tailscale", []string{"stable"}, "robot", "s3cret&word")
+	registry := testregistry.Start(t, user, secret, false)
+	d := destination(t, registry+"/routers/tailscale", []string{"stable"}, user, secret)
 	reference, err := Push(t.Context(), d, release(t), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestPublishedImagesAreReadBackByAnotherClient(t *testing.T) {
 	if !strings.HasPrefix(reference, registry+"/routers/tailscale:1.0.0-mt.1@sha256:") {
 		t.Errorf("reference = %s", reference)
 	}
-	auth := remote.WithAuth(&authn.Basic{Username: "robot", Password: "s3cret&word"})
+	auth := remote.WithAuth(&authn.Basic{Username: user, Password: secret})
 	digest, err := name.NewDigest(reference, name.Insecure)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestPublishedImagesAreReadBackByAnotherClient(t *testing.T) {
 	}
 	skopeo := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), "skopeo", append([]string{args[0], "--tls-verify=false", "--creds=robot:s3cret&word"}, args[1:]...)...)
+		cmd := exec.CommandContext(t.Context(), "skopeo", append([]string{args[0], "--tls-verify=false", "--creds=" + user + ":" + secret}, args[1:]...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("skopeo %v: %v\n%s", args, err, out)
@@ -153,8 +153,7 @@ func TestPublishedImagesAreReadBackByAnotherClient(t *testing.T) {
 }
 
 func TestFailuresNeverPrintThePassword(t *testing.T) {
-	const password = "s3cret&word"
-	closed := testregistry.Start(t, "robot", "another", false)
+	closed := testregistry.Start(t, user, "another", false)
 	frozen := testregistry.Start(t, "", "", true)
 	for name, c := range map[string]struct{ address, want string }{
 		"wrong password": {closed, "refused the user name or password"},
@@ -163,14 +162,14 @@ func TestFailuresNeverPrintThePassword(t *testing.T) {
 		"unknown host":   {"registry.invalid", "registry.invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Push(t.Context(), destination(t, c.address+"/x", nil, "robot", password), release(t), nil)
+			_, err := Push(t.Context(), destination(t, c.address+"/x", nil, user, secret), release(t), nil)
 			if err == nil {
 				t.Fatal("no error")
 			}
 			if !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "pushing "+c.address+"/x:1.0.0-mt.1") {
 				t.Errorf("error = %v; want it to say %q", err, c.want)
 			}
-			if strings.Contains(err.Error(), password) {
+			if strings.Contains(err.Error(), secret) {
 				t.Errorf("the error has the password: %v", err)
 			}
 		})
