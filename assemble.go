@@ -174,7 +174,7 @@ func (m *MikrotikTailscale) stageRunner(work string) assembly.StageRunner {
 // queue limits how many stages run at the same time.
 type queue struct{ all, compilers *semaphore.Weighted }
 
-// run runs a stage once there is a place for it. What a Go stage takes as input is run in its place, too.
+// run waits for a free slot and then runs the stage. Inputs of a Go stage run in the same slot.
 func (m *MikrotikTailscale) run(ctx context.Context, s recipe.Stage, q queue) error {
 	places := []*semaphore.Weighted{q.all}
 	if s.Base == recipe.BaseGo {

@@ -4,9 +4,9 @@ package main
 type AppletSet string
 
 const (
-	// What finds out on a router why something doesn't work.
+	// Commands for finding problems on a router.
 	Default AppletSet = "default"
-	// What the image's own scripts need.
+	// Only the commands that the image's own scripts need.
 	Minimal AppletSet = "minimal"
 )
 

@@ -25,7 +25,7 @@ type Product struct {
 	Rootfs string
 	// Programs has the files of the linked programs before they are packed, by component.
 	Programs map[string]string
-	// Extra are the user's own files in it, and Fingerprint describes each.
+	// Extra describes the user's own files in Rootfs, in the form of Fingerprint.
 	Extra map[string]string
 }
 
