@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,18 +75,12 @@ func writePage(cmd *cobra.Command, asJSON bool, o pageOptions) error {
 }
 
 func makePage(ctx context.Context, o pageOptions, stage recipe.Stage, path string, p *progress) (written archive.FileInfo, err error) {
-	d, err := o.open(ctx, p)
-	if err != nil {
-		return written, err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	made, err := d.Output(ctx, stage)
-	if err != nil {
-		return written, err
-	}
-	all, err := writeAll(ctx, filepath.Dir(path), []archive.File{{Path: path, Write: copyOf(made)}})
-	if err != nil {
-		return written, err
-	}
-	return all[0], nil
+	err = o.stageOutput(ctx, stage, p, func(made string) error {
+		all, err := writeAll(ctx, filepath.Dir(path), []archive.File{{Path: path, Write: copyOf(made)}})
+		if err == nil {
+			written = all[0]
+		}
+		return err
+	})
+	return written, err
 }

@@ -71,7 +71,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&address, "address", "", "registry and repository, optionally with a tag (default tag the image's version)")
 	flags.StringSliceVar(&tags, "tags", nil, "more tags for the same index, for example stable")
-	flags.StringSliceVar(&arch, "arch", []string{"all"}, "platforms to publish, or \"all\"")
+	flags.StringSliceVar(&arch, "arch", []string{platform.Every}, "platforms to publish, or \"all\"")
 	flags.StringVar(&username, "username", "", "user name for the registry; needs --password, too")
 	flags.StringVar(&password, "password", "", "place of the password or token: "+secretForms)
 	flags.StringVar(&signingKey, "signing-key", "", "place of the private key to sign with, from cosign generate-key-pair: "+secretForms)

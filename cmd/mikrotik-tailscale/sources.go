@@ -39,7 +39,7 @@ func sourcesCommand(asJSON *bool) *cobra.Command {
 				return usageError{err}
 			}
 			p := newProgress(cmd.ErrOrStderr())
-			err = o.output(cmd.Context(), s, p, func(path string) error {
+			err = o.stageOutput(cmd.Context(), s, p, func(path string) error {
 				return writeResult(cmd.Context(), cmd.OutOrStdout(), *asJSON, targets, output, false, copyOf(path))
 			})
 			p.close()
@@ -55,8 +55,8 @@ func sourcesCommand(asJSON *bool) *cobra.Command {
 	return c
 }
 
-// output runs a stage, and calls use with the path of its output.
-func (o *options) output(ctx context.Context, s recipe.Stage, p *progress, use func(path string) error) (err error) {
+// stageOutput runs a stage, and calls use with the path of its output.
+func (o *options) stageOutput(ctx context.Context, s recipe.Stage, p *progress, use func(path string) error) (err error) {
 	d, err := o.open(ctx, p)
 	if err != nil {
 		return err
