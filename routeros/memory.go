@@ -46,17 +46,17 @@ func (o *Options) checkRoot(p *problems) {
 func (d data) InMemory() bool { return d.Root == RootMemory }
 
 // StartMemory returns the free memory in bytes that is needed to add and run the container if Root is RootMemory.
-func (o Options) StartMemory() int { return (startCopies*imageMiB + o.running()) << 20 }
+func (o Options) StartMemory() int { return startCopies*imageMiB<<20 + int(o.RunningMemory()) }
 
 // UpdateMemory returns the free memory in bytes that a second container needs while the first one is running.
 func (d data) UpdateMemory() int { return startCopies * imageMiB << 20 }
 
-// running returns the maximum memory in MiB of the container's processes.
-func (o Options) running() int {
+// RunningMemory returns the maximum memory in bytes of the container's processes.
+func (o Options) RunningMemory() int64 {
 	if o.Memory > 0 {
-		return o.Memory
+		return int64(o.Memory) << 20
 	}
-	return runningMiB
+	return runningMiB << 20
 }
 
 // Started returns a directory in memory that exists if the container was added since the router's boot.

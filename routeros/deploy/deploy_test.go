@@ -344,7 +344,7 @@ func TestARouterIsCheckedBeforeAnythingChanges(t *testing.T) {
 			b.wishes.Options.Disk = "usb1"
 			b.Put("/disk", "slot", "usb1", "type", "hardware", "free", int64(1<<10))
 		}, "0.0 MiB are free on usb1"},
-		"memory":   {func(b *bench) { b.Singles["/system/resource"]["free-memory"] = int64(20 << 20) }, "20.0 MiB of memory are free, and an installation takes 32.0 MiB"},
+		"memory":   {func(b *bench) { b.Singles["/system/resource"]["free-memory"] = int64(20 << 20) }, "20.0 MiB of memory are free, and an installation takes 44.0 MiB"},
 		"a subnet": {func(b *bench) { b.wishes.Options.Subnets = []string{"192.168.88.1/24"} }, "want 192.168.88.0/24"},
 	} {
 		t.Run(name, func(t *testing.T) {

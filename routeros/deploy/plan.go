@@ -82,12 +82,8 @@ type Plan struct {
 	Notes []string
 }
 
-const (
-	// spare is the free space in bytes that is left for the state and for the router itself.
-	spare = 256 << 10
-	// running is the memory in bytes of a busy container.
-	running = 32 << 20
-)
+// spare is the free space in bytes that is left for the state and for the router itself.
+const spare = 256 << 10
 
 var (
 	releaseForm = regexp.MustCompile(`^7\.([0-9]{1,3})\b`)
@@ -285,7 +281,7 @@ func (p *Plan) place(f Facts, img Image) error {
 	if o.Root == routeros.RootMemory {
 		return nil
 	}
-	return p.enough(f, 2*img.Size+running)
+	return p.enough(f, 2*img.Size+o.RunningMemory())
 }
 
 // elsewhere finds another disk, or memory, for an image that is too large for the flash.
