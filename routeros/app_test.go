@@ -204,7 +204,7 @@ func TestAnAppsSetupCanBeRepeated(t *testing.T) {
 				}
 				break
 			}
-			if err == nil || !strings.Contains(err.Error(), "Run this again") {
+			if err == nil || !strings.Contains(err.Error(), "Run this script again") {
 				t.Fatalf("step %d: error = %v", step, err)
 			}
 			must(t, r, files["tailscale-app-setup.rsc"])
@@ -276,16 +276,16 @@ func TestAppsAreRefusedOnTheRouter(t *testing.T) {
 		want  string
 	}{
 		"old RouterOS":    {func(r *router) { r.Singles["/system/resource"]["version"] = "7.21.3 (stable)" }, "needs RouterOS 7.22 or later"},
-		"ARM":             {func(r *router) { r.Singles["/system/resource"]["architecture-name"] = "arm" }, "apps need arm64 or x86, and this router is arm"},
+		"ARM":             {func(r *router) { r.Singles["/system/resource"]["architecture-name"] = "arm" }, "apps need arm64 or x86, but this router is arm"},
 		"no package":      {func(r *router) { r.Tables["/system/package"] = nil }, "the container package is not installed"},
 		"containers off":  {func(r *router) { r.Singles["/system/device-mode"]["container"] = false }, "containers are switched off"},
 		"scheduler off":   {func(r *router) { r.Singles["/system/device-mode"]["scheduler"] = false }, "the scheduler is switched off"},
-		"no disk":         {func(r *router) { r.Singles["/app/settings"]["disk"] = "" }, "apps have no disk: /app/settings/set disk=..."},
+		"no disk":         {func(r *router) { r.Singles["/app/settings"]["disk"] = "" }, "no disk is set for apps: /app/settings/set disk=..."},
 		"no file":         {func(r *router) { dropFile(r, "tailscale.tikapp.yaml") }, "there is no file tailscale.tikapp.yaml"},
 		"no setup script": {func(r *router) { dropFile(r, "tailscale-app-setup.rsc") }, "there is no file tailscale-app-setup.rsc"},
-		"scripts":         {func(r *router) { r.Put("/interface/veth", "name", "veth-tailscale") }, "the scripts without an app have installed veth-tailscale"},
-		"route":           {func(r *router) { r.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
-		"remote route":    {func(r *router) { r.Put("/ip/route", "dst-address", "192.168.89.0/24") }, "there is a route to 192.168.89.0/24"},
+		"scripts":         {func(r *router) { r.Put("/interface/veth", "name", "veth-tailscale") }, "the interface veth-tailscale already exists"},
+		"route":           {func(r *router) { r.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "a route to 100.64.0.0/10 already exists"},
+		"remote route":    {func(r *router) { r.Put("/ip/route", "dst-address", "192.168.89.0/24") }, "a route to 192.168.89.0/24 already exists"},
 		"list":            {func(r *router) { r.Tables["/interface/list"] = nil }, "there is no interface list WAN"},
 	} {
 		t.Run(name, func(t *testing.T) {

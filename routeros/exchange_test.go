@@ -426,7 +426,7 @@ func architectureChooses(t *testing.T, registry string) {
 			t.Errorf("%s: digest = %s (%v); want %s", architecture, got, err, want)
 		}
 		o.Arch = "armv5"
-		if _, err := installed(t, newRouter(24), o); err == nil || !strings.Contains(err.Error(), "the image is for arm, and this router is arm64") {
+		if _, err := installed(t, newRouter(24), o); err == nil || !strings.Contains(err.Error(), "the image is for arm, but this router is arm64") {
 			t.Errorf("error = %v", err)
 		}
 	}

@@ -132,7 +132,7 @@ func TestAttemptsBecomeLessFrequent(t *testing.T) {
 	r.Offline, r.Log, r.Asked = 24*3600, nil, 0
 	runScheduled(t, r, s)
 	expectRunning(t, r, "1")
-	want := []string{"warning: tailscale is not started: failure: connection timed out", "info: tailscale was started"}
+	want := []string{"warning: tailscale could not be started: failure: connection timed out", "info: tailscale was started"}
 	if !slices.Equal(r.Log, want) {
 		t.Errorf("log: %q; want %q", r.Log, want)
 	}
@@ -274,8 +274,8 @@ func TestAnUpdateInMemoryIsRefused(t *testing.T) {
 		spoil func(*router)
 		want  string
 	}{
-		"before the start": {func(r *router) { r.Boot() }, "the container was not added since the router's boot: /import tailscale-start.rsc"},
-		"little memory":    {func(r *router) { r.Singles["/system/resource"]["free-memory"] = int64(12<<20 - 1) }, "12582911 bytes are free, and 12582912 are needed"},
+		"before the start": {func(r *router) { r.Boot() }, "the container has not been added since the router booted: /import tailscale-start.rsc"},
+		"little memory":    {func(r *router) { r.Singles["/system/resource"]["free-memory"] = int64(12<<20 - 1) }, "12582911 bytes are free, but 12582912 are needed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			shop, r, s := inMemory(t, "7.24")
@@ -297,9 +297,9 @@ func TestInstallationsInMemoryAreRefused(t *testing.T) {
 		spoil func(*router)
 		want  string
 	}{
-		"little memory":       {func(r *router) { r.Singles["/system/resource"]["free-memory"] = int64(56<<20 - 1) }, "there is too little memory: 58720255 bytes are free, and 58720256 are needed"},
+		"little memory":       {func(r *router) { r.Singles["/system/resource"]["free-memory"] = int64(56<<20 - 1) }, "not enough memory: 58720255 bytes are free, but 58720256 are needed"},
 		"no start script":     {func(r *router) { dropFile(r, "tailscale-start.rsc") }, "there is no file tailscale-start.rsc"},
-		"a directory":         {func(r *router) { r.Put("/file", "name", "tailscale-tmp") }, "there is a file, directory or disk tailscale-tmp"},
+		"a directory":         {func(r *router) { r.Put("/file", "name", "tailscale-tmp") }, "a file, directory or disk tailscale-tmp already exists"},
 		"tarball in memory":   {func(r *router) { r.Put("/disk", "slot", "disk1", "type", "tmpfs") }, "the disk disk1 is in memory"},
 		"no scheduler":        {func(r *router) { r.Singles["/system/device-mode"]["scheduler"] = false }, "the scheduler is switched off"},
 		"a directory flash":   {func(r *router) { r.Put("/file", "name", "flash") }, "--disk flash"},
@@ -326,7 +326,7 @@ func TestNothingIsPutOnAMissingDisk(t *testing.T) {
 	o.Root = RootMemory
 	r, s := ready(o), scripts(t, o)
 	r.Mountless = true
-	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "the disk tailscale-tmp in memory did not appear") {
+	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "the memory disk tailscale-tmp did not appear") {
 		t.Errorf("error = %v", err)
 	}
 	if len(r.Tables["/container"]) > 0 {
@@ -339,7 +339,7 @@ func TestAStartEndsAfterTheRemoval(t *testing.T) {
 	must(t, r, s["remove"])
 	before := r.Snapshot()
 	must(t, r, s["start"])
-	if r.Snapshot() != before || r.Log[len(r.Log)-1] != "warning: tailscale is not started: it is not installed" {
+	if r.Snapshot() != before || r.Log[len(r.Log)-1] != "warning: tailscale could not be started: it is not installed" {
 		t.Errorf("log: %q", r.Log)
 	}
 }
@@ -353,7 +353,7 @@ func TestAContainerThatDoesNotStayUpIsStartedAgain(t *testing.T) {
 	runScheduled(t, r, s)
 	r.Wait(60)
 	expectRunning(t, r, "1")
-	if want := "the container did not stay up"; !slices.ContainsFunc(r.Log, func(l string) bool { return strings.Contains(l, want) }) {
+	if want := "the container stopped again"; !slices.ContainsFunc(r.Log, func(l string) bool { return strings.Contains(l, want) }) {
 		t.Errorf("log: %q; want it to say %q", r.Log, want)
 	}
 }
@@ -363,7 +363,7 @@ func TestTheDiagnosisKnowsOfTheBoot(t *testing.T) {
 	r.Boot()
 	r.Said = nil
 	must(t, r, s["diagnose"])
-	if want := "was not added since the router's boot"; !slices.ContainsFunc(r.Said, func(l string) bool { return strings.Contains(l, want) }) {
+	if want := "has not been added since the router booted"; !slices.ContainsFunc(r.Said, func(l string) bool { return strings.Contains(l, want) }) {
 		t.Errorf("said %q; want %q", r.Said, want)
 	}
 }

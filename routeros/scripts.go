@@ -350,7 +350,8 @@ func (d data) Forward() []ruleSet {
 	return sets
 }
 
-// Menus returns the menus in which the install script adds something, in the order in which entries can be removed.
+// Menus returns the menus in which the install script adds something besides containers, the interface and disks, in
+// the order in which entries can be removed.
 func (d data) Menus() []string {
 	menus := []string{
 		"/system/scheduler", "/container/envs", "/container/mounts", "/ip/dns/static", "/ip/firewall/filter",
@@ -359,5 +360,5 @@ func (d data) Menus() []string {
 	if d.LengthSix > 0 {
 		menus = append(menus, "/ipv6/firewall/filter", "/ipv6/firewall/mangle", "/ipv6/firewall/nat", "/ipv6/route", "/ipv6/address")
 	}
-	return append(menus, "/interface/veth")
+	return menus
 }

@@ -251,7 +251,7 @@ func TestAFailedInstallationCanBeRemoved(t *testing.T) {
 					}
 					return
 				}
-				if err == nil || !strings.Contains(err.Error(), "is removed by tailscale-remove.rsc") || !strings.Contains(err.Error(), "it does not work") {
+				if err == nil || !strings.Contains(err.Error(), "Run tailscale-remove.rsc to remove what was added") || !strings.Contains(err.Error(), "it does not work") {
 					t.Fatalf("step %d: error = %v", step, err)
 				}
 				if after := r.Snapshot(); after != before {
@@ -285,6 +285,10 @@ func TestAFailedRemovalCanBeRepeated(t *testing.T) {
 		if after := r.Snapshot(); err == nil && after != before {
 			t.Errorf("step %d: something is left over, but nothing was printed", step)
 		}
+		// The interface marks an installation for the other scripts.
+		if after := r.Snapshot(); after != before && len(r.Tables["/interface/veth"]) == 0 {
+			t.Errorf("step %d: the interface is removed, and this is left:\n%s", step, after)
+		}
 		must(t, r, s["remove"])
 		if after := r.Snapshot(); after != before {
 			t.Fatalf("step %d: after the removal:\n%s\nbefore:\n%s", step, after, before)
@@ -302,29 +306,35 @@ func TestInstallationsAreRefusedBeforeAnythingChanges(t *testing.T) {
 	key.AuthKeyFile = true
 	daily := o
 	daily.UpdateAt = "04:30"
+	six := o
+	six.Addresses, six.Gateways = []string{"10.9.8.2/30", "fd00:9::2/64"}, []string{"10.9.8.1", "fd00:9::1"}
+	six.RemoteSubnets = []string{"fd89::/64"}
 	for name, c := range map[string]struct {
 		options Options
 		spoil   func(*router)
 		want    string
 	}{
-		"an old release":       {o, func(r *router) { r.Singles["/system/resource"]["version"] = "7.20.8 (long-term)" }, "needs RouterOS 7.21 or later, and this router has 7.20.8 (long-term)"},
-		"an older release":     {o, func(r *router) { r.Singles["/system/resource"]["version"] = "6.49.18 (long-term)" }, "7.21 or later"},
-		"no package":           {o, func(r *router) { r.Tables["/system/package"] = nil }, "the container package is not installed"},
-		"a disabled package":   {o, func(r *router) { r.Tables["/system/package"][0].Flags["disabled"] = true }, "the container package is not installed"},
-		"fetch is off":         {o, func(r *router) { r.Singles["/system/device-mode"]["fetch"] = false }, "/system/device-mode/update fetch=yes"},
-		"the scheduler is off": {daily, func(r *router) { r.Singles["/system/device-mode"]["scheduler"] = false }, "/system/device-mode/update scheduler=yes"},
-		"containers are off":   {o, func(r *router) { r.Singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
-		"the name is taken":    {o, func(r *router) { r.Put("/interface/veth", "name", "veth-tailscale") }, "there is an interface veth-tailscale"},
-		"a list is taken":      {o, func(r *router) { r.Put("/container/envs", "list", "tailscale") }, "there is a list of variables tailscale"},
-		"mounts are taken":     {o, func(r *router) { r.Put("/container/mounts", "list", "tailscale") }, "there is a list of mounts tailscale"},
-		"the route is there":   {o, func(r *router) { r.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10"},
-		"the address is used":  {o, func(r *router) { r.Put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is taken"},
-		"no interface list":    {o, func(r *router) { r.Tables["/interface/list"] = nil }, "there is no interface list WAN"},
-		"no name server":       {o, func(r *router) { r.Singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
-		"a directory flash":    {o, func(r *router) { r.Put("/file", "name", "flash") }, "--disk flash"},
-		"no bridge":            {lan, func(*router) {}, `there is no bridge br"idge$`},
-		"no disk":              {disk, func(*router) {}, "there is no disk or directory usb1"},
-		"no key":               {key, func(*router) {}, "there is no file tailscale-state/authkey"},
+		"an old release":             {o, func(r *router) { r.Singles["/system/resource"]["version"] = "7.20.8 (long-term)" }, "needs RouterOS 7.21 or later, but this router has 7.20.8 (long-term)"},
+		"an older release":           {o, func(r *router) { r.Singles["/system/resource"]["version"] = "6.49.18 (long-term)" }, "7.21 or later"},
+		"no package":                 {o, func(r *router) { r.Tables["/system/package"] = nil }, "the container package is not installed"},
+		"a disabled package":         {o, func(r *router) { r.Tables["/system/package"][0].Flags["disabled"] = true }, "the container package is not installed"},
+		"fetch is off":               {o, func(r *router) { r.Singles["/system/device-mode"]["fetch"] = false }, "/system/device-mode/update fetch=yes"},
+		"the scheduler is off":       {daily, func(r *router) { r.Singles["/system/device-mode"]["scheduler"] = false }, "/system/device-mode/update scheduler=yes"},
+		"containers are off":         {o, func(r *router) { r.Singles["/system/device-mode"]["container"] = false }, "/system/device-mode/update container=yes"},
+		"the name is taken":          {o, func(r *router) { r.Put("/interface/veth", "name", "veth-tailscale") }, "the interface veth-tailscale already exists"},
+		"a list is taken":            {o, func(r *router) { r.Put("/container/envs", "list", "tailscale") }, "the list of variables tailscale already exists"},
+		"mounts are taken":           {o, func(r *router) { r.Put("/container/mounts", "list", "tailscale") }, "the list of mounts tailscale already exists"},
+		"the route is there":         {o, func(r *router) { r.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "a route to 100.64.0.0/10 already exists"},
+		"the address is used":        {o, func(r *router) { r.Put("/ip/address", "address", "172.31.255.253/30") }, "the address 172.31.255.253 is already in use"},
+		"the IPv6 route is there":    {six, func(r *router) { r.Put("/ipv6/route", "dst-address", "fd7a:115c:a1e0::/48") }, "a route to fd7a:115c:a1e0::/48 already exists"},
+		"the IPv6 address is used":   {six, func(r *router) { r.Put("/ipv6/address", "address", "fd00:9::1/64") }, "the address fd00:9::1 is already in use"},
+		"the IPv6 network is routed": {six, func(r *router) { r.Put("/ipv6/route", "dst-address", "fd89::/64") }, "a route to fd89::/64 already exists"},
+		"no interface list":          {o, func(r *router) { r.Tables["/interface/list"] = nil }, "there is no interface list WAN"},
+		"no name server":             {o, func(r *router) { r.Singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
+		"a directory flash":          {o, func(r *router) { r.Put("/file", "name", "flash") }, "--disk flash"},
+		"no bridge":                  {lan, func(*router) {}, `there is no bridge br"idge$`},
+		"no disk":                    {disk, func(*router) {}, "there is no disk or directory usb1"},
+		"no key":                     {key, func(*router) {}, "there is no file tailscale-state/authkey"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRouter(24)
@@ -346,7 +356,7 @@ func TestASecondInstallationIsRefused(t *testing.T) {
 	r, s := newRouter(24), scripts(t, o)
 	must(t, r, s["install"])
 	before := r.Snapshot()
-	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "installed already") {
+	if err := run(t, r, s["install"]); err == nil || !strings.Contains(err.Error(), "already installed") {
 		t.Errorf("error = %v", err)
 	}
 	if r.Snapshot() != before {
@@ -535,7 +545,7 @@ func TestAnUpdateNeedsALogin(t *testing.T) {
 					expectRunning(t, r, "2")
 					return
 				}
-				const want = "tailscale was not brought up to date: the new image was not logged in after two minutes, and the old one was started again"
+				const want = "tailscale could not be updated: the new image was not logged in after two minutes, so the old one was started again"
 				if err == nil || err.Error() != want || r.Log[len(r.Log)-1] != "error: "+want {
 					t.Errorf("error = %v, log %q; want both to be %q", err, r.Log, want)
 				}
@@ -561,7 +571,7 @@ func TestAnUpdateInPlaceReportsALoginThatFails(t *testing.T) {
 	r.States["2"] = "NeedsLogin"
 	must(t, r, s["update"])
 	expectRunning(t, r, "2")
-	if want := "warning: tailscale was brought up to date, but was not logged in after two minutes"; !slices.Contains(r.Log, want) {
+	if want := "warning: tailscale was updated, but was not logged in after two minutes"; !slices.Contains(r.Log, want) {
 		t.Errorf("log: %q", r.Log)
 	}
 }
@@ -795,7 +805,7 @@ func TestRemoteNetworksAreReached(t *testing.T) {
 	again.ExtraArgs = "--accept-routes"
 	r = ready(again)
 	r.Put("/ip/route", "dst-address", "192.168.89.0/24")
-	if err := run(t, r, scripts(t, again)["install"]); err == nil || !strings.Contains(err.Error(), "there is a route to 192.168.89.0/24; nothing was changed") {
+	if err := run(t, r, scripts(t, again)["install"]); err == nil || !strings.Contains(err.Error(), "a route to 192.168.89.0/24 already exists; nothing was changed") {
 		t.Errorf("error = %v", err)
 	}
 	r = ready(again)
@@ -902,13 +912,15 @@ func TestTheDiagnosisNamesTheProblem(t *testing.T) {
 		"no interface":         {func(r *router) { r.Tables["/interface/veth"] = nil }, "there is no interface veth-tailscale"},
 		"no gateway":           {func(r *router) { first(r, "/ip/address", "address", "10.9.8.1/30").Flags["disabled"] = true }, "does not have the address 10.9.8.1"},
 		"no route":             {func(r *router) { first(r, "/ip/route", "dst-address", "100.64.0.0/10").Flags["active"] = false }, "no active route to 100.64.0.0/10"},
+		"no IPv6 gateway":      {func(r *router) { first(r, "/ipv6/address", "address", "fd00:9::1/64").Flags["disabled"] = true }, "does not have the address fd00:9::1"},
+		"no IPv6 NAT":          {func(r *router) { r.Tables["/ipv6/firewall/nat"] = nil }, "no IPv6 NAT rule"},
 		"no remote route":      {func(r *router) { r.Drop("/ipv6/route", first(r, "/ipv6/route", "dst-address", "fd89::/64")) }, "no active route to fd89::/64"},
 		"no NAT":               {func(r *router) { r.Tables["/ip/firewall/nat"] = nil }, "no NAT rule"},
 		"a rule before": {func(r *router) {
 			rules := r.Tables["/ip/firewall/filter"]
 			i := slices.IndexFunc(rules, func(e *entry) bool { return e.Values["comment"] == "defconf" })
 			r.Tables["/ip/firewall/filter"] = slices.Concat(rules[i:i+1], rules[:i], rules[i+1:])
-		}, "another rule stands before those of the container"},
+		}, "another rule comes before the container's rules"},
 		"no container": {func(r *router) { r.Tables["/container"] = nil }, "there is no container tailscale"},
 		"stopped":      {func(r *router) { r.Tables["/container"][0].State = "stopped" }, "the container is stopped"},
 		"no image":     {func(r *router) { r.Tables["/container"][0].Values["image-id"] = "" }, "could not be fetched"},

@@ -309,10 +309,10 @@ func TestAFailedInstallationLeavesNothing(t *testing.T) {
 		"a wrong key": {func(b *bench) {
 			b.key = "k"
 			b.States["v1"] = "NeedsLogin"
-			b.Says["v1"] = []string{"entrypoint: not logged in: invalid key; trying again at times, and at once when the key changes"}
+			b.Says["v1"] = []string{"entrypoint: not logged in: invalid key; trying again from time to time, and as soon as the key changes"}
 		}, "not logged in: invalid key"},
 		"no control":      {func(b *bench) { b.key = "k"; b.States["v1"] = "NoState" }, "not logged in after 3 minutes; the state is: map[output:NoState"},
-		"a route there":   {func(b *bench) { b.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "there is a route to 100.64.0.0/10; nothing was changed"},
+		"a route there":   {func(b *bench) { b.Put("/ip/route", "dst-address", "100.64.0.0/10") }, "a route to 100.64.0.0/10 already exists; nothing was changed"},
 		"no name server":  {func(b *bench) { b.Singles["/ip/dns"]["dynamic-servers"] = "" }, "the router has no name server"},
 		"no disk":         {func(b *bench) { b.Mountless = true }, "adding the disk tailscale-load in memory for the upload: it did not appear"},
 		"a command fails": {func(b *bench) { b.FailAt = 12 }, "it does not work"},
@@ -686,7 +686,7 @@ func TestTheLoginIsFoundInTheImagesOwnMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, words := range []string{`"to log this router in, visit %s"`, `wants somebody to log in at "`, `"not logged in: %s; trying again`, "waiting for approval"} {
+	for _, words := range []string{`"to log this router in, visit %s"`, `asks somebody to log in at "`, `"not logged in: %s; trying again`, "waiting for approval"} {
 		if !strings.Contains(string(source), words) {
 			t.Errorf("the image no longer says %s", words)
 		}

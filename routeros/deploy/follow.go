@@ -12,7 +12,7 @@ import (
 
 var (
 	// The container's log messages about its login. A test compares them with the image's messages.
-	loginForm   = regexp.MustCompile(`(?:to log this router in, visit|wants somebody to log in at) (https?://\S+)`)
+	loginForm   = regexp.MustCompile(`(?:to log this router in, visit|somebody to log in at) (https?://\S+)`)
 	refusedForm = regexp.MustCompile(`not logged in: (.*?)(?:; trying again.*)?$`)
 	approvalLog = "waiting for approval"
 

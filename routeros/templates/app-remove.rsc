@@ -1,4 +1,4 @@
-# Removes everything that {{.AppName}}-app-setup.rsc added besides the app. The app stays.
+# Removes everything that {{.AppName}}-app-setup.rsc added, except for the app itself.
 #
 # Copy this file to the router and run there: /import {{.AppName}}-app-remove.rsc
 # Written for RouterOS 7.{{.Minor}} and later.
@@ -12,6 +12,6 @@
 {{- range .AppMenus}}
   :onerror problem in={ {{.}}/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
 {{- end}}
-  :if ([:len $problems] > 0) do={ :error ("{{.AppName}}: not everything was removed, run this again" . $problems) }
-  :put "the routes and rules of {{.AppName}} are removed. To remove the app: /app/disable {{.AppName}}, then /app/remove {{.AppName}}"
+  :if ([:len $problems] > 0) do={ :error ("{{.AppName}}: could not remove everything, run this script again" . $problems) }
+  :put "removed the routes and rules of {{.AppName}}. To remove the app: /app/disable {{.AppName}}, then /app/remove {{.AppName}}"
 }

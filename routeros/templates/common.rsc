@@ -12,7 +12,7 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < {{.Minor}}))) do={
-    :error ("this script needs RouterOS 7.{{.Minor}} or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.{{.Minor}} or later, but this router has " . $release)
   }
 }
 {{- end}}
@@ -37,13 +37,13 @@
 {{- end}}
 
 {{define "memory-disk" -}}
-    # The disk for the image and the root directory. Without it, they would fill the flash.
+    # The disk for the image and the root directory, which would otherwise fill the flash.
     :if ([:len [/disk/find where comment=$container]] = 0) do={
       /disk/add type=tmpfs tmpfs-max-size={{.Tmpfs}}M slot={{q .TmpfsSlot}} comment=$container
     }
     :local waited 0
     :while (([:len [/file/find where name={{q .TmpfsSlot}}]] = 0) && ($waited < 30)) do={ :delay 1s; :set waited ($waited + 1) }
-    :if ([:len [/file/find where name={{q .TmpfsSlot}}]] = 0) do={ :error "the disk {{.TmpfsSlot}} in memory did not appear" }
+    :if ([:len [/file/find where name={{q .TmpfsSlot}}]] = 0) do={ :error "the memory disk {{.TmpfsSlot}} did not appear" }
     :if ([:len [/container/config/get tmpdir]] = 0) do={ /container/config/set tmpdir={{q .TmpfsSlot}} }
 {{- end}}
 
@@ -62,7 +62,7 @@
     :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
   }
   :if ($trust != $known) do={
-    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+    :set remedy ("the router does not trust its built-in certificate authorities: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
     :set distrusted ([:len [/certificate/find where trusted]] = 0)
   }
 {{- end}}
@@ -76,7 +76,7 @@
     :set answer [:deserialize from=json value=($answer->"data")]
     :local token ($answer->"token")
     :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
-    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+    :if ([:len $token] = 0) do={ :error "the registry returned no token" }
     :set headers ($headers . ",Authorization: Bearer " . $token)
 {{- end}}
 
@@ -90,13 +90,13 @@
     :local identity ("file:" . [/file/get ($tarball->0) size] . "@" . [/file/get ($tarball->0) last-modified])
 {{- end}}
 {{- else -}}
-    # The image that the tag refers to. A fetched text is limited to 64512 bytes, and an index of images has
+    # The image that the tag refers to. RouterOS fetches texts of up to 64512 bytes, and an image index has
     # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
 {{- if .Username}}
     :local registryUser [/container/config/get username]
     :local registryPassword [/container/config/get password]
     :if (($registryUser != {{q .Username}}) || ([:len $registryPassword] = 0)) do={
-      :error ("the router lacks the registry's password: /container/config/set username=" . {{q .Username}} . " password=...")
+      :error ("the router has no password for the registry: /container/config/set username=" . {{q .Username}} . " password=...")
     }
 {{- end}}
 {{- if .Hub}}
@@ -119,7 +119,7 @@
     :set manifest [:deserialize from=json value=($manifest->"data")]
 {{- if .Platform}}
     :if (!([/system/resource/get architecture-name] ~ {{q .ArchitecturePattern}})) do={
-      :error ("the image is for {{.Architecture}}, and this router is " . [/system/resource/get architecture-name])
+      :error ("the image is for {{.Architecture}}, but this router is " . [/system/resource/get architecture-name])
     }
     :local wanted {{q .Platform}}
     :local kind {{q .Variant}}
@@ -201,7 +201,7 @@ interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-imag
 {{- end}}
 {{- end}}
 {{- if .Firewall}}
-    # First in the chain, but after RouterOS's own rules, because no rule can be placed before them.
+    # Put these rules first in the chain, but after RouterOS's dynamic rules, because no rule can come before those.
 {{- range .Forward}}
     :local {{.Rules}} [{{.Menu}}/find where chain="forward" and !dynamic]
     :if ([:len ${{.Rules}}] > 0) do={
@@ -214,8 +214,8 @@ interface={{q .Interface}} {{if .Tarball}}file={{q .Tarball}}{{else}}remote-imag
 {{- end}}
 {{- end}}
 {{- with .Clamps}}
-    # Packets in the tunnel are smaller than elsewhere, and not every host learns that. These rules inform
-    # both ends of a connection: one rule for packets to the tailnet, one for packets from there.
+    # The tunnel's packets are smaller than usual, and some hosts never learn that. These rules tell both
+    # ends of a connection: one rule for packets to the tailnet, one for packets from it.
 {{- range .}}
     {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} out-interface={{$.Link}} comment=$container
     {{.Menu}}/add chain=forward action=change-mss new-mss={{.MSS}} passthrough=yes protocol=tcp tcp-flags=syn tcp-mss={{.TooLarge}} in-interface={{$.Link}} comment=$container

@@ -1,4 +1,4 @@
-# Prints the reasons why the container {{.Name}} does not work. It changes nothing.
+# Prints the reasons why the container {{.Name}} does not work, and changes nothing.
 #
 # Copy this file to the router and run there: /import {{.Name}}-diagnose.rsc
 # The table "Symptoms" in docs/troubleshooting.md has the same texts, and solutions. The report at the end
@@ -15,7 +15,7 @@
 
   :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage and " . [/system/resource/get free-memory] . " bytes of memory free")
 
-  # Each group of checks catches its own errors, so that one of them does not end the others.
+  # Each group of checks catches its own errors, so that one failure does not end the others.
   :onerror problem in={
     :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " package"); :put "PROBLEM: the container package is not installed" }
     :if ([/system/device-mode/get container] = false) do={ :set problems ($problems + 1); :set found ($found . " containers-off"); :put "PROBLEM: containers are switched off: /system/device-mode/update container=yes" }
@@ -41,21 +41,27 @@
   } do={ :set found ($found . " unchecked"); :put ("could not check the certificate authorities: " . $problem) }
 
   :onerror problem in={
-    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-interface"); :put "PROBLEM: there is no interface {{.Interface}}: it is not installed, or {{.Name}}-remove.rsc has removed it" }
+    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-interface"); :put "PROBLEM: there is no interface {{.Interface}}: {{.Name}} was never installed, or {{.Name}}-remove.rsc has removed it" }
 {{- if not .Bridge}}
     :if ([:len [/ip/address/find where address={{printf "%s/%d" .Gateway .Length | q}} and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-gateway"); :put "PROBLEM: the router does not have the address {{.Gateway}}, which is the container's gateway" }
+{{- if .LengthSix}}
+    :if ([:len [/ipv6/address/find where address={{printf "%s/%d" .GatewaySix .LengthSix | q}} and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-gateway"); :put "PROBLEM: the router does not have the address {{.GatewaySix}}, which is the container's gateway" }
+{{- end}}
 {{- end}}
 {{- range .Routes}}
-    :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-route"); :put "PROBLEM: no active route to {{.Network}}: {{.Menu}}/print where dst-address={{.Network}}" }
+    :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-route"); :put "PROBLEM: there is no active route to {{.Network}}: {{.Menu}}/print where dst-address={{.Network}}" }
 {{- end}}
 {{- if and .WANList (not .Bridge)}}
-    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-nat"); :put "PROBLEM: no NAT rule for the container, so it may have no way out: /ip/firewall/nat/print" }
+    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-nat"); :put "PROBLEM: there is no NAT rule for the container, so it may not reach the internet: /ip/firewall/nat/print" }
+{{- if .PrivateSix}}
+    :if ([:len [/ipv6/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-nat"); :put "PROBLEM: there is no IPv6 NAT rule for the container, so it may not reach the internet: /ipv6/firewall/nat/print" }
+{{- end}}
 {{- end}}
 {{- if .Firewall}}
 {{- range .Forward}}
     :local {{.Rules}} [{{.Menu}}/find where chain="forward" and !dynamic and !disabled]
     :if ([:len ${{.Rules}}] > 0) do={
-      :if ([:tostr [{{.Menu}}/get (${{.Rules}}->0) comment]] != $container) do={ :set problems ($problems + 1); :set found ($found . " rule-order"); :put "PROBLEM: another rule stands before those of the container: {{.Menu}}/print where chain=forward" }
+      :if ([:tostr [{{.Menu}}/get (${{.Rules}}->0) comment]] != $container) do={ :set problems ($problems + 1); :set found ($found . " rule-order"); :put "PROBLEM: another rule comes before the container's rules: {{.Menu}}/print where chain=forward" }
     }
 {{- end}}
 {{- end}}
@@ -63,14 +69,14 @@
 
   :onerror problem in={
 {{- if .InMemory}}
-    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :set problems ($problems + 1); :set found ($found . " not-added-since-boot"); :put "PROBLEM: the container was not added since the router's boot, see /log/print where message~\"{{.Name}} is not started\": /import {{.StartFile}}" }
+    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :set problems ($problems + 1); :set found ($found . " not-added-since-boot"); :put "PROBLEM: the container has not been added since the router booted, see /log/print where message~\"{{.Name}} could not be started\": /import {{.StartFile}}" }
 {{- end}}
     :local present [/container/find where comment~$current]
     :if ([:len $present] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-container"); :put "PROBLEM: there is no container {{.Name}}" }
     :if ([:len $present] > 1) do={ :set problems ($problems + 1); :set found ($found . " several-containers"); :put "PROBLEM: there are several containers {{.Name}}, and only one of them can use the state" }
     :foreach one in=$present do={
       :put ("container: " . [:tostr [/container/get $one comment]])
-      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-image"); :put "PROBLEM: its image could not be fetched or unpacked" }
+      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-image"); :put "PROBLEM: the container's image could not be fetched or unpacked" }
     }
     :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ :set problems ($problems + 1); :set found ($found . " stopped"); :put "PROBLEM: the container is stopped: /container/start [find where name={{.Name}}]" } else={
       :foreach one in=$present do={
@@ -81,7 +87,7 @@
   } do={ :set found ($found . " unchecked"); :put ("could not check the container: " . $problem) }
 
   :onerror problem in={
-    :put "the last lines of its log:"
+    :put "the last lines of the containers' log:"
     :local lines [/log/find where topics~"container"]
     :local position 0
     :foreach line in=$lines do={

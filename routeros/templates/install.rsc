@@ -1,8 +1,8 @@
 # Installs the image {{q .Source}} as the container {{.Name}}.
 #
 # Copy this file to the router and run there: /import {{.Name}}-install.rsc
-# It first checks that nothing is missing, and otherwise changes nothing. Everything that it adds has the comment
-# {{.Mark}}, and {{.Name}}-remove.rsc removes it, also after a failure.
+# It first checks that nothing is missing. If something is, it changes nothing. Everything that it adds has the
+# comment {{.Mark}}, and {{.Name}}-remove.rsc removes it, even after a failure.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -10,7 +10,7 @@
 {
   :local container {{q .Mark}}
 
-  # Refuse if something is missing or in the way.
+  # Stop if something is missing or conflicts.
   :local refuse do={ :error ($1 . "; nothing was changed") }
   :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
   :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
@@ -21,26 +21,28 @@
   :if ([/system/device-mode/get scheduler] = false) do={ $refuse "the scheduler is switched off: /system/device-mode/update scheduler=yes" }
 {{- end}}
   :if (([:len [/container/find where comment~{{q .MarkPattern}}]] > 0) || ([:len [/interface/veth/find where comment=$container]] > 0) || ([:len [/disk/find where comment=$container]] > 0)) do={
-    $refuse "it is installed already, or in part: {{.Name}}-remove.rsc removes it, {{.Name}}-update.rsc brings it up to date"
+    $refuse "it is already installed, at least in part: run {{.Name}}-update.rsc to update it, or {{.Name}}-remove.rsc to remove it"
   }
-  :if ([:len [/interface/find where name={{q .Interface}}]] > 0) do={ $refuse "there is an interface {{.Interface}}" }
-  :if ([:len [/container/find where name={{q .Name}}]] > 0) do={ $refuse "there is a container {{.Name}}" }
-  :if ([:len [/container/envs/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of variables {{.Name}}" }
-  :if ([:len [/container/mounts/find where list={{q .Name}}]] > 0) do={ $refuse "there is a list of mounts {{.Name}}" }
-  :if ([:len [/ip/route/find where dst-address="{{.Tailnet}}"]] > 0) do={ $refuse "there is a route to {{.Tailnet}}" }
-{{- range .Remotes}}
-  :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}"]] > 0) do={ $refuse "there is a route to {{.Network}}" }
+  :if ([:len [/interface/find where name={{q .Interface}}]] > 0) do={ $refuse "the interface {{.Interface}} already exists" }
+  :if ([:len [/container/find where name={{q .Name}}]] > 0) do={ $refuse "the container {{.Name}} already exists" }
+  :if ([:len [/container/envs/find where list={{q .Name}}]] > 0) do={ $refuse "the list of variables {{.Name}} already exists" }
+  :if ([:len [/container/mounts/find where list={{q .Name}}]] > 0) do={ $refuse "the list of mounts {{.Name}} already exists" }
+{{- range .Routes}}
+  :if ([:len [{{.Menu}}/find where dst-address="{{.Network}}"]] > 0) do={ $refuse "a route to {{.Network}} already exists" }
 {{- end}}
 {{- if .Disk}}
   :if ([:len [/file/find where name={{q .Disk}}]] = 0) do={ $refuse ("there is no disk or directory " . {{q .Disk}}) }
 {{- else}}
-  # If a directory of this name exists, all files outside of it are in memory and lost after a restart.
-  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the directory flash: make the scripts again with --disk flash" }
+  # If this directory exists, files outside of it are in memory, and a reboot removes them.
+  :if ([:len [/file/find where name="flash"]] > 0) do={ $refuse "this router keeps files in the directory flash: create the scripts again with --disk flash" }
 {{- end}}
 {{- if .Bridge}}
   :if ([:len [/interface/bridge/find where name={{q .Bridge}}]] = 0) do={ $refuse ("there is no bridge " . {{q .Bridge}}) }
 {{- else}}
-  :if ([:len [/ip/address/find where address={{printf "%s/%d" .Gateway .Length | q}}]] > 0) do={ $refuse "the address {{.Gateway}} is taken" }
+  :if ([:len [/ip/address/find where address={{printf "%s/%d" .Gateway .Length | q}}]] > 0) do={ $refuse "the address {{.Gateway}} is already in use" }
+{{- if .LengthSix}}
+  :if ([:len [/ipv6/address/find where address={{printf "%s/%d" .GatewaySix .LengthSix | q}}]] > 0) do={ $refuse "the address {{.GatewaySix}} is already in use" }
+{{- end}}
 {{- end}}
 {{- if .Translates}}
   :if ([:len [/interface/list/find where name={{q .WANList}}]] = 0) do={ $refuse ("there is no interface list " . {{q .WANList}}) }
@@ -49,25 +51,25 @@
   :if ([:len [/interface/list/find where name={{q .InterfaceList}}]] = 0) do={ $refuse ("there is no interface list " . {{q .InterfaceList}}) }
 {{- end}}
 {{- if not .DNS}}
-  # RouterOS starts no container without a name server.
+  # Without a name server, RouterOS starts no container.
   :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ $refuse "the router has no name server: /ip/dns/set servers=..." }
 {{- end}}
 {{- if .AuthKeyFile}}
-  :if ([:len [/file/find where name={{q .Key}}]] = 0) do={ $refuse ("there is no file " . {{q .Key}} . " with the key to log in with") }
+  :if ([:len [/file/find where name={{q .Key}}]] = 0) do={ $refuse ("there is no file " . {{q .Key}} . ", which has to contain the auth key") }
 {{- end}}
 {{- if .UpdateAt}}
-  :if ([:len [/file/find where name={{q .UpdateFile}}]] = 0) do={ $refuse ("there is no file " . {{q .UpdateFile}} . ", which is to run each day") }
+  :if ([:len [/file/find where name={{q .UpdateFile}}]] = 0) do={ $refuse ("there is no file " . {{q .UpdateFile}} . ", which the scheduler runs every day") }
 {{- end}}
 
 {{- if .InMemory}}
-  :if ([:len [/file/find where name={{q .StartFile}}]] = 0) do={ $refuse ("there is no file " . {{q .StartFile}} . ", which is to run at each boot") }
-  :if ([:len [/file/find where name={{q .TmpfsSlot}}]] > 0) do={ $refuse "there is a file, directory or disk {{.TmpfsSlot}}" }
+  :if ([:len [/file/find where name={{q .StartFile}}]] = 0) do={ $refuse ("there is no file " . {{q .StartFile}} . ", which the scheduler runs at each boot") }
+  :if ([:len [/file/find where name={{q .TmpfsSlot}}]] > 0) do={ $refuse "a file, directory or disk {{.TmpfsSlot}} already exists" }
 {{- if .Tarball}}
-  :if ([:len [/disk/find where slot={{q .TarballDisk}} and type="tmpfs"]] > 0) do={ $refuse "the disk {{.TarballDisk}} is in memory, so the tarball is gone after a restart" }
+  :if ([:len [/disk/find where slot={{q .TarballDisk}} and type="tmpfs"]] > 0) do={ $refuse "the disk {{.TarballDisk}} is in memory, so the tarball would be gone after a reboot" }
 {{- end}}
-  # The memory for the image as a download, as a layer and unpacked, and for the container's processes.
+  # Memory for the image, which exists as a download, as a layer and unpacked, and for the container's processes.
   :if ([/system/resource/get free-memory] < {{.StartMemory}}) do={
-    $refuse ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and {{.StartMemory}} are needed")
+    $refuse ("not enough memory: " . [/system/resource/get free-memory] . " bytes are free, but {{.StartMemory}} are needed")
   }
 {{- end}}
 
@@ -84,7 +86,7 @@
     {{template "memory-disk" .}}
 {{- else if .Tmpfs}}
 
-    # Images are unpacked in memory, which spares the flash. A directory that was set before does not change.
+    # Unpack images in memory, to spare the flash. A directory that is already set stays.
     :if ([:len [/container/config/get tmpdir]] = 0) do={
       /disk/add type=tmpfs tmpfs-max-size={{.Tmpfs}}M slot={{q .TmpfsSlot}} comment=$container
       /container/config/set tmpdir={{q .TmpfsSlot}}
@@ -113,13 +115,13 @@
 {{- end}}
 {{- with .Remotes}}
 
-    # Networks behind other routers of the tailnet.
+    # Networks behind other routers in the tailnet.
 {{- range .}}
     {{.Menu}}/add dst-address={{.Network}} gateway={{.Gateway}} comment=$container
 {{- end}}
 {{- end}}
 {{- if .Port}}
-    # Other nodes connect directly to the container on this port.
+    # Other nodes can connect directly to the container on this port.
     /ip/firewall/nat/add chain=dstnat action=dst-nat protocol=udp dst-port={{.Port}} in-interface-list={{q .WANList}} to-addresses={{.Address}} comment=$container
 {{- end}}
 {{- if and .WANList (not .Bridge)}}
@@ -130,17 +132,17 @@
 {{- end}}
 {{- template "rules" .}}
 
-    # The state outlives the container, and the variables are read at each start. This argument refers to both
-    # lists since RouterOS 7.20 and 7.21.
+    # The state outlives the container. The container reads the variables at each start. The argument list exists
+    # since RouterOS 7.20 for variables, and since 7.21 for mounts.
     /container/mounts/add list={{q .Name}} src={{q .State}} dst={{q .StateDir}} comment=$container
 {{- range .Variables}}
     /container/envs/add list={{q $.Name}} key={{.Name}} value={{q .Value}} comment=$container
 {{- end}}
 
     {{template "releases" .}}
-    :put "fetching and unpacking the image, which takes minutes on a small router"
+    :put "fetching and unpacking the image; this takes minutes on a small router"
 {{- if .InMemory}}
-    # This directory shows {{.StartFile}} that the container was added after the boot.
+    # This directory tells {{.StartFile}} that the container was added since the boot.
     /file/add type=directory name={{q .Started}}
 {{- end}}
     /container/add name={{q .Name}} root-dir={{.RootDir "a" | q}} {{template "arguments" .}} start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=$identity
@@ -170,13 +172,13 @@
     :put "{{.Name}} is installed and started"
 {{- if not .AuthKeyFile}}
 {{- if .LogsIn}}
-    :put "its log has the address to log in with: /log/print where topics~\"container\""
+    :put "its log contains the login URL: /log/print where topics~\"container\""
 {{- else}}
     :put "log in with: /container/shell {{.Name}}, and there: tailscale up --netfilter-mode=off"
 {{- end}}
 {{- end}}
   } do={
     {{template "explain"}}
-    :error ("{{.Name}} is not installed: " . $problem . ". What was added is removed by {{.Name}}-remove.rsc")
+    :error ("{{.Name}} could not be installed: " . $problem . ". Run {{.Name}}-remove.rsc to remove what was added")
   }
 }

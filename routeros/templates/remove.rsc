@@ -1,5 +1,5 @@
-# Removes the container {{.Name}} and everything that {{.Name}}-install.rsc added, even if that script or this one
-# was interrupted. Entries without the comment {{.Mark}} stay.
+# Removes the container {{.Name}} and everything that {{.Name}}-install.rsc added, even if either script was
+# interrupted. Entries without the comment {{.Mark}} stay.
 #
 # Copy this file to the router and run there: /import {{.Name}}-remove.rsc
 # Written for RouterOS 7.{{.Minor}} and later.
@@ -7,7 +7,7 @@
 {{template "version" .}}
 
 {
-  # The state is the router's identity in the tailnet. Change this to false to remove it, too.
+  # The state is the router's identity in the tailnet. Change this to false to remove the state as well.
   :local keepState true
 
   :local container {{q .Mark}}
@@ -51,6 +51,11 @@
   :if (!$keepState) do={
     :onerror problem in={ /file/remove [find where name={{q .State}}] } do={ :set problems ($problems . "; " . $problem) }
   }
-  :if ([:len $problems] > 0) do={ :error ("{{.Name}} is not removed entirely, run this again" . $problems) }
+
+  # The interface marks an installation for the other scripts, so it stays while anything else is left.
+  :if ([:len $problems] = 0) do={
+    :onerror problem in={ /interface/veth/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
+  }
+  :if ([:len $problems] > 0) do={ :error ("{{.Name}} could not be removed completely, run this script again" . $problems) }
   :put "{{.Name}} is removed"
 }

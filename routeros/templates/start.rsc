@@ -2,8 +2,8 @@
 #
 # Copy this file to the router. {{.Name}}-install.rsc adds it to the scheduler. To run it by hand:
 # /import {{.StartFile}}
-# It waits for the network and the disk, and tries again within ten minutes until the container is running. A
-# second run changes nothing.
+# It waits for the network and the disk, and tries again at least every ten minutes until the container is running.
+# If the container is already running, it changes nothing.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -17,7 +17,7 @@
   {{template "discard" .}}
 
   :local pause 5
-  :local told ""
+  :local reported ""
   :local trying true
   :while ($trying) do={
     {{deeper 2 "trust" .}}
@@ -37,8 +37,8 @@
 
       {{deeper 2 "memory-disk" .}}
 
-      # This directory exists if a script has added a container since the boot. The container may still be
-      # unpacking the image.
+      # This directory exists if a script has added a container since the boot. RouterOS may still be unpacking
+      # its image.
       :local present [/container/find where comment~$current]
       :local good false
       :local updating false
@@ -53,15 +53,15 @@
 
       :if ($updating) do={
         :set trying false
-        :error "an update is running, or was cut short: /import {{.UpdateFile}}"
+        :error "an update is running, or was interrupted: /import {{.UpdateFile}}"
       }
       :if (!$good) do={
         {{deeper 4 "identity" .}}
-        # Entries from before the boot have lost their files. Starting or pulling them again is not enough:
-        # RouterOS may skip the unpacking because it has unpacked this image before.
+        # Containers from before the boot have lost their files. Starting or pulling them again is not enough: RouterOS
+        # may not unpack an image that it has unpacked before.
         $discard $all
         :if ([/system/resource/get free-memory] < {{.StartMemory}}) do={
-          :error ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and {{.StartMemory}} are needed")
+          :error ("not enough memory: " . [/system/resource/get free-memory] . " bytes are free, but {{.StartMemory}} are needed")
         }
         :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ /file/add type=directory name={{q .Started}} }
         {{deeper 4 "releases" .}}
@@ -75,17 +75,17 @@
       :if ([:len [/container/find where comment~$current and stopped]] > 0) do={
         /container/start ($present->0)
         :delay 15s
-        :if ([:len [/container/find where comment~$current and !stopped]] = 0) do={ :error "the container did not stay up: see /log/print where topics~\"container\"" }
+        :if ([:len [/container/find where comment~$current and !stopped]] = 0) do={ :error "the container stopped again: see /log/print where topics~\"container\"" }
         :log info "{{.Name}} was started"
       }
       :put "{{.Name}} is started"
       :set trying false
     } do={
       {{template "explain"}}
-      :if ($problem != $told) do={
-        :log warning ("{{.Name}} is not started: " . $problem)
-        :put ("{{.Name}} is not started: " . $problem)
-        :set told $problem
+      :if ($problem != $reported) do={
+        :log warning ("{{.Name}} could not be started: " . $problem)
+        :put ("{{.Name}} could not be started: " . $problem)
+        :set reported $problem
       }
       :if ($trying) do={
         :delay $pause

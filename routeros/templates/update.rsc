@@ -5,10 +5,10 @@
 {{- if .InPlace}} It removes the old container before it fetches
 # the new image, because there is no space for two. If that fails, run it again.
 {{- else}} It fetches the new image while the old container
-# is running. If the new container stops, or if the old one was logged in and the new one is not after two
-# minutes, it starts the old container again.
+# is running. It starts the old container again if the new one stops, or if the old one was logged in and the new
+# one is not within two minutes.
 {{- end}}
-# State, variables and network don't change.
+# The state, the variables and the network don't change.
 # Written for RouterOS 7.{{.Minor}} and later.
 
 {{template "version" .}}
@@ -21,7 +21,7 @@
 
   {{template "discard" .}}
 
-  # The daemon's state: Running if the router is logged in. Empty if the daemon can't be asked.
+  # Returns the daemon's state: Running if the router is logged in, and nothing if the daemon does not answer.
   :local stateOf do={
     :local asked $1
     :local answer ""
@@ -35,10 +35,10 @@
     :if ($distrusted) do={ :error $remedy }
     :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
 {{- if .InMemory}}
-    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :error "the container was not added since the router's boot: /import {{.StartFile}}" }
+    :if ([:len [/file/find where name={{q .Started}}]] = 0) do={ :error "the container has not been added since the router booted: /import {{.StartFile}}" }
 {{- end}}
 
-    # Leftovers of an interrupted run. A new container without an old one has already passed its trial.
+    # Leftovers of an interrupted run. A new container whose old one is already replaced has passed its trial.
     :local fresh [/container/find where comment~$next]
     :if ([:len $fresh] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
@@ -77,18 +77,17 @@
         :if ([/container/get ($old->0) root-dir] ~ {{printf "%s$" (.RootDir "a") | q}}) do={ :set root {{.RootDir "b" | q}} }
 {{- if .InMemory}}
         :if ([/system/resource/get free-memory] < {{.UpdateMemory}}) do={
-          :error ("the memory does not hold a second image: " . [/system/resource/get free-memory] . " bytes are free, and {{.UpdateMemory}} are needed. Make the scripts again with --in-place")
+          :error ("not enough memory for a second image: " . [/system/resource/get free-memory] . " bytes are free, but {{.UpdateMemory}} are needed. Create the scripts again with --in-place")
         }
 {{- else if .Internal}}
         :if ([/system/resource/get free-hdd-space] < {{.Room}}) do={
-          :error "the storage does not hold a second image: make the scripts again with --in-place"
+          :error "not enough storage for a second image: create the scripts again with --in-place"
         }
 {{- end}}
 {{- end}}
       }
       :local mark ($container . " next " . $identity)
-      # The running container has this name if the last run was interrupted, or if RouterOS refused another
-      # name.
+      # The running container has this name if the last run was interrupted, or if RouterOS refused to rename it.
       :local title {{printf "%s-next" .Name | q}}
       :if ([:len [/container/find where name=$title]] > 0) do={ :set title {{q .Name}} }
       /container/add name=$title root-dir=$root {{template "arguments" .}} start-on-boot=no comment=$mark
@@ -102,7 +101,7 @@
       :if ($good) do={ :set good ([:len [/container/get ($fresh->0) image-id]] > 0) }
       :if (!$good) do={
         $discard $next
-        :error "the image could not be fetched or unpacked{{if not .InPlace}}, and the container is as it was{{end}}: see /log/print where topics~\"container\""
+        :error "the image could not be fetched or unpacked{{if not .InPlace}}, and the old container is unchanged{{end}}: see /log/print where topics~\"container\""
       }
 
       # Both containers have the same interface and state, so one must stop before the other starts.
@@ -118,8 +117,8 @@
       :delay 15s
       :local failure ""
       :local doubt ""
-      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "did not stay up" }
-      # A release may start and still not work. This is only known if the old one worked.
+      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "stopped again" }
+      # A release may start and still not work. That only shows if the old one worked.
       :if ($loggedIn && ([:len $failure] = 0)) do={
         :local condition [$stateOf ($fresh->0)]
         :set seconds 15
@@ -139,19 +138,19 @@
         /container/set ($old->0) restart-policy=always
 {{- end}}
         /container/start ($old->0)
-        :error ("the new image " . $failure . ", and the old one was started again")
+        :error ("the new image " . $failure . ", so the old one was started again")
       }
-      # From here on, a router that restarts boots with the new container.
+      # From here on, a reboot starts the new container.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
       /container/set ($fresh->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
       $discard ("^" . $last)
       :onerror ignored in={ /container/set ($fresh->0) name={{q .Name}} } do={}
-      :if ([:len $doubt] > 0) do={ :log warning ("{{.Name}} was brought up to date" . $doubt) } else={ :log info ("{{.Name}} was brought up to date: " . $identity) }
-      :put ("{{.Name}} was brought up to date" . $doubt)
+      :if ([:len $doubt] > 0) do={ :log warning ("{{.Name}} was updated" . $doubt) } else={ :log info ("{{.Name}} was updated: " . $identity) }
+      :put ("{{.Name}} was updated" . $doubt)
     }
   } do={
     {{template "explain"}}
-    :log error ("{{.Name}} was not brought up to date: " . $problem)
-    :error ("{{.Name}} was not brought up to date: " . $problem)
+    :log error ("{{.Name}} could not be updated: " . $problem)
+    :error ("{{.Name}} could not be updated: " . $problem)
   }
 }

@@ -2,8 +2,8 @@
 #
 # Copy this file to the router. tailscale-install.rsc adds it to the scheduler. To run it by hand:
 # /import flash/tailscale-start.rsc
-# It waits for the network and the disk, and tries again within ten minutes until the container is running. A
-# second run changes nothing.
+# It waits for the network and the disk, and tries again at least every ten minutes until the container is running.
+# If the container is already running, it changes nothing.
 # Written for RouterOS 7.21 and later.
 
 # An older release can't even parse the rest of the script, so this is a separate block.
@@ -19,7 +19,7 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < 21))) do={
-    :error ("this script needs RouterOS 7.21 or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.21 or later, but this router has " . $release)
   }
 }
 
@@ -43,7 +43,7 @@
   }
 
   :local pause 5
-  :local told ""
+  :local reported ""
   :local trying true
   :while ($trying) do={
     :local remedy ""
@@ -59,7 +59,7 @@
       :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
     }
     :if ($trust != $known) do={
-      :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+      :set remedy ("the router does not trust its built-in certificate authorities: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
       :set distrusted ([:len [/certificate/find where trusted]] = 0)
     }
     :onerror problem in={
@@ -72,17 +72,17 @@
       :if (([:len [/ip/dns/get servers]] = 0) && ([:len [/ip/dns/get dynamic-servers]] = 0)) do={ :error "the router has no name server: /ip/dns/set servers=..." }
       :if ($distrusted) do={ :error $remedy }
 
-      # The disk for the image and the root directory. Without it, they would fill the flash.
+      # The disk for the image and the root directory, which would otherwise fill the flash.
       :if ([:len [/disk/find where comment=$container]] = 0) do={
         /disk/add type=tmpfs tmpfs-max-size=32M slot="tailscale-tmp" comment=$container
       }
       :local waited 0
       :while (([:len [/file/find where name="tailscale-tmp"]] = 0) && ($waited < 30)) do={ :delay 1s; :set waited ($waited + 1) }
-      :if ([:len [/file/find where name="tailscale-tmp"]] = 0) do={ :error "the disk tailscale-tmp in memory did not appear" }
+      :if ([:len [/file/find where name="tailscale-tmp"]] = 0) do={ :error "the memory disk tailscale-tmp did not appear" }
       :if ([:len [/container/config/get tmpdir]] = 0) do={ /container/config/set tmpdir="tailscale-tmp" }
 
-      # This directory exists if a script has added a container since the boot. The container may still be
-      # unpacking the image.
+      # This directory exists if a script has added a container since the boot. RouterOS may still be unpacking
+      # its image.
       :local present [/container/find where comment~$current]
       :local good false
       :local updating false
@@ -97,17 +97,17 @@
 
       :if ($updating) do={
         :set trying false
-        :error "an update is running, or was cut short: /import flash/tailscale-update.rsc"
+        :error "an update is running, or was interrupted: /import flash/tailscale-update.rsc"
       }
       :if (!$good) do={
-        # The image that the tag refers to. A fetched text is limited to 64512 bytes, and an index of images has
+        # The image that the tag refers to. RouterOS fetches texts of up to 64512 bytes, and an image index has
         # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
         :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
         :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
         :set answer [:deserialize from=json value=($answer->"data")]
         :local token ($answer->"token")
         :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
-        :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+        :if ([:len $token] = 0) do={ :error "the registry returned no token" }
         :set headers ($headers . ",Authorization: Bearer " . $token)
         :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
         :set manifest [:deserialize from=json value=($manifest->"data")]
@@ -131,11 +131,11 @@
         :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
           :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
         }
-        # Entries from before the boot have lost their files. Starting or pulling them again is not enough:
-        # RouterOS may skip the unpacking because it has unpacked this image before.
+        # Containers from before the boot have lost their files. Starting or pulling them again is not enough: RouterOS
+        # may not unpack an image that it has unpacked before.
         $discard $all
         :if ([/system/resource/get free-memory] < 58720256) do={
-          :error ("there is too little memory: " . [/system/resource/get free-memory] . " bytes are free, and 58720256 are needed")
+          :error ("not enough memory: " . [/system/resource/get free-memory] . " bytes are free, but 58720256 are needed")
         }
         :if ([:len [/file/find where name="tailscale-tmp/started"]] = 0) do={ /file/add type=directory name="tailscale-tmp/started" }
         # envlists, check-certificate and memory-high exist since RouterOS 7.20, mountlists and layer-dir
@@ -150,17 +150,17 @@
       :if ([:len [/container/find where comment~$current and stopped]] > 0) do={
         /container/start ($present->0)
         :delay 15s
-        :if ([:len [/container/find where comment~$current and !stopped]] = 0) do={ :error "the container did not stay up: see /log/print where topics~\"container\"" }
+        :if ([:len [/container/find where comment~$current and !stopped]] = 0) do={ :error "the container stopped again: see /log/print where topics~\"container\"" }
         :log info "tailscale was started"
       }
       :put "tailscale is started"
       :set trying false
     } do={
       :if (([:len $remedy] > 0) && ($problem ~ "certificate|fetched")) do={ :set problem ($problem . "; " . $remedy) }
-      :if ($problem != $told) do={
-        :log warning ("tailscale is not started: " . $problem)
-        :put ("tailscale is not started: " . $problem)
-        :set told $problem
+      :if ($problem != $reported) do={
+        :log warning ("tailscale could not be started: " . $problem)
+        :put ("tailscale could not be started: " . $problem)
+        :set reported $problem
       }
       :if ($trying) do={
         :delay $pause

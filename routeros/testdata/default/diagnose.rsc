@@ -1,4 +1,4 @@
-# Prints the reasons why the container tailscale does not work. It changes nothing.
+# Prints the reasons why the container tailscale does not work, and changes nothing.
 #
 # Copy this file to the router and run there: /import tailscale-diagnose.rsc
 # The table "Symptoms" in docs/troubleshooting.md has the same texts, and solutions. The report at the end
@@ -18,7 +18,7 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < 21))) do={
-    :error ("this script needs RouterOS 7.21 or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.21 or later, but this router has " . $release)
   }
 }
 
@@ -30,7 +30,7 @@
 
   :put ("RouterOS " . [/system/resource/get version] . " on " . [/system/resource/get architecture-name] . ", " . [/system/resource/get free-hdd-space] . " bytes of storage and " . [/system/resource/get free-memory] . " bytes of memory free")
 
-  # Each group of checks catches its own errors, so that one of them does not end the others.
+  # Each group of checks catches its own errors, so that one failure does not end the others.
   :onerror problem in={
     :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " package"); :put "PROBLEM: the container package is not installed" }
     :if ([/system/device-mode/get container] = false) do={ :set problems ($problems + 1); :set found ($found . " containers-off"); :put "PROBLEM: containers are switched off: /system/device-mode/update container=yes" }
@@ -57,17 +57,17 @@
     :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
   }
   :if ($trust != $known) do={
-    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+    :set remedy ("the router does not trust its built-in certificate authorities: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
     :set distrusted ([:len [/certificate/find where trusted]] = 0)
   }
     :if ($distrusted) do={ :set problems ($problems + 1); :set found ($found . " certificates"); :put ("PROBLEM: " . $remedy) }
   } do={ :set found ($found . " unchecked"); :put ("could not check the certificate authorities: " . $problem) }
 
   :onerror problem in={
-    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-interface"); :put "PROBLEM: there is no interface veth-tailscale: it is not installed, or tailscale-remove.rsc has removed it" }
+    :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-interface"); :put "PROBLEM: there is no interface veth-tailscale: tailscale was never installed, or tailscale-remove.rsc has removed it" }
     :if ([:len [/ip/address/find where address="172.31.255.253/30" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-gateway"); :put "PROBLEM: the router does not have the address 172.31.255.253, which is the container's gateway" }
-    :if ([:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-route"); :put "PROBLEM: no active route to 100.64.0.0/10: /ip/route/print where dst-address=100.64.0.0/10" }
-    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-nat"); :put "PROBLEM: no NAT rule for the container, so it may have no way out: /ip/firewall/nat/print" }
+    :if ([:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container and active]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-route"); :put "PROBLEM: there is no active route to 100.64.0.0/10: /ip/route/print where dst-address=100.64.0.0/10" }
+    :if ([:len [/ip/firewall/nat/find where comment=$container and action="masquerade" and !disabled]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-nat"); :put "PROBLEM: there is no NAT rule for the container, so it may not reach the internet: /ip/firewall/nat/print" }
   } do={ :set found ($found . " unchecked"); :put ("could not check interface, addresses, routes and rules: " . $problem) }
 
   :onerror problem in={
@@ -76,7 +76,7 @@
     :if ([:len $present] > 1) do={ :set problems ($problems + 1); :set found ($found . " several-containers"); :put "PROBLEM: there are several containers tailscale, and only one of them can use the state" }
     :foreach one in=$present do={
       :put ("container: " . [:tostr [/container/get $one comment]])
-      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-image"); :put "PROBLEM: its image could not be fetched or unpacked" }
+      :if ([:len [/container/get $one image-id]] = 0) do={ :set problems ($problems + 1); :set found ($found . " no-image"); :put "PROBLEM: the container's image could not be fetched or unpacked" }
     }
     :if ([:len [/container/find where comment~$current and stopped]] > 0) do={ :set problems ($problems + 1); :set found ($found . " stopped"); :put "PROBLEM: the container is stopped: /container/start [find where name=tailscale]" } else={
       :foreach one in=$present do={
@@ -87,7 +87,7 @@
   } do={ :set found ($found . " unchecked"); :put ("could not check the container: " . $problem) }
 
   :onerror problem in={
-    :put "the last lines of its log:"
+    :put "the last lines of the containers' log:"
     :local lines [/log/find where topics~"container"]
     :local position 0
     :foreach line in=$lines do={

@@ -1,5 +1,5 @@
-# Removes the container tailscale and everything that tailscale-install.rsc added, even if that script or this one
-# was interrupted. Entries without the comment mikrotik-tailscale:tailscale stay.
+# Removes the container tailscale and everything that tailscale-install.rsc added, even if either script was
+# interrupted. Entries without the comment mikrotik-tailscale:tailscale stay.
 #
 # Copy this file to the router and run there: /import tailscale-remove.rsc
 # Written for RouterOS 7.21 and later.
@@ -17,12 +17,12 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < 21))) do={
-    :error ("this script needs RouterOS 7.21 or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.21 or later, but this router has " . $release)
   }
 }
 
 {
-  # The state is the router's identity in the tailnet. Change this to false to remove it, too.
+  # The state is the router's identity in the tailnet. Change this to false to remove the state as well.
   :local keepState true
 
   :local container "mikrotik-tailscale:tailscale"
@@ -54,7 +54,6 @@
   :onerror problem in={ /interface/list/member/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /interface/bridge/port/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /ip/address/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
-  :onerror problem in={ /interface/veth/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
 
   # RouterOS puts a slash before some paths.
   :if ([:len [/disk/find where comment=$container]] > 0) do={
@@ -66,6 +65,11 @@
   :if (!$keepState) do={
     :onerror problem in={ /file/remove [find where name="tailscale-state"] } do={ :set problems ($problems . "; " . $problem) }
   }
-  :if ([:len $problems] > 0) do={ :error ("tailscale is not removed entirely, run this again" . $problems) }
+
+  # The interface marks an installation for the other scripts, so it stays while anything else is left.
+  :if ([:len $problems] = 0) do={
+    :onerror problem in={ /interface/veth/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
+  }
+  :if ([:len $problems] > 0) do={ :error ("tailscale could not be removed completely, run this script again" . $problems) }
   :put "tailscale is removed"
 }

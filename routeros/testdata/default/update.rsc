@@ -2,9 +2,9 @@
 #
 # Copy this file to the router and run there: /import tailscale-update.rsc
 # It does nothing if that image is already running. It fetches the new image while the old container
-# is running. If the new container stops, or if the old one was logged in and the new one is not after two
-# minutes, it starts the old container again.
-# State, variables and network don't change.
+# is running. It starts the old container again if the new one stops, or if the old one was logged in and the new
+# one is not within two minutes.
+# The state, the variables and the network don't change.
 # Written for RouterOS 7.21 and later.
 
 # An older release can't even parse the rest of the script, so this is a separate block.
@@ -20,7 +20,7 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < 21))) do={
-    :error ("this script needs RouterOS 7.21 or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.21 or later, but this router has " . $release)
   }
 }
 
@@ -43,7 +43,7 @@
     }
   }
 
-  # The daemon's state: Running if the router is logged in. Empty if the daemon can't be asked.
+  # Returns the daemon's state: Running if the router is logged in, and nothing if the daemon does not answer.
   :local stateOf do={
     :local asked $1
     :local answer ""
@@ -64,7 +64,7 @@
     :if (!($known ~ (",(all|default|" . $service . ")(,|\$)"))) do={ :set trust ($trust . "," . $service) }
   }
   :if ($trust != $known) do={
-    :set remedy ("the router does not trust the certificate authorities that it comes with: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
+    :set remedy ("the router does not trust its built-in certificate authorities: /certificate/settings/set builtin-trust-store=" . [:pick $trust 1 [:len $trust]])
     :set distrusted ([:len [/certificate/find where trusted]] = 0)
   }
 
@@ -72,7 +72,7 @@
     :if ($distrusted) do={ :error $remedy }
     :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
 
-    # Leftovers of an interrupted run. A new container without an old one has already passed its trial.
+    # Leftovers of an interrupted run. A new container whose old one is already replaced has passed its trial.
     :local fresh [/container/find where comment~$next]
     :if ([:len $fresh] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
@@ -84,14 +84,14 @@
     }
     $discard ("^" . $last)
 
-    # The image that the tag refers to. A fetched text is limited to 64512 bytes, and an index of images has
+    # The image that the tag refers to. RouterOS fetches texts of up to 64512 bytes, and an image index has
     # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
     :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
     :local answer [/tool/fetch url="https://ghcr.io/token\3Fscope=repository:me/tailscale:pull" check-certificate=yes output=user as-value]
     :set answer [:deserialize from=json value=($answer->"data")]
     :local token ($answer->"token")
     :if ([:len $token] = 0) do={ :set token ($answer->"access_token") }
-    :if ([:len $token] = 0) do={ :error "the registry gave no token" }
+    :if ([:len $token] = 0) do={ :error "the registry returned no token" }
     :set headers ($headers . ",Authorization: Bearer " . $token)
     :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
     :set manifest [:deserialize from=json value=($manifest->"data")]
@@ -130,12 +130,11 @@
         # RouterOS puts a slash before some paths.
         :if ([/container/get ($old->0) root-dir] ~ "tailscale-root-a\$") do={ :set root "tailscale-root-b" }
         :if ([/system/resource/get free-hdd-space] < 6291456) do={
-          :error "the storage does not hold a second image: make the scripts again with --in-place"
+          :error "not enough storage for a second image: create the scripts again with --in-place"
         }
       }
       :local mark ($container . " next " . $identity)
-      # The running container has this name if the last run was interrupted, or if RouterOS refused another
-      # name.
+      # The running container has this name if the last run was interrupted, or if RouterOS refused to rename it.
       :local title "tailscale-next"
       :if ([:len [/container/find where name=$title]] > 0) do={ :set title "tailscale" }
       /container/add name=$title root-dir=$root interface="veth-tailscale" remote-image="ghcr.io/me/tailscale:stable" check-certificate=yes mountlists="tailscale" logging=yes start-on-boot=no comment=$mark
@@ -149,7 +148,7 @@
       :if ($good) do={ :set good ([:len [/container/get ($fresh->0) image-id]] > 0) }
       :if (!$good) do={
         $discard $next
-        :error "the image could not be fetched or unpacked, and the container is as it was: see /log/print where topics~\"container\""
+        :error "the image could not be fetched or unpacked, and the old container is unchanged: see /log/print where topics~\"container\""
       }
 
       # Both containers have the same interface and state, so one must stop before the other starts.
@@ -162,8 +161,8 @@
       :delay 15s
       :local failure ""
       :local doubt ""
-      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "did not stay up" }
-      # A release may start and still not work. This is only known if the old one worked.
+      :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "stopped again" }
+      # A release may start and still not work. That only shows if the old one worked.
       :if ($loggedIn && ([:len $failure] = 0)) do={
         :local condition [$stateOf ($fresh->0)]
         :set seconds 15
@@ -180,19 +179,19 @@
         :if ([:len $old] = 0) do={ :error ("the new image " . $failure) }
         $discard $next
         /container/start ($old->0)
-        :error ("the new image " . $failure . ", and the old one was started again")
+        :error ("the new image " . $failure . ", so the old one was started again")
       }
-      # From here on, a router that restarts boots with the new container.
+      # From here on, a reboot starts the new container.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
       /container/set ($fresh->0) start-on-boot=yes comment=($container . " " . $identity)
       $discard ("^" . $last)
       :onerror ignored in={ /container/set ($fresh->0) name="tailscale" } do={}
-      :if ([:len $doubt] > 0) do={ :log warning ("tailscale was brought up to date" . $doubt) } else={ :log info ("tailscale was brought up to date: " . $identity) }
-      :put ("tailscale was brought up to date" . $doubt)
+      :if ([:len $doubt] > 0) do={ :log warning ("tailscale was updated" . $doubt) } else={ :log info ("tailscale was updated: " . $identity) }
+      :put ("tailscale was updated" . $doubt)
     }
   } do={
     :if (([:len $remedy] > 0) && ($problem ~ "certificate|fetched")) do={ :set problem ($problem . "; " . $remedy) }
-    :log error ("tailscale was not brought up to date: " . $problem)
-    :error ("tailscale was not brought up to date: " . $problem)
+    :log error ("tailscale could not be updated: " . $problem)
+    :error ("tailscale could not be updated: " . $problem)
   }
 }

@@ -1,4 +1,4 @@
-# Removes everything that tailscale-app-setup.rsc added besides the app. The app stays.
+# Removes everything that tailscale-app-setup.rsc added, except for the app itself.
 #
 # Copy this file to the router and run there: /import tailscale-app-remove.rsc
 # Written for RouterOS 7.22 and later.
@@ -16,7 +16,7 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < 22))) do={
-    :error ("this script needs RouterOS 7.22 or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.22 or later, but this router has " . $release)
   }
 }
 
@@ -30,6 +30,6 @@
   :onerror problem in={ /ip/firewall/nat/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /ip/route/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
   :onerror problem in={ /interface/list/member/remove [find where comment=$container] } do={ :set problems ($problems . "; " . $problem) }
-  :if ([:len $problems] > 0) do={ :error ("tailscale: not everything was removed, run this again" . $problems) }
-  :put "the routes and rules of tailscale are removed. To remove the app: /app/disable tailscale, then /app/remove tailscale"
+  :if ([:len $problems] > 0) do={ :error ("tailscale: could not remove everything, run this script again" . $problems) }
+  :put "removed the routes and rules of tailscale. To remove the app: /app/disable tailscale, then /app/remove tailscale"
 }

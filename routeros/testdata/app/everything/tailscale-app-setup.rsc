@@ -1,8 +1,8 @@
-# Adds the parts that the app tailscale can't contain: the routes to the tailnet, and the rules.
+# Adds what the app tailscale can't contain: the routes to the tailnet, and the firewall rules.
 #
 # Copy this file and tailscale.tikapp.yaml to the router, and run there: /import tailscale-app-setup.rsc
-# It adds the app if it is missing, and enables it. A second run adds nothing twice.
-# Everything that it adds besides the app has the comment mikrotik-tailscale:tailscale.
+# It adds the app if it is missing, and enables it. You can run it again: it adds nothing twice.
+# Everything that it adds, except for the app, has the comment mikrotik-tailscale:tailscale.
 # Written for RouterOS 7.22 and later.
 
 # An older release can't even parse the rest of the script, so this is a separate block.
@@ -18,25 +18,25 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < 22))) do={
-    :error ("this script needs RouterOS 7.22 or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.22 or later, but this router has " . $release)
   }
 }
 
 {
   :local container "mikrotik-tailscale:tailscale"
   :local refuse do={ :error ($1 . "; nothing was changed") }
-  :if (!([/system/resource/get architecture-name] ~ "^(arm64|x86)")) do={ $refuse ("apps need arm64 or x86, and this router is " . [/system/resource/get architecture-name]) }
+  :if (!([/system/resource/get architecture-name] ~ "^(arm64|x86)")) do={ $refuse ("apps need arm64 or x86, but this router is " . [/system/resource/get architecture-name]) }
   :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
   :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
   :if ([/system/device-mode/get scheduler] = false) do={ $refuse "the scheduler is switched off: /system/device-mode/update scheduler=yes" }
-  :if ([:len [/app/settings/get disk]] = 0) do={ $refuse "apps have no disk: /app/settings/set disk=..." }
-  :if ([:len [/file/find where name="tailscale-app-setup.rsc"]] = 0) do={ $refuse ("there is no file " . "tailscale-app-setup.rsc" . ", which runs again when the app's address changes") }
+  :if ([:len [/app/settings/get disk]] = 0) do={ $refuse "no disk is set for apps: /app/settings/set disk=..." }
+  :if ([:len [/file/find where name="tailscale-app-setup.rsc"]] = 0) do={ $refuse ("there is no file " . "tailscale-app-setup.rsc" . ", which the scheduler runs when the app's address changes") }
   :local apps [/app/find where name="tailscale"]
   :local source [/file/find where name="tailscale.tikapp.yaml"]
   :if (([:len $apps] = 0) && ([:len $source] = 0)) do={ $refuse "there is no file tailscale.tikapp.yaml" }
-  :if ([:len [/interface/veth/find where name="veth-tailscale"]] > 0) do={ $refuse "the scripts without an app have installed veth-tailscale" }
-  :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > [:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container]]) do={ $refuse "there is a route to 100.64.0.0/10" }
-  :if ([:len [/ip/route/find where dst-address="192.168.89.0/24"]] > [:len [/ip/route/find where dst-address="192.168.89.0/24" and comment=$container]]) do={ $refuse "there is a route to 192.168.89.0/24" }
+  :if ([:len [/interface/veth/find where name="veth-tailscale"]] > 0) do={ $refuse "the interface veth-tailscale already exists: the scripts for a container without an app have added it" }
+  :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > [:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container]]) do={ $refuse "a route to 100.64.0.0/10 already exists" }
+  :if ([:len [/ip/route/find where dst-address="192.168.89.0/24"]] > [:len [/ip/route/find where dst-address="192.168.89.0/24" and comment=$container]]) do={ $refuse "a route to 192.168.89.0/24 already exists" }
   :if ([:len [/interface/list/find where name="WAN"]] = 0) do={ $refuse ("there is no interface list " . "WAN") }
   :if ([:len [/interface/list/find where name="LAN"]] = 0) do={ $refuse ("there is no interface list " . "LAN") }
 
@@ -44,13 +44,13 @@
     :if ([:len $apps] = 0) do={
       /app/add yaml=[/file/get ($source->0) contents]
       :set apps [/app/find where name="tailscale"]
-      :if ([:len $apps] = 0) do={ :error "RouterOS did not take tailscale.tikapp.yaml" }
+      :if ([:len $apps] = 0) do={ :error "RouterOS did not accept tailscale.tikapp.yaml" }
     }
     :if ([:len [/app/find where name="tailscale" and disabled]] > 0) do={ /app/enable ($apps->0) }
-    :put "waiting until the app runs, which takes minutes on a small router"
+    :put "waiting for the app to start; this takes minutes on a small router"
     :local seconds 0
     :while (([:len [/app/find where name="tailscale" and running]] = 0) && ($seconds < 900)) do={ :delay 5s; :set seconds ($seconds + 5) }
-    :if ([:len [/app/find where name="tailscale" and running]] = 0) do={ :error "the app does not run: see /app/print, and /log/print where topics~\"container\"" }
+    :if ([:len [/app/find where name="tailscale" and running]] = 0) do={ :error "the app is not running: see /app/print, and /log/print where topics~\"container\"" }
 
     # RouterOS has chosen the app's interface and address.
     :local link [/app/get ($apps->0) interface]
@@ -59,7 +59,7 @@
     :local hop [:tostr [/interface/veth/get ($veths->0) address]]
     :set hop [:pick $hop 0 [:find $hop "/"]]
 
-    # Entries of an earlier run may have another address or interface.
+    # Entries of an earlier run may have an old address or interface.
     /ip/dns/static/remove [find where comment=$container]
     /ip/firewall/filter/remove [find where comment=$container]
     /ip/firewall/mangle/remove [find where comment=$container]
@@ -72,7 +72,7 @@
     /interface/list/member/add list="LAN" interface=$link comment=$container
     /ip/firewall/nat/add chain=srcnat action=masquerade src-address=100.64.0.0/10 out-interface-list="WAN" comment=$container
     /ip/firewall/nat/add chain=srcnat action=masquerade src-address=100.64.0.0/10 dst-address=!100.64.0.0/10 comment=$container
-    # First in the chain, but after RouterOS's own rules, because no rule can be placed before them.
+    # Put these rules first in the chain, but after RouterOS's dynamic rules, because no rule can come before those.
     :local rules [/ip/firewall/filter/find where chain="forward" and !dynamic]
     :if ([:len $rules] > 0) do={
       /ip/firewall/filter/add chain=forward action=accept in-interface=$link comment=$container place-before=($rules->0)
@@ -81,16 +81,16 @@
       /ip/firewall/filter/add chain=forward action=accept in-interface=$link comment=$container
       /ip/firewall/filter/add chain=forward action=accept out-interface=$link comment=$container
     }
-    # Packets in the tunnel are smaller than elsewhere, and not every host learns that. These rules inform
-    # both ends of a connection: one rule for packets to the tailnet, one for packets from there.
+    # The tunnel's packets are smaller than usual, and some hosts never learn that. These rules tell both
+    # ends of a connection: one rule for packets to the tailnet, one for packets from it.
     /ip/firewall/mangle/add chain=forward action=change-mss new-mss=1240 passthrough=yes protocol=tcp tcp-flags=syn tcp-mss=1241-65535 out-interface=$link comment=$container
     /ip/firewall/mangle/add chain=forward action=change-mss new-mss=1240 passthrough=yes protocol=tcp tcp-flags=syn tcp-mss=1241-65535 in-interface=$link comment=$container
     /ip/dns/static/add name="ts.net" match-subdomain=yes type=FWD forward-to=100.100.100.100 comment=$container
     :if ([:len [/system/scheduler/find where comment=$container]] = 0) do={
       /system/scheduler/add name="tailscale-app" start-time=startup interval=1m on-event=":local app [/app/find where name=\"tailscale\" and running]; :if ([:len \$app] > 0) do={ :local link [/app/get (\$app->0) interface]; :local veths [/interface/veth/find where name=\$link]; :local hop [:tostr [/interface/veth/get (\$veths->0) address]]; :set hop [:pick \$hop 0 [:find \$hop \"/\"]]; :if ([:len [/ip/route/find where comment=\"mikrotik-tailscale:tailscale\" and gateway=\$hop]] = 0) do={ /import file-name=\"tailscale-app-setup.rsc\" } }" policy=ftp,read,write,policy,test,sensitive comment=$container
     }
-    :put ("tailscale runs at " . $hop . ", and its log has the address to log in with: /log/print where topics~\"container\"")
+    :put ("tailscale runs at " . $hop . ", and its log contains the login URL: /log/print where topics~\"container\"")
   } do={
-    :error ("tailscale is not set up: " . $problem . ". Run this again, or tailscale-app-remove.rsc")
+    :error ("tailscale could not be set up: " . $problem . ". Run this script again, or run tailscale-app-remove.rsc")
   }
 }

@@ -1,9 +1,9 @@
-# Adds the parts that the app tailscale-office can't contain: the routes to the tailnet, and the rules.
+# Adds what the app tailscale-office can't contain: the routes to the tailnet, and the firewall rules.
 #
 # Add the store to the router first: /app/settings/set app-store-urls=...
 # Copy this file to the router, and run there: /import tailscale-office-app-setup.rsc
-# It enables it. A second run adds nothing twice.
-# Everything that it adds besides the app has the comment mikrotik-tailscale:office.
+# It enables it. You can run it again: it adds nothing twice.
+# Everything that it adds, except for the app, has the comment mikrotik-tailscale:office.
 # Written for RouterOS 7.22 and later.
 
 # An older release can't even parse the rest of the script, so this is a separate block.
@@ -19,32 +19,32 @@
   }
   :local minor [:tonum $digits]
   :if (($major < 7) || (($major = 7) && ($minor < 22))) do={
-    :error ("this script needs RouterOS 7.22 or later, and this router has " . $release)
+    :error ("this script needs RouterOS 7.22 or later, but this router has " . $release)
   }
 }
 
 {
   :local container "mikrotik-tailscale:office"
   :local refuse do={ :error ($1 . "; nothing was changed") }
-  :if (!([/system/resource/get architecture-name] ~ "^(arm64|x86)")) do={ $refuse ("apps need arm64 or x86, and this router is " . [/system/resource/get architecture-name]) }
+  :if (!([/system/resource/get architecture-name] ~ "^(arm64|x86)")) do={ $refuse ("apps need arm64 or x86, but this router is " . [/system/resource/get architecture-name]) }
   :if ([:len [/system/package/find where name="container" and !disabled]] = 0) do={ $refuse "the container package is not installed" }
   :if ([/system/device-mode/get container] = false) do={ $refuse "containers are switched off: /system/device-mode/update container=yes" }
   :if ([/system/device-mode/get scheduler] = false) do={ $refuse "the scheduler is switched off: /system/device-mode/update scheduler=yes" }
-  :if ([:len [/app/settings/get disk]] = 0) do={ $refuse "apps have no disk: /app/settings/set disk=..." }
-  :if ([:len [/file/find where name="tailscale-office-app-setup.rsc"]] = 0) do={ $refuse ("there is no file " . "tailscale-office-app-setup.rsc" . ", which runs again when the app's address changes") }
+  :if ([:len [/app/settings/get disk]] = 0) do={ $refuse "no disk is set for apps: /app/settings/set disk=..." }
+  :if ([:len [/file/find where name="tailscale-office-app-setup.rsc"]] = 0) do={ $refuse ("there is no file " . "tailscale-office-app-setup.rsc" . ", which the scheduler runs when the app's address changes") }
   :local apps [/app/find where name="tailscale-office"]
   :if ([:len $apps] = 0) do={ $refuse "there is no app tailscale-office: /app/settings/set app-store-urls=..." }
-  :if ([:len [/interface/veth/find where name="veth-office"]] > 0) do={ $refuse "the scripts without an app have installed veth-office" }
-  :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > [:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container]]) do={ $refuse "there is a route to 100.64.0.0/10" }
-  :if ([:len [/ip/route/find where dst-address="192.168.88.0/24"]] > [:len [/ip/route/find where dst-address="192.168.88.0/24" and comment=$container]]) do={ $refuse "there is a route to 192.168.88.0/24" }
-  :if ([:len [/ip/route/find where dst-address="10.0.0.0/16"]] > [:len [/ip/route/find where dst-address="10.0.0.0/16" and comment=$container]]) do={ $refuse "there is a route to 10.0.0.0/16" }
+  :if ([:len [/interface/veth/find where name="veth-office"]] > 0) do={ $refuse "the interface veth-office already exists: the scripts for a container without an app have added it" }
+  :if ([:len [/ip/route/find where dst-address="100.64.0.0/10"]] > [:len [/ip/route/find where dst-address="100.64.0.0/10" and comment=$container]]) do={ $refuse "a route to 100.64.0.0/10 already exists" }
+  :if ([:len [/ip/route/find where dst-address="192.168.88.0/24"]] > [:len [/ip/route/find where dst-address="192.168.88.0/24" and comment=$container]]) do={ $refuse "a route to 192.168.88.0/24 already exists" }
+  :if ([:len [/ip/route/find where dst-address="10.0.0.0/16"]] > [:len [/ip/route/find where dst-address="10.0.0.0/16" and comment=$container]]) do={ $refuse "a route to 10.0.0.0/16 already exists" }
 
   :onerror problem in={
     :if ([:len [/app/find where name="tailscale-office" and disabled]] > 0) do={ /app/enable ($apps->0) }
-    :put "waiting until the app runs, which takes minutes on a small router"
+    :put "waiting for the app to start; this takes minutes on a small router"
     :local seconds 0
     :while (([:len [/app/find where name="tailscale-office" and running]] = 0) && ($seconds < 900)) do={ :delay 5s; :set seconds ($seconds + 5) }
-    :if ([:len [/app/find where name="tailscale-office" and running]] = 0) do={ :error "the app does not run: see /app/print, and /log/print where topics~\"container\"" }
+    :if ([:len [/app/find where name="tailscale-office" and running]] = 0) do={ :error "the app is not running: see /app/print, and /log/print where topics~\"container\"" }
 
     # RouterOS has chosen the app's interface and address.
     :local link [/app/get ($apps->0) interface]
@@ -53,7 +53,7 @@
     :local hop [:tostr [/interface/veth/get ($veths->0) address]]
     :set hop [:pick $hop 0 [:find $hop "/"]]
 
-    # Entries of an earlier run may have another address or interface.
+    # Entries of an earlier run may have an old address or interface.
     /ip/dns/static/remove [find where comment=$container]
     /ip/firewall/filter/remove [find where comment=$container]
     /ip/firewall/mangle/remove [find where comment=$container]
@@ -68,8 +68,8 @@
     :if ([:len [/system/scheduler/find where comment=$container]] = 0) do={
       /system/scheduler/add name="tailscale-office-app" start-time=startup interval=1m on-event=":local app [/app/find where name=\"tailscale-office\" and running]; :if ([:len \$app] > 0) do={ :local link [/app/get (\$app->0) interface]; :local veths [/interface/veth/find where name=\$link]; :local hop [:tostr [/interface/veth/get (\$veths->0) address]]; :set hop [:pick \$hop 0 [:find \$hop \"/\"]]; :if ([:len [/ip/route/find where comment=\"mikrotik-tailscale:office\" and gateway=\$hop]] = 0) do={ /import file-name=\"tailscale-office-app-setup.rsc\" } }" policy=ftp,read,write,policy,test,sensitive comment=$container
     }
-    :put ("tailscale-office runs at " . $hop . ", and its log has the address to log in with: /log/print where topics~\"container\"")
+    :put ("tailscale-office runs at " . $hop . ", and its log contains the login URL: /log/print where topics~\"container\"")
   } do={
-    :error ("tailscale-office is not set up: " . $problem . ". Run this again, or tailscale-office-app-remove.rsc")
+    :error ("tailscale-office could not be set up: " . $problem . ". Run this script again, or run tailscale-office-app-remove.rsc")
   }
 }
