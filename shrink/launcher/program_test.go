@@ -88,6 +88,25 @@ func goProgram(machine, functions int) program {
 // function returns the place in the table with the beginning of a function.
 func (p program) function(i int) []byte { return p.sections[2].content[p.records+8*i:] }
 
+// withTables returns the program with tables like those of a real one, which the packer converts: all functions share a
+// pc table, whose value changes at their end, and their data has small numbers.
+func (p program) withTables() program {
+	step := byte(16)
+	if p.machine != 62 {
+		step = 4 // instructions
+	}
+	content := p.sections[2].content
+	copy(content[p.records-32:p.records], append([]byte{0, 2, step, 0}, make([]byte, 28)...))
+	for i := range binary.LittleEndian.Uint32(content[8:]) {
+		record := uint32(p.records) + binary.LittleEndian.Uint32(p.function(int(i))[4:])
+		binary.LittleEndian.PutUint32(content[record+16:], 1)
+		for k := range uint32(content[record+43]) {
+			binary.LittleEndian.PutUint32(content[record+44+4*k:], i+k)
+		}
+	}
+	return p
+}
+
 // bytes returns the file after one change.
 func (p program) bytes(change func(*header)) []byte {
 	size, word := 64, 8 // of a section's header, of a number

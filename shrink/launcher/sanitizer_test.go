@@ -6,10 +6,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,11 +194,11 @@ func TestThePackerTakesWhatItIsGiven(t *testing.T) {
 		"names without an end":               {goProgram(62, 4).bytes(func(h *header) { h.namesSize = -1 }), "names of the program's sections lie outside"},
 		"a name behind the names":            {goProgram(62, 4).bytes(func(h *header) { h.name = 1 << 31 }), "a section's name lies outside"},
 		"a section behind the end":           {goProgram(62, 4).bytes(func(h *header) { h.place = 1 << 60 }), "a section lies outside"},
-		"a processor that is not known":      {goProgram(8, 4).bytes(nil), "a processor that is not known"},
-		"the other order of bytes":           {goProgram(62, 4).bytes(func(h *header) { h.order = 2 }), "a processor that is not known"},
-		"neither 32 nor 64 bits":             {goProgram(62, 4).bytes(func(h *header) { h.class = 3 }), "a processor that is not known"},
-		"no ELF file":                        {bytes.Repeat([]byte("#!/bin/sh\n"), 20), "no ELF file"},
-		"a few bytes":                        {[]byte("\x7fELF"), "no ELF file"},
+		"a processor that is not known":      {goProgram(8, 4).bytes(nil), "an unknown processor"},
+		"the other order of bytes":           {goProgram(62, 4).bytes(func(h *header) { h.order = 2 }), "an unknown processor"},
+		"neither 32 nor 64 bits":             {goProgram(62, 4).bytes(func(h *header) { h.class = 3 }), "an unknown processor"},
+		"no ELF file":                        {bytes.Repeat([]byte("#!/bin/sh\n"), 20), "not an ELF file"},
+		"a few bytes":                        {[]byte("\x7fELF"), "not an ELF file"},
 		"half a program":                     {goProgram(62, 4).bytes(nil)[:200], "lie outside"},
 		"a function table that is too short": {program{machine: 62, sections: []section{{".text", make([]byte, 64)}, {".gopclntab", make([]byte, 20)}}}.bytes(nil), ".gopclntab is too short"},
 	} {
@@ -214,6 +216,26 @@ func wantOrder(t *testing.T, code, refusal int, text string) {
 	t.Helper()
 	if code != 0 && code != refusal {
 		t.Errorf("exit code %d:\n%s", code, text)
+	}
+}
+
+// Unpacking frees the memory for a part before the next part, and doesn't rely on what the memory contained.
+func TestUnpackingHoldsTheMemoryOfOnePart(t *testing.T) {
+	unpacker := startLoop(t, "unpacker")
+	for _, machine := range machines[:2] { // the test's own pointers have eight bytes
+		file := goProgram(machine, 200).withTables().bytes(nil)
+		payload := pack(t, file)
+		var used []byte
+		for i := range binary.LittleEndian.Uint32(payload[24:]) {
+			used = append(used, payload[28+28*i+25])
+		}
+		const table, pcTables = 1, 8
+		if !slices.Contains(used, table) || slices.Max(used) <= pcTables {
+			t.Errorf("processor %d: the program has the filters %d; want the function table and pc tables", machine, used)
+		}
+		if code, text := unpacker.run(t, payload); code != 0 || strings.TrimSpace(text) != fmt.Sprintf("%08x", crc32.ChecksumIEEE(file)) {
+			t.Errorf("processor %d: exit code %d, the checksum is\n%swant %08x", machine, code, text, crc32.ChecksumIEEE(file))
+		}
 	}
 }
 

@@ -1,10 +1,10 @@
 /* A quarter of a Go program's packed code is distances: to calls, to data, to the constants after a function on
- * ARM. The same target is another number at each place, so LZMA does not recognize it. These filters use the
- * function table to make them alike: a call gets the function's number, an address becomes the address of the
- * data itself, and jumps to a function's beginning or end get values of their own.
+ * ARM. The distance to the same target differs from place to place, so LZMA does not recognize it. These filters
+ * use the function table to make the distances alike: a call gets the function's number, a relative address becomes
+ * absolute, and jumps to a function's beginning or end get values of their own.
  *
- * All changes are reversible, whatever the bytes mean: even if they are not an instruction, they are restored.
- * The bits by which an instruction is recognized never change, so that both directions recognize the same ones.
+ * All changes are reversible, even for bytes that are not instructions. The bits that identify an instruction never
+ * change, so packing and unpacking recognize the same ones.
  * The packer reverses its output and compares. */
 #ifndef CODE_H
 #define CODE_H
@@ -17,20 +17,20 @@
 struct code {
 	unsigned char *bytes;
 	uint32_t size;
-	uint32_t place; /* of the code in the program's file, which is where it is in memory but for whole pages */
+	uint32_t offset; /* of the code in the program's file. Its address in memory differs from this by whole pages */
 	const unsigned char *table;
 	uint32_t functions; /* in the table */
-	/* ARM only: words between instructions. In packed code they follow all instructions. */
+	/* ARM only: number of words with constants between instructions. In packed code they follow all instructions. */
 	uint32_t constants;
-	unsigned char *spare; /* room for them */
+	unsigned char *scratch; /* memory for the constants */
 	int packing;
 	int failed;
 };
 
-/* Where a function begins in the code. For the number after the last function, where that one ends. */
+/* Returns the offset of a function in the code. For the number after the last function, the end of the last one. */
 static uint32_t code_begin(const struct code *c, uint32_t function) { return table_get(c->table + 8 * function); }
 
-/* Where a function ends. For the last one, the end of the code. 0 for a function outside of the code. */
+/* Returns the end of a function, and the end of the code for the last one. Fails for a function outside of the code. */
 static inline uint32_t code_end(struct code *c, uint32_t function)
 {
 	uint32_t begin = code_begin(c, function), end = function + 1 < c->functions ? code_begin(c, function + 1) : c->size;
@@ -42,7 +42,7 @@ static inline uint32_t code_end(struct code *c, uint32_t function)
 	return end;
 }
 
-/* Exchanges the places where functions begin, in units, and their numbers after a mark. */
+/* Exchanges the beginning of a function, in units, and the function's number plus mark. */
 static inline uint32_t code_call(const struct code *c, uint32_t target, uint32_t unit, uint32_t mark)
 {
 	uint32_t low = 0, high = c->functions, middle;
@@ -83,7 +83,7 @@ static void code_arm64(struct code *c)
 				w = (w & 0xff00001f) | ((end - k - (w >> 5)) & 0x7ffff) << 5;
 				ended = 1;
 			} else if ((w & 0x9f000000) == 0x90000000) { /* ADRP */
-				uint32_t page = (c->place + 4 * k) >> 12;
+				uint32_t page = (c->offset + 4 * k) >> 12;
 				if (c->packing) {
 					v = (((w >> 5 & 0x7ffff) << 2 | (w >> 29 & 3)) + page) & 0x1fffff;
 					w = (w & 0x9f00001f) | (v >> 19) << 29 | (v & 0x7ffff) << 5;
@@ -101,8 +101,8 @@ static void code_arm64(struct code *c)
 #if defined(PACKER) || defined(HAS_GO_ARM)
 enum { ARM_PROLOGUE = 8, ARM_MORE_STACK = 4 /* words to grow the stack */ };
 
-/* A load of a constant has its distance in words. Constants are in the order of their first loads, so the next
- * one is mostly the expected one. */
+/* Sets the distance, in words, of an instruction that loads a constant. Constants are in the order of their first
+ * loads, so a load mostly refers to the next one. */
 static uint32_t code_arm_load(uint32_t w, uint32_t distance)
 {
 	return (w & ~0xfffU) | (distance & 0x3ff) << 2;
@@ -113,13 +113,13 @@ static void code_arm(struct code *c)
 	uint32_t words = c->size / 4, mark = 1 << 23, mask = (1 << 24) - 1;
 	uint32_t from = 0, to = 0, moved = 0, f, k, begin, end;
 
-	/* From here on, instructions are read at from and constants from the spare room, or written to both. */
+	/* Packing moves the constants to scratch. Unpacking puts them back between the instructions. */
 	if (!c->packing) {
 		if (c->constants > words) {
 			c->failed = 1;
 			return;
 		}
-		memcpy(c->spare, c->bytes + 4 * (words - c->constants), 4 * c->constants);
+		memcpy(c->scratch, c->bytes + 4 * (words - c->constants), 4 * c->constants);
 		memmove(c->bytes + 4 * c->constants, c->bytes, 4 * (words - c->constants));
 		from = c->constants;
 	}
@@ -135,9 +135,9 @@ static void code_arm(struct code *c)
 					return;
 				}
 				if (c->packing)
-					memcpy(c->spare + 4 * moved, c->bytes + 4 * from++, 4);
+					memcpy(c->scratch + 4 * moved, c->bytes + 4 * from++, 4);
 				else
-					memcpy(c->bytes + 4 * to++, c->spare + 4 * moved, 4);
+					memcpy(c->bytes + 4 * to++, c->scratch + 4 * moved, 4);
 				moved++;
 				continue;
 			}
@@ -157,7 +157,7 @@ static void code_arm(struct code *c)
 				w = (w & ~mask) | ((end - k - 2 - v) & mask);
 			} else if ((w >> 24 & 15) == 10 && w >> 28 < 15) { /* B */
 				w = (w & ~mask) | code_exchange(v, (begin - k - 2) & mask, mark);
-			} else if ((w & 0x0fff0003) == 0x059f0000) { /* LDR from after this place */
+			} else if ((w & 0x0fff0003) == 0x059f0000) { /* LDR from a later address */
 				v = w >> 2 & 0x3ff;
 				if (first == words && ended)
 					expected = more + ARM_MORE_STACK;
@@ -172,7 +172,7 @@ static void code_arm(struct code *c)
 					w = code_arm_load(w, v);
 				}
 				if (first == words || k > last)
-					first = last = target; /* earlier ones, if there are any, were handled already */
+					first = last = target; /* constants before this one were handled already */
 				else if (target < first)
 					first = target;
 				else if (target > last)
@@ -184,7 +184,7 @@ static void code_arm(struct code *c)
 	}
 	if (c->packing) {
 		c->constants = moved;
-		memcpy(c->bytes + 4 * to, c->spare, 4 * moved);
+		memcpy(c->bytes + 4 * to, c->scratch, 4 * moved);
 	} else if (moved != c->constants) {
 		c->failed = 1;
 	}
@@ -196,7 +196,7 @@ enum { X86_PROLOGUE = 20 };
 
 static uint32_t code_swap_bytes(uint32_t v) { return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24; }
 
-/* The number of bytes before an instruction's ModRM byte, if this is likely to be an instruction; else 0. */
+/* Returns the number of bytes before an instruction's ModRM byte, or 0 if this is unlikely to be an instruction. */
 static uint32_t code_x86_opcode(const unsigned char *p)
 {
 	static const unsigned char one[] = {0x03, 0x39, 0x3b, 0x63, 0x80, 0x83, 0x89, 0x8b, 0x8d, 0xc6, 0xc7};
@@ -221,7 +221,7 @@ static void code_x86(struct code *c)
 			unsigned char *p = c->bytes + k;
 			uint32_t room = end - k;
 			next = k + 1;
-			if (*p == 0xe8 && room >= 5) { /* CALL, with the bytes of a number in the order that suits LZMA */
+			if (*p == 0xe8 && room >= 5) { /* CALL: LZMA does better with big-endian numbers */
 				v = table_get(p + 1);
 				if (code_swap_bytes(v) - mark < c->functions) {
 					table_put(p + 1, code_begin(c, code_swap_bytes(v) - mark) - k - 5);
@@ -253,9 +253,9 @@ static void code_x86(struct code *c)
 				p += opcode + 1;
 				next = k + opcode + 5;
 				if (c->packing)
-					table_put(p, code_swap_bytes(table_get(p) + c->place + next));
+					table_put(p, code_swap_bytes(table_get(p) + c->offset + next));
 				else
-					table_put(p, code_swap_bytes(table_get(p)) - c->place - next);
+					table_put(p, code_swap_bytes(table_get(p)) - c->offset - next);
 			}
 		}
 	}

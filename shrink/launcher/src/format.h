@@ -9,16 +9,16 @@
 enum filter {
 	FILTER_NONE,
 	FILTER_TABLE, /* Go's function table by columns: table.h */
-	/* Code whose calls have absolute targets: 7-Zip's filter of the processor. */
+	/* Code, with 7-Zip's filter for the processor, which makes the targets of calls absolute. */
 	FILTER_X86,
 	FILTER_ARM64,
 	FILTER_ARM,
 	FILTER_THUMB,
-	/* Code of a Go program, filtered with its function table: code.h */
+	/* Code of a Go program, filtered with the help of its function table: code.h */
 	FILTER_GO_X86,
 	FILTER_GO_ARM64,
 	FILTER_GO_ARM,
-	/* Not packed by LZMA: Go's pc tables, with the code and the function table at hand: pcs.h */
+	/* Go's pc tables, predicted from the code and the function table, and not packed by LZMA: pcs.h */
 	FILTER_PCS_X86,
 	FILTER_PCS_ARM64,
 	FILTER_PCS_ARM,
@@ -26,12 +26,12 @@ enum filter {
 };
 
 struct part {
-	uint32_t place; /* where the part begins in the program's file */
+	uint32_t offset; /* of the part in the program's file */
 	uint32_t size;
-	uint32_t packed;    /* how many bytes it takes here */
+	uint32_t packed;    /* its packed size */
 	uint32_t functions; /* number of functions in the table, or in the table for this Go code */
-	uint32_t other;     /* where that table is */
-	uint32_t constants; /* how many words of constants Go code for ARM has at its end, or where the code of pc tables begins */
+	uint32_t other;     /* offset of that table */
+	uint32_t constants; /* for Go code on ARM: number of words of constants at its end; for pc tables: offset of the code */
 	uint8_t properties; /* LZMA's lc, lp and pb in its usual form */
 	uint8_t filter;
 	uint16_t unused;
@@ -48,7 +48,7 @@ struct header {
 	struct part part[];
 };
 
-/* Where the checked part of a header begins. */
+/* The part of the payload that the checksum covers. */
 #define CHECKED(h) (&(h)->size)
 #define CHECKED_SIZE(h) ((h)->size - (sizeof((h)->magic) + sizeof((h)->checksum)))
 

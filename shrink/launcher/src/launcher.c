@@ -1,13 +1,13 @@
 /* The launcher starts a packed program. It unpacks the program into a file in memory and executes that file. If a
- * process of the same user already runs the same unpacked program, it executes that process's file instead, so
- * that nothing is unpacked twice and the memory is shared.
+ * process of the same user already runs the same program, it executes that process's file instead, so that
+ * nothing is unpacked twice and the processes share the memory.
  *
- * Executing replaces the launcher: arguments, environment, process id, signals and exit code are the
- * program's own. Everything that the launcher opens is closed by that.
+ * Executing replaces the launcher, so arguments, environment, process id, signals and exit code are the
+ * program's own. It also closes everything that the launcher has opened.
  *
- * PROGRAM, the program's name, and BUILD, a sum of the payload, come from the build. What the C library
- * would bring along for convenience is more than the rest of the launcher, so it does without: directories
- * are read and files looked at by system calls. */
+ * The build sets PROGRAM, the program's name, and BUILD, a checksum of the payload. The launcher reads
+ * directories and file attributes with system calls, because the C library's functions for that are larger than
+ * the rest of the launcher. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@
 
 #define NAME PROGRAM "-" BUILD
 
-/* With these, the unpacked program can't be changed. */
+/* These seals keep the unpacked program from being changed. */
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 extern const struct header payload __attribute__((visibility("hidden")));
@@ -40,7 +40,7 @@ static char *const *arguments, *const *environment;
 
 static void say(const char *text) { syscall(SYS_write, 2, text, strlen(text)); }
 
-/* Puts a number's decimal digits at the given place, followed by a zero byte. */
+/* Writes a number's decimal digits to a buffer, followed by a zero byte. */
 static void put_number(char *to, unsigned number)
 {
 	unsigned length = 1, rest;
@@ -75,8 +75,8 @@ static int unpack(int fd)
 {
 	const struct part *parts = payload.part;
 	const unsigned char *packed;
-	unsigned char *program, *spare = NULL;
-	uint32_t i, rest;
+	unsigned char *program, *scratch;
+	uint32_t i, rest, size;
 
 	CrcGenerateTable();
 	if ((uintptr_t)payload_end - (uintptr_t)&payload != payload.size ||
@@ -88,28 +88,33 @@ static int unpack(int fd)
 	rest = (const unsigned char *)payload_end - packed;
 	if (ftruncate(fd, payload.program))
 		return 0;
-	/* If memory runs out here, the kernel returns an error. Later it would kill the process. The zeros between
-	 * parts need no memory. */
+	/* Reserve the memory now: if it runs out here, the kernel returns an error. Later it would kill the process.
+	 * The zeros between parts need no memory. */
 	for (i = 0; i < payload.parts; rest -= parts[i++].packed) {
 		if (!is_part(&parts[i], rest, payload.program))
 			fail("its file is damaged: it cannot be unpacked", 0);
-		if (fallocate(fd, 0, parts[i].place, parts[i].size) && errno != EOPNOTSUPP)
+		if (fallocate(fd, 0, parts[i].offset, parts[i].size) && errno != EOPNOTSUPP)
 			return 0;
 	}
 	program = mmap(NULL, payload.program, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (program == MAP_FAILED)
 		return 0;
 	for (i = 0; i < payload.parts; i++) {
-		if (spare_size(&parts[i])) {
-			spare = mmap(NULL, spare_size(&parts[i]), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-			if (spare == MAP_FAILED)
+		size = scratch_size(&parts[i]);
+		scratch = NULL;
+		if (size) {
+			scratch = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			if (scratch == MAP_FAILED)
 				return 0;
 		}
-		if (!unpack_part(&parts[i], packed, program, payload.program, sizeof(void *), spare))
+		if (!unpack_part(&parts[i], packed, program, payload.program, sizeof(void *), scratch))
 			fail("its file is damaged: it cannot be unpacked", 0);
 		packed += parts[i].packed;
+		/* Parts need up to some megabytes each, so never hold the memory of two. */
+		if (size && munmap(scratch, size))
+			return 0;
 	}
-	return !munmap(program, payload.program); /* the spare room goes with this process's memory */
+	return !munmap(program, payload.program);
 }
 
 /* Replaces this process with the program. Returns only on failure, with errno. */
@@ -124,7 +129,7 @@ static void execute(int fd)
 	execve(path, arguments, environment);
 }
 
-/* Returns whether an open file is this program, unpacked by this user and sealed. The name alone proves nothing,
+/* Reports whether an open file is this program, unpacked by this user and sealed. The name alone proves nothing,
  * because anyone can choose it. */
 static int is_ours(int fd)
 {
@@ -134,7 +139,7 @@ static int is_ours(int fd)
 	       s.stx_size == payload.program && fcntl(fd, F_GET_SEALS) == SEALS;
 }
 
-/* Executes the file of a process that runs the program, if there is one. */
+/* Executes the file of a process that already runs the program. Returns if there is none. */
 static void execute_running(void)
 {
 	static const char wanted[] = "/memfd:" NAME " (deleted)";
@@ -170,7 +175,7 @@ static void execute_running(void)
 	close(processes);
 }
 
-/* Unpacks into a file in a directory, which is removed before it is executed. Returns only on
+/* Unpacks into a file in a directory, removes the file's name, and executes it. Returns only on
  * failure, with errno. */
 static void execute_file(const char *directory)
 {
@@ -187,7 +192,7 @@ static void execute_file(const char *directory)
 		reader = open(path, O_RDONLY | O_CLOEXEC);
 	error = errno;
 	unlink(path);
-	close(writer); /* the kernel executes no file that is open for writing */
+	close(writer); /* the kernel doesn't execute a file that is open for writing */
 	errno = error;
 	if (reader >= 0)
 		execute(reader);
@@ -212,7 +217,7 @@ int main(int argc, char **argv, char **envp)
 		execute(fd);
 		close(fd);
 	}
-	/* The kernel has no files in memory, or does not execute them. /dev/shm and /run are usually in memory, too. */
+	/* The kernel doesn't support files in memory, or doesn't execute them. /dev/shm and /run are usually in memory, too. */
 	execute_file("/dev/shm");
 	execute_file("/run");
 	execute_file("/tmp");

@@ -1,8 +1,8 @@
-/* A coder for single bits. It predicts each bit from several contexts, as paq does: what each context has seen so far
- * gives a probability, and contexts that predict well get more weight. This compresses better than LZMA and takes longer
+/* A coder for single bits. It predicts each bit from several contexts, like paq: the bits that a context has seen so far
+ * give a probability, and contexts that predict well get more weight. This compresses better than LZMA, but takes longer
  * for each bit.
  *
- * Both directions use the same code with integers only, so they predict alike on every machine. */
+ * Packing and unpacking share the code and only use integers, so they predict the same on every machine. */
 #ifndef MIX_H
 #define MIX_H
 
@@ -11,9 +11,9 @@
 enum {
 	MIX_CONTEXTS = 3, /* for each bit */
 	MIX_SETS = 80,	  /* of weights, one for each kind of bit */
-	MIX_SLOTS = 17,	  /* bits of a context's place in its table */
+	MIX_SLOTS = 17,	  /* bits of a context's index in its table */
 	MIX_LEVELS = 4,	  /* of weights, by how much a context has seen */
-	MIX_UNIT = 256,	  /* 1 in logarithms of odds */
+	MIX_UNIT = 256,	  /* the number 1 in logarithms of odds */
 	MIX_SURE = 12,	  /* the largest logarithm */
 	MIX_SEEN = 127,	  /* after this many bits, a context forgets old ones */
 };
@@ -39,10 +39,10 @@ static void mix_put(struct mix *m, uint32_t byte)
 		*m->at++ = byte;
 }
 
-/* Bytes behind the end count as zeros. */
+/* Returns the next byte, and zeros after the end. */
 static uint32_t mix_get(struct mix *m) { return m->at == m->end ? 0 : *m->at++; }
 
-/* Begins to pack to the bytes, or to unpack them. */
+/* Begins to pack to a buffer, or to unpack from it. Sets every field, whatever the memory contained before. */
 static void mix_begin(struct mix *m, unsigned char *bytes, uint32_t size, int packing)
 {
 	uint32_t i, k, next = 0, power = 1U << 31;
@@ -54,8 +54,7 @@ static void mix_begin(struct mix *m, unsigned char *bytes, uint32_t size, int pa
 		m->likelihood[MIX_SURE * MIX_UNIT - i] = 65536 - likely;
 		power = (uint64_t)power * 4278223024U >> 32;
 	}
-	for (i = 0; !m->likelihood[i]; i++)
-		m->likelihood[i] = 1;
+	m->likelihood[0] = 1; /* the loop above doesn't reach it, and 0 would be impossible */
 	for (i = 0; i < 2 * MIX_SURE * MIX_UNIT; i++)
 		while (next <= m->likelihood[i] >> 4)
 			m->odds[next++] = i - MIX_SURE * MIX_UNIT;
@@ -78,7 +77,7 @@ static void mix_begin(struct mix *m, unsigned char *bytes, uint32_t size, int pa
 		m->value = m->value << 8 | mix_get(m);
 }
 
-/* The place of a context. */
+/* Returns the index of a context in its table. */
 static uint32_t mix_context(uint32_t a, uint32_t b, uint32_t c)
 {
 	uint32_t h = a * 0x9e3779b1U ^ b * 0x85ebca6bU ^ c * 0xc2b2ae35U;

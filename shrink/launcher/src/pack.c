@@ -1,8 +1,9 @@
-/* pack PROGRAM PAYLOAD FILTERS packs a program's file for launcher.c, and writes the filters that this needs as macros.
+/* pack PROGRAM PAYLOAD FILTERS packs a program for launcher.c. It writes the payload, and macros for the filters that the
+ * launcher needs.
  *
- * The file is cut where its kind of content changes, because LZMA compresses better with settings for each kind.
- * Go's function table is packed by columns, Go code is filtered with the table, and whole pages of zeros are left
- * out. At the end the output is unpacked again and compared with the program. */
+ * It divides the program by kind of content, because LZMA compresses each kind better with its own settings. It packs Go's
+ * function table by columns, filters Go code with the help of that table, and leaves out whole pages of zeros. At the end
+ * it unpacks the output and compares it with the program. */
 #include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #define PACKER
 #include "unpack.h"
 
-#ifndef DICTIONARY /* tests that pack often make it smaller, and try less */
+#ifndef DICTIONARY /* tests that pack often choose smaller values */
 #define DICTIONARY (1 << 24)
 #define SMALL (1 << 20)
 #endif
@@ -42,12 +43,12 @@ static int machine;
 
 static struct section {
 	const char *name;
-	uint32_t place, size;
+	uint32_t offset, size;
 } *sections;
 static unsigned section_count;
 
-/* Headers are copied before they are read: a file may have them at any place. A program without section headers has no
- * sections. */
+/* The headers may not be aligned in the file, so they are copied before they are read. A program without section headers
+ * has no sections. */
 #define READ_SECTIONS(BITS)                                                                                  \
 	static void read_sections_##BITS(void)                                                               \
 	{                                                                                                    \
@@ -79,7 +80,7 @@ static unsigned section_count;
 		}                                                                                            \
 	}
 
-static int is_inside(uint64_t place, uint64_t size) { return place <= program_size && size <= program_size - place; }
+static int is_inside(uint64_t offset, uint64_t size) { return offset <= program_size && size <= program_size - offset; }
 
 READ_SECTIONS(64)
 READ_SECTIONS(32)
@@ -92,23 +93,23 @@ static const struct section *find(const char *name)
 	return NULL;
 }
 
-static uint32_t pointer(uint32_t place)
+static uint32_t pointer(uint32_t offset)
 {
 	uint64_t v = 0;
-	memcpy(&v, program + place, pointer_size);
+	memcpy(&v, program + offset, pointer_size);
 	return v;
 }
 
-/* Go's function table. Its count is 0 in a program that has none. The rows are how it is packed: where the
- * pc tables are is left out if they can be packed with the help of the code. */
+/* Go's function table. The count is 0 if the program has none. The rows are the table as it is packed: without the
+ * offsets of the pc tables, if these can be packed with the help of the code. */
 static struct {
-	uint32_t place, size, count, pcs;
+	uint32_t offset, size, count, pcs;
 	unsigned char *rows;
 } functions;
 
 static void find_functions(void)
 {
-	enum { HEADER = 8 }; /* numbers: how many functions and files, then where each table begins */
+	enum { HEADER = 8 }; /* numbers: of functions and files, then the offset of each table */
 	const struct section *s = find(".gopclntab");
 	uint32_t room, record;
 
@@ -116,22 +117,22 @@ static void find_functions(void)
 		return;
 	if (s->size < 8 + HEADER * pointer_size)
 		fail(".gopclntab is too short");
-	functions.pcs = s->place + pointer(s->place + 8 + 6 * pointer_size);
-	functions.place = s->place + pointer(s->place + 8 + 7 * pointer_size);
-	if (functions.pcs < s->place || functions.pcs > functions.place || functions.place - s->place >= s->size)
-		fail("the header of .gopclntab is not understood");
-	room = s->place + s->size - functions.place;
-	functions.count = pointer(s->place + 8);
+	functions.pcs = s->offset + pointer(s->offset + 8 + 6 * pointer_size);
+	functions.offset = s->offset + pointer(s->offset + 8 + 7 * pointer_size);
+	if (functions.pcs < s->offset || functions.pcs > functions.offset || functions.offset - s->offset >= s->size)
+		fail("the header of .gopclntab has an unknown format");
+	room = s->offset + s->size - functions.offset;
+	functions.count = pointer(s->offset + 8);
 	if (!functions.count || functions.count > room / RECORD)
-		fail(".gopclntab has no room for its functions");
-	record = table_get(program + functions.place + (functions.count - 1) * 8 + 4);
+		fail(".gopclntab is too small for its functions");
+	record = table_get(program + functions.offset + (functions.count - 1) * 8 + 4);
 	if (record > room - RECORD)
 		fail("a function of .gopclntab lies outside of it");
-	functions.size = record + RECORD + 4 * (program[functions.place + record + 28] + program[functions.place + record + 43]);
+	functions.size = record + RECORD + 4 * (program[functions.offset + record + 28] + program[functions.offset + record + 43]);
 	if (functions.size > room)
 		fail("the last function of .gopclntab lies outside of it");
 	functions.rows = allocate(functions.size);
-	memcpy(functions.rows, program + functions.place, functions.size);
+	memcpy(functions.rows, program + functions.offset, functions.size);
 }
 
 /* A part with its packed bytes. */
@@ -143,13 +144,13 @@ struct packed {
 static struct packed *packed;
 static unsigned part_count;
 
-static void keep(struct packed p)
+static void add_part(struct packed p)
 {
 	packed = realloc(packed, (part_count + 1) * sizeof(*packed));
 	if (!packed)
 		fail("not enough memory");
 	packed[part_count++] = p;
-	fprintf(stderr, "%9u %9u -> %8u, filter %u, properties %u\n", p.part.place, p.part.size, p.part.packed, p.part.filter,
+	fprintf(stderr, "%9u %9u -> %8u, filter %u, properties %u\n", p.part.offset, p.part.size, p.part.packed, p.part.filter,
 		p.part.properties);
 }
 
@@ -163,10 +164,10 @@ static const struct {
 	[NUMBERS] = {0, 2, 2}, [CONSTANTS] = {0, 3, 3},     [POINTERS] = {0, 1, 2},
 };
 
-/* Packs bytes with the settings for their kind. For a small part it tries all settings, which is fast enough. */
-static struct packed pack(uint32_t place, uint32_t size, const unsigned char *content, enum filter filter, enum kind kind)
+/* Packs bytes with the settings for their kind. For a small part it tries the settings of all kinds. */
+static struct packed pack(uint32_t offset, uint32_t size, const unsigned char *content, enum filter filter, enum kind kind)
 {
-	struct packed best = {{.place = place, .size = size, .filter = filter}, NULL};
+	struct packed best = {{.offset = offset, .size = size, .filter = filter}, NULL};
 
 	for (enum kind i = 0; i < KINDS; i++) {
 		if (size > SMALL && i != kind)
@@ -203,65 +204,65 @@ static struct packed pack_code(const struct section *s, enum filter filter)
 	unsigned char *code = allocate(s->size);
 	UInt32 state = Z7_BRANCH_CONV_ST_X86_STATE_INIT_VAL;
 
-	memcpy(code, program + s->place, s->size);
+	memcpy(code, program + s->offset, s->size);
 	switch (filter) {
 	case FILTER_X86:
-		z7_BranchConvSt_X86_Enc(code, s->size, s->place, &state);
+		z7_BranchConvSt_X86_Enc(code, s->size, s->offset, &state);
 		break;
 	case FILTER_ARM64:
-		z7_BranchConv_ARM64_Enc(code, s->size, s->place);
+		z7_BranchConv_ARM64_Enc(code, s->size, s->offset);
 		break;
 	case FILTER_ARM:
-		z7_BranchConv_ARM_Enc(code, s->size, s->place);
+		z7_BranchConv_ARM_Enc(code, s->size, s->offset);
 		break;
 	case FILTER_THUMB:
-		z7_BranchConv_ARMT_Enc(code, s->size, s->place);
+		z7_BranchConv_ARMT_Enc(code, s->size, s->offset);
 		break;
 	default:
 		break;
 	}
-	struct packed p = pack(s->place, s->size, code, filter, filter == FILTER_X86 ? CODE_OF_BYTES : CODE_OF_WORDS);
+	struct packed p = pack(s->offset, s->size, code, filter, filter == FILTER_X86 ? CODE_OF_BYTES : CODE_OF_WORDS);
 	free(code);
 	return p;
 }
 
-/* Packs the code of a Go program. Returns whether that was possible. */
+/* Packs the code of a Go program. Returns 0 if that isn't possible. */
 static int add_go_code(const struct section *s)
 {
 	static const struct {
 		int machine;
 		enum filter filter;
-		void (*turn)(struct code *);
+		void (*convert)(struct code *);
 		enum kind kind;
-	} ways[] = {{EM_X86_64, FILTER_GO_X86, code_x86, CODE_OF_BYTES},
+	} filters[] = {{EM_X86_64, FILTER_GO_X86, code_x86, CODE_OF_BYTES},
 		    {EM_AARCH64, FILTER_GO_ARM64, code_arm64, CODE_OF_WORDS},
 		    {EM_ARM, FILTER_GO_ARM, code_arm, CODE_OF_WORDS}};
 	int done = 0;
 
-	for (size_t i = 0; functions.count && i < sizeof(ways) / sizeof(*ways); i++) {
-		if (ways[i].machine != machine)
+	for (size_t i = 0; functions.count && i < sizeof(filters) / sizeof(*filters); i++) {
+		if (filters[i].machine != machine)
 			continue;
-		unsigned char *code = allocate(s->size), *again = allocate(s->size), *spare = allocate(s->size);
-		struct code to = {.bytes = code, .size = s->size, .place = s->place, .table = program + functions.place,
-				  .functions = functions.count, .spare = spare, .packing = 1};
-		memcpy(code, program + s->place, s->size);
-		ways[i].turn(&to);
+		unsigned char *code = allocate(s->size), *again = allocate(s->size), *scratch = allocate(s->size);
+		struct code to = {.bytes = code, .size = s->size, .offset = s->offset, .table = program + functions.offset,
+				  .functions = functions.count, .scratch = scratch, .packing = 1};
+		memcpy(code, program + s->offset, s->size);
+		filters[i].convert(&to);
 		memcpy(again, code, s->size);
 		struct code back = to;
 		back.bytes = again;
 		back.packing = 0;
-		ways[i].turn(&back);
-		done = !to.failed && !back.failed && !memcmp(again, program + s->place, s->size);
+		filters[i].convert(&back);
+		done = !to.failed && !back.failed && !memcmp(again, program + s->offset, s->size);
 		if (done) {
-			struct packed p = pack(s->place, s->size, code, ways[i].filter, ways[i].kind);
+			struct packed p = pack(s->offset, s->size, code, filters[i].filter, filters[i].kind);
 			p.part.functions = functions.count;
-			p.part.other = functions.place;
+			p.part.other = functions.offset;
 			p.part.constants = to.constants;
-			keep(p);
+			add_part(p);
 		}
 		free(code);
 		free(again);
-		free(spare);
+		free(scratch);
 	}
 	return done;
 }
@@ -271,34 +272,34 @@ static void add_code(const struct section *s)
 	if (add_go_code(s))
 		return;
 	if (machine == EM_X86_64) {
-		keep(pack_code(s, FILTER_X86));
+		add_part(pack_code(s, FILTER_X86));
 	} else if (machine == EM_AARCH64) {
-		keep(pack_code(s, FILTER_ARM64));
+		add_part(pack_code(s, FILTER_ARM64));
 	} else if (machine == EM_ARM) {
 		/* The file doesn't say which of the two instruction sets it mostly contains. */
 		struct packed arm = pack_code(s, FILTER_ARM), thumb = pack_code(s, FILTER_THUMB);
-		keep(arm.part.packed <= thumb.part.packed ? arm : thumb);
+		add_part(arm.part.packed <= thumb.part.packed ? arm : thumb);
 	} else {
-		fail("the program is for a processor that is not known");
+		fail("the program is for an unknown processor");
 	}
 }
 
-static int is_zero(uint32_t place, uint32_t size)
+static int is_zero(uint32_t offset, uint32_t size)
 {
-	return !program[place] && !memcmp(program + place, program + place + 1, size - 1);
+	return !program[offset] && !memcmp(program + offset, program + offset + 1, size - 1);
 }
 
-static void add_plain(uint32_t place, uint32_t end, enum kind kind)
+static void add_plain(uint32_t offset, uint32_t end, enum kind kind)
 {
-	if (place < end)
-		keep(pack(place, end - place, program + place, FILTER_NONE, kind));
+	if (offset < end)
+		add_part(pack(offset, end - offset, program + offset, FILTER_NONE, kind));
 }
 
-/* Packs a range, except for the whole pages of zeros in it. */
-static void add_sparse(uint32_t place, uint32_t end, enum kind kind)
+/* Packs a range without the whole pages of zeros in it. */
+static void add_sparse(uint32_t offset, uint32_t end, enum kind kind)
 {
 	enum { WORTHWHILE = 4 * PAGE };
-	uint32_t begin = place, at = (place + PAGE - 1) / PAGE * PAGE;
+	uint32_t begin = offset, at = (offset + PAGE - 1) / PAGE * PAGE;
 
 	while (at + WORTHWHILE <= end) {
 		uint32_t zeros = at;
@@ -320,17 +321,17 @@ static uint32_t add_pcs(void)
 	static const struct {
 		int machine;
 		enum filter filter;
-	} ways[] = {{EM_X86_64, FILTER_PCS_X86}, {EM_AARCH64, FILTER_PCS_ARM64}, {EM_ARM, FILTER_PCS_ARM}};
+	} filters[] = {{EM_X86_64, FILTER_PCS_X86}, {EM_AARCH64, FILTER_PCS_ARM64}, {EM_ARM, FILTER_PCS_ARM}};
 	const struct section *code = find(".text");
-	uint32_t room = functions.place - functions.pcs, done = 0;
+	uint32_t room = functions.offset - functions.pcs, done = 0;
 	unsigned char *tables = allocate(room), *rows = allocate(functions.size);
 	struct pcs_memory *memory = allocate(sizeof(*memory));
 
-	for (size_t i = 0; code && room > 1 && i < sizeof(ways) / sizeof(*ways); i++) {
-		if (ways[i].machine != machine)
+	for (size_t i = 0; code && room > 1 && i < sizeof(filters) / sizeof(*filters); i++) {
+		if (filters[i].machine != machine)
 			continue;
-		struct packed p = {{.place = functions.pcs, .size = room, .functions = functions.count, .other = functions.place,
-				    .constants = code->place, .filter = ways[i].filter}, allocate(room)};
+		struct packed p = {{.offset = functions.pcs, .size = room, .functions = functions.count, .other = functions.offset,
+				    .constants = code->offset, .filter = filters[i].filter}, allocate(room)};
 		struct pcs to = pcs_of(&p.part, program, program_size, memory);
 		if (to.code_size > code->size || to.code_size < 4)
 			break;
@@ -354,7 +355,7 @@ static uint32_t add_pcs(void)
 		    !memcmp(back.table, functions.rows, functions.size)) {
 			memcpy(functions.rows, rows, functions.size);
 			done = to.used;
-			keep(p);
+			add_part(p);
 		}
 	}
 	return done;
@@ -363,7 +364,7 @@ static uint32_t add_pcs(void)
 /* Packs Go's function table: by columns, if it can be converted to columns and back. */
 static void add_table(void)
 {
-	uint32_t place = functions.place, size = functions.size;
+	uint32_t offset = functions.offset, size = functions.size;
 	unsigned char *columns = allocate(size), *rows = allocate(size);
 	struct table to = {.rows = functions.rows, .size = size, .functions = functions.count, .alignment = pointer_size,
 			   .columns = columns, .packing = 1};
@@ -374,11 +375,11 @@ static void add_table(void)
 	table_walk(&to);
 	table_walk(&back);
 	if (!to.failed && !back.failed && !memcmp(rows, functions.rows, size)) {
-		struct packed p = pack(place, size, columns, FILTER_TABLE, NUMBERS);
+		struct packed p = pack(offset, size, columns, FILTER_TABLE, NUMBERS);
 		p.part.functions = functions.count;
-		keep(p);
+		add_part(p);
 	} else {
-		keep(pack(place, size, functions.rows, FILTER_NONE, NUMBERS));
+		add_part(pack(offset, size, functions.rows, FILTER_NONE, NUMBERS));
 	}
 	free(columns);
 	free(rows);
@@ -386,10 +387,10 @@ static void add_table(void)
 
 static void add_functions(const struct section *s)
 {
-	add_sparse(s->place, functions.pcs, MIXED);
-	add_sparse(functions.pcs + add_pcs(), functions.place, CODE_OF_BYTES);
+	add_sparse(s->offset, functions.pcs, MIXED);
+	add_sparse(functions.pcs + add_pcs(), functions.offset, CODE_OF_BYTES);
 	add_table();
-	add_sparse(functions.place + functions.size, s->place + s->size, NUMBERS);
+	add_sparse(functions.offset + functions.size, s->offset + s->size, NUMBERS);
 }
 
 static void read_file(const char *path)
@@ -409,31 +410,31 @@ static void read_file(const char *path)
 static void read_program(void)
 {
 	if (program_size < sizeof(Elf64_Ehdr) || memcmp(program, ELFMAG, SELFMAG))
-		fail("the program is no ELF file");
+		fail("the program is not an ELF file");
 	if (program[EI_DATA] != ELFDATA2LSB)
-		fail("the program is for a processor that is not known");
+		fail("the program is for an unknown processor");
 	if (program[EI_CLASS] == ELFCLASS64)
 		read_sections_64();
 	else if (program[EI_CLASS] == ELFCLASS32)
 		read_sections_32();
 	else
-		fail("the program is for a processor that is not known");
+		fail("the program is for an unknown processor");
 }
 
-/* The order of unpacking: Go code needs the function table, and the pc tables need both. */
-static int order(const struct packed *p)
+/* Returns when a part can be unpacked: Go code needs the function table, and the pc tables need both. */
+static int pass_of(const struct packed *p)
 {
 	return p->part.filter >= FILTER_PCS_X86 ? 2 : p->part.filter >= FILTER_GO_X86 ? 1 : 0;
 }
 
-static void order_parts(void)
+static void sort_parts(void)
 {
 	struct packed *parts = allocate(part_count * sizeof(*parts));
 	unsigned count = 0;
 
 	for (int o = 0; o < 3; o++)
 		for (unsigned i = 0; i < part_count; i++)
-			if (order(&packed[i]) == o)
+			if (pass_of(&packed[i]) == o)
 				parts[count++] = packed[i];
 	free(packed);
 	packed = parts;
@@ -441,7 +442,7 @@ static void order_parts(void)
 
 static void pack_program(void)
 {
-	/* The sections in the order of Go and C programs, with the kind of the content from there on. */
+	/* The sections in the order of Go and C programs, with the kind of the content that follows them. */
 	static const struct {
 		const char *name;
 		enum kind kind;
@@ -453,10 +454,10 @@ static void pack_program(void)
 	find_functions();
 	for (size_t i = 0; i < sizeof(cuts) / sizeof(*cuts); i++) {
 		const struct section *s = find(cuts[i].name);
-		if (!s || !s->size || s->place < done)
+		if (!s || !s->size || s->offset < done)
 			continue;
-		add_sparse(done, s->place, kind);
-		done = s->place;
+		add_sparse(done, s->offset, kind);
+		done = s->offset;
 		kind = cuts[i].kind;
 		if (!strcmp(s->name, ".text")) {
 			add_code(s);
@@ -467,7 +468,7 @@ static void pack_program(void)
 		}
 	}
 	add_sparse(done, program_size, kind);
-	order_parts();
+	sort_parts();
 }
 
 static void check(void)
@@ -476,14 +477,14 @@ static void check(void)
 
 	for (unsigned i = 0; i < part_count; i++) {
 		const struct part *p = &packed[i].part;
-		unsigned char *spare = allocate(spare_size(p));
+		unsigned char *scratch = allocate(scratch_size(p));
 		if (!is_part(p, p->packed, program_size) ||
-		    !unpack_part(p, packed[i].bytes, again, program_size, pointer_size, spare))
+		    !unpack_part(p, packed[i].bytes, again, program_size, pointer_size, scratch))
 			fail("a part cannot be unpacked");
-		free(spare);
+		free(scratch);
 	}
 	if (memcmp(program, again, program_size))
-		fail("unpacking gives another program");
+		fail("the unpacked program differs");
 	free(again);
 }
 
@@ -508,7 +509,7 @@ static void write_payload(const char *path)
 		fail("the payload cannot be written");
 }
 
-/* The launcher contains no filters that its program doesn't need. */
+/* Writes the macros with which the launcher contains only the filters that its program needs. */
 static void write_filters(const char *path)
 {
 	static const char *const names[FILTERS] = {

@@ -1,15 +1,15 @@
-/* Go's pc tables (runtime.pctab) say what holds in which part of a function, such as the size of its frame and the
- * pointers in it. A table is pairs of numbers of variable length: how a value changes, and for how many instructions it
- * stays. A change of 0 that isn't the first ends the table.
+/* Go's pc tables (runtime.pctab) contain facts about parts of a function, such as the size of its frame and the
+ * pointers in it. A table consists of pairs of variable-length numbers: the change of a value, and the distance to its
+ * next change. A change of 0 ends the table, unless it is the first.
  *
- * Values change where the code does something: at a call, after a return, where the stack grows. So the code predicts
- * most of a table. Each step through a function asks mix.h at every likely instruction if the value changes there, and
- * then how it changes.
+ * Values change at certain instructions: at a call, after a return, where the stack grows. So the code predicts most of
+ * a table. At every likely instruction of a function, one bit of mix.h says whether the value changes there, and
+ * further bits say how.
  *
- * Tables are in the order of their functions, and functions with equal tables share them. The places in the functions'
- * records become 0 for none, 1 for the next new table, or 1 more than the place of an old one.
+ * Tables are in the order of their functions, and functions with equal tables share them. The offsets in the functions'
+ * records become 0 for no table, 1 for the next new table, or 1 more than the offset of an earlier one.
  *
- * One walk does both directions. The packer reverses its output and compares. Tables in another form are packed
+ * The same function packs and unpacks. The packer reverses its output and compares. It packs tables in another format
  * unchanged. */
 #ifndef PCS_H
 #define PCS_H
@@ -23,10 +23,10 @@ enum pcs_code { PCS_X86, PCS_ARM64, PCS_ARM };
 
 enum {
 	PCS_KINDS = 16,
-	PCS_FIXED = 3, /* tables with a place in the fixed part of a record */
+	PCS_FIXED = 3, /* tables whose offsets are in the fixed part of a record */
 	PCS_PLACES = 1 << 16,
 	PCS_CREDIT = 16,
-	/* The sets of weights: one for each kind of table, for where a value changes, and for each of these */
+	/* The sets of weights. Those for the kinds of tables come first, then these, each for all kinds. */
 	PCS_CHANGE = 16,
 	PCS_KNOWN = 32,
 	PCS_DISTANCE = 48,
@@ -35,7 +35,7 @@ enum {
 
 struct pcs_memory {
 	struct mix mix;
-	/* For each pair of instructions: how often to ask if a value changes there. Each change adds to it. */
+	/* For each pair of instructions: how many more times a change is likely there. Each change adds to it. */
 	int16_t credit[PCS_PLACES];
 	uint32_t guesses[PCS_PLACES]; /* the last change in the same circumstances */
 };
@@ -46,20 +46,20 @@ struct pcs {
 	uint32_t code_size;
 	unsigned char *table; /* the function table, whose records change */
 	uint32_t table_size, functions;
-	unsigned char *tables; /* from which the places in the records count */
+	unsigned char *tables; /* the offsets in the records count from here */
 	uint32_t size;
-	uint32_t used; /* bytes of tables behind us */
+	uint32_t used; /* bytes of tables so far */
 	struct pcs_memory *memory;
 	int packing;
 	int failed;
 };
 
-/* Where we are in a table, and in its function. */
+/* The position in a table and in its function. */
 struct pcs_state {
 	uint32_t kind;	     /* of the table */
-	uint32_t begin, end; /* of the function's code; the end is before what only fills it up */
-	uint32_t grow;	     /* where its stack is made larger, if that is known */
-	uint32_t at, since;  /* the place in the code, and where the value changed */
+	uint32_t begin, end; /* of the function's code, without the padding at its end */
+	uint32_t grow;	     /* the code that grows the stack, or 0 */
+	uint32_t at, since;  /* the position in the code, and where the value changed */
 	uint32_t value, change, before; /* the value, its last change, and the one before */
 };
 
@@ -67,25 +67,25 @@ static uint32_t pcs_unit(const struct pcs *p) { return p->kind == PCS_X86 ? 1 : 
 
 static uint32_t pcs_begin(const struct pcs *p, uint32_t function) { return table_get(p->table + 8 * function); }
 
-/* Reports if a function begins at a place in the code. */
-static int pcs_is_function(const struct pcs *p, uint32_t place)
+/* Reports whether a function begins at an offset in the code. */
+static int pcs_is_function(const struct pcs *p, uint32_t offset)
 {
 	uint32_t low = 0, high = p->functions, middle;
 
 	while (low < high) {
 		middle = (low + high) / 2;
-		if (pcs_begin(p, middle) < place)
+		if (pcs_begin(p, middle) < offset)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < p->functions && pcs_begin(p, low) == place;
+	return low < p->functions && pcs_begin(p, low) == offset;
 }
 
-/* Four bytes of code, 0 outside of it. */
-static uint32_t pcs_word(const struct pcs *p, uint32_t place) { return place <= p->code_size - 4 ? table_get(p->code + place) : 0; }
+/* Returns four bytes of code, or 0 outside of it. */
+static uint32_t pcs_word(const struct pcs *p, uint32_t offset) { return offset <= p->code_size - 4 ? table_get(p->code + offset) : 0; }
 
-/* The place that a function jumps to when its stack is too small. It tests that at its beginning. */
+/* Returns where a function jumps to if its stack is too small, which it checks at its beginning. */
 static uint32_t pcs_grow(const struct pcs *p, uint32_t begin, uint32_t end)
 {
 	enum { PROLOGUE = 20 };
@@ -106,7 +106,7 @@ static uint32_t pcs_grow(const struct pcs *p, uint32_t begin, uint32_t end)
 }
 
 #ifdef PACKER
-/* Reads the next number of variable length. */
+/* Reads the next variable-length number. */
 static uint32_t pcs_read(struct pcs *p)
 {
 	uint32_t number = 0, shift, byte;
@@ -132,7 +132,7 @@ static void pcs_write(struct pcs *p, uint32_t number)
 	p->failed = 1;
 }
 
-/* The size of a number of variable length. */
+/* Returns the size of a variable-length number. */
 static uint32_t pcs_length(uint32_t number)
 {
 	uint32_t length = 1;
@@ -142,7 +142,7 @@ static uint32_t pcs_length(uint32_t number)
 	return length;
 }
 
-/* Packs the next number, or unpacks it to there, byte by byte. */
+/* Packs or unpacks the next number, byte by byte. */
 static uint32_t pcs_number(struct pcs *p, uint32_t set, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e)
 {
 	uint32_t shift, last = 0, number = 0, k, node, base;
@@ -163,7 +163,7 @@ static uint32_t pcs_number(struct pcs *p, uint32_t set, uint32_t a, uint32_t b, 
 	return 0;
 }
 
-/* Packs the next change of the value, or unpacks it to there. Mostly it is the last change in the same circumstances. */
+/* Packs or unpacks the next change of the value. Mostly it is the last change in the same circumstances. */
 static uint32_t pcs_change(struct pcs *p, const struct pcs_state *s, int first)
 {
 	uint32_t before = first ? 0 : pcs_word(p, s->at - 4), here = first ? 0 : pcs_word(p, s->at), number, *guess;
@@ -192,16 +192,16 @@ static uint32_t pcs_change(struct pcs *p, const struct pcs_state *s, int first)
 	return number;
 }
 
-/* The code at a place. */
-struct pcs_place {
-	uint32_t here, before, whole; /* the kinds of the instructions there and before it, and the one there with operands */
+/* The code at one position. */
+struct pcs_instructions {
+	uint32_t here, before, whole; /* the kind of the instruction here and of the one before it, and the one here with operands */
 	uint32_t set;
 	int16_t *credit;
 };
 
-static struct pcs_place pcs_look(const struct pcs *p, const struct pcs_state *s)
+static struct pcs_instructions pcs_look(const struct pcs *p, const struct pcs_state *s)
 {
-	struct pcs_place l = {.before = pcs_word(p, s->at - 4), .here = pcs_word(p, s->at)};
+	struct pcs_instructions l = {.before = pcs_word(p, s->at - 4), .here = pcs_word(p, s->at)};
 	uint32_t pair;
 
 	l.set = s->kind | (s->at == s->grow) << 4 | (s->at == s->end) << 5;
@@ -210,7 +210,7 @@ static struct pcs_place pcs_look(const struct pcs *p, const struct pcs_state *s)
 	l.whole = l.here;
 	switch (p->kind) {
 	case PCS_X86:
-		/* A call's distance is another number at each place. */
+		/* A call's distance to the same function differs at each position. */
 		if ((l.here & 0xff) == 0xe8)
 			l.here = 0xe8 | pcs_is_function(p, s->at + 5 + pcs_word(p, s->at + 1)) << 8;
 		l.whole = l.here & 0xffffff;
@@ -235,8 +235,8 @@ static struct pcs_place pcs_look(const struct pcs *p, const struct pcs_state *s)
 	return l;
 }
 
-/* Packs if the value changes at a place, or unpacks and returns that. */
-static uint32_t pcs_changes(struct pcs *p, const struct pcs_state *s, const struct pcs_place *l, uint32_t changes)
+/* Packs whether the value changes at a position, or unpacks and returns it. */
+static uint32_t pcs_changes(struct pcs *p, const struct pcs_state *s, const struct pcs_instructions *l, uint32_t changes)
 {
 	uint32_t since = (s->at - s->since) / pcs_unit(p);
 	const uint32_t contexts[] = {
@@ -248,7 +248,7 @@ static uint32_t pcs_changes(struct pcs *p, const struct pcs_state *s, const stru
 }
 
 #ifdef PACKER
-/* Reports if asking at each likely place leads to a given one. */
+/* Reports whether the next change at a likely position can be at the given one. */
 static int pcs_leads(const struct pcs *p, struct pcs_state s, uint32_t to)
 {
 	static int16_t asked[PCS_PLACES];
@@ -257,7 +257,7 @@ static int pcs_leads(const struct pcs *p, struct pcs_state s, uint32_t to)
 	memcpy(asked, p->memory->credit, sizeof(asked));
 	while (s.at < to) {
 		s.at += pcs_unit(p);
-		struct pcs_place l = pcs_look(p, &s);
+		struct pcs_instructions l = pcs_look(p, &s);
 		leads = *l.credit > 0;
 		*l.credit -= leads;
 	}
@@ -266,12 +266,12 @@ static int pcs_leads(const struct pcs *p, struct pcs_state s, uint32_t to)
 }
 #endif
 
-/* Goes to the next change of the value. If a value of this kind has changed at such code before, each likely place is
- * asked in turn. Otherwise the distance is packed. */
+/* Moves to the next change of the value. If values have changed at such code before, one bit for each likely position
+ * says whether it is there. Otherwise the distance is packed. */
 static void pcs_step(struct pcs *p, struct pcs_state *s)
 {
 	uint32_t unit = pcs_unit(p), distance = 0, to = s->at, known = 0, changes = 0;
-	struct pcs_place l;
+	struct pcs_instructions l;
 
 #ifdef PACKER
 	if (p->packing) {
@@ -332,15 +332,15 @@ static void pcs_table(struct pcs *p, struct pcs_state s)
 	}
 }
 
-/* Packs the tables to the bytes, or unpacks them from there. */
+/* Packs the tables to a buffer, or unpacks them from it. */
 static void pcs_walk(struct pcs *p, unsigned char *packed, uint32_t packed_size)
 {
-	uint32_t function, kind, kinds, at, place;
+	uint32_t function, kind, kinds, at, offset;
 
 	mix_begin(&p->memory->mix, packed, packed_size, p->packing);
 	memset(p->memory->credit, 0, sizeof(p->memory->credit));
 	memset(p->memory->guesses, 0, sizeof(p->memory->guesses));
-	p->used = 1; /* 0 is the place of no table */
+	p->used = 1; /* 0 means no table */
 	for (function = 0; function < p->functions && !p->failed; function++) {
 		struct pcs_state s = {.begin = pcs_begin(p, function), .end = pcs_begin(p, function + 1)};
 		at = table_get(p->table + 8 * function + 4);
@@ -358,17 +358,17 @@ static void pcs_walk(struct pcs *p, unsigned char *packed, uint32_t packed_size)
 		}
 		for (kind = 0; kind < kinds && !p->failed; kind++) {
 			unsigned char *record = p->table + at + (kind < PCS_FIXED ? 16 + 4 * kind : RECORD + 4 * (kind - PCS_FIXED));
-			place = table_get(record);
-			if (!place)
+			offset = table_get(record);
+			if (!offset)
 				continue;
-			if (p->packing ? place == p->used : place == 1) {
+			if (p->packing ? offset == p->used : offset == 1) {
 				table_put(record, p->packing ? 1 : p->used);
 				s.kind = kind;
 				pcs_table(p, s);
-			} else if (p->packing && place > p->used) {
+			} else if (p->packing && offset > p->used) {
 				p->failed = 1;
 			} else {
-				table_put(record, p->packing ? place + 1 : place - 1);
+				table_put(record, p->packing ? offset + 1 : offset - 1);
 			}
 		}
 	}

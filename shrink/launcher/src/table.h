@@ -2,12 +2,12 @@
  * packed Go program. Its numbers compress far better by columns. Numbers that grow from function to function
  * compress better as the difference to the largest previous one.
  *
- * A table is: for each function its first instruction and where its record is; the end of the last
- * function; the records. A record is ten words, four bytes, the offsets into the pc tables, and the
- * offsets of the function's data. By columns it is as many words as the walk below visits.
+ * A table contains, for each function, its first instruction and the offset of its record; then the end of the last
+ * function; then the records. A record has ten words, four bytes, the offsets of pc tables, and the offsets
+ * of the function's data. The columns are in the order in which table_walk visits them.
  *
- * One walk does both directions, so that they cannot differ. The packer reverses its output and compares. A
- * table of another form is packed without columns. */
+ * The same function packs and unpacks, so the two cannot differ. The packer reverses its output and compares. It
+ * packs a table in another format without columns. */
 #ifndef TABLE_H
 #define TABLE_H
 
@@ -49,8 +49,8 @@ static uint32_t table_get(const unsigned char *p)
 static void table_put(unsigned char *p, uint32_t v) { memcpy(p, &v, 4); }
 #endif
 
-/* A number that is larger than all before it (stored as an even number, the difference) or not (odd, the number
- * itself). All ones means no data, and counts as the smallest. */
+/* Converts a number. One that is larger than all before it is stored as the difference, in an even number. Others are
+ * stored as they are, in an odd number. All ones means no data, and counts as the smallest. */
 static void table_number(struct table *t, uint32_t row, uint32_t *largest)
 {
 	if (row > t->size - 4 || t->used > t->size - 4) {
@@ -74,7 +74,7 @@ static void table_number(struct table *t, uint32_t row, uint32_t *largest)
 
 static uint32_t table_align(const struct table *t, uint32_t at) { return (at + t->alignment - 1) & -t->alignment; }
 
-/* Unchanged bytes. */
+/* Copies bytes unchanged. */
 static void table_bytes(struct table *t, uint32_t row, uint32_t size)
 {
 	if (row > t->size - size || t->used > t->size - size) {
@@ -88,14 +88,14 @@ static void table_bytes(struct table *t, uint32_t row, uint32_t size)
 	t->used += size;
 }
 
-/* Two bytes of a record determine its size, so these come first. */
+/* Converts a table in either direction. Two bytes of each record come first, because they determine its size. */
 static inline void table_walk(struct table *t)
 {
 	uint32_t at = table_align(t, t->functions * 8 + 4), largest = 0;
 	uint32_t data[MAX_COLUMNS] = {0};
 	uint32_t i, k;
 
-	/* Which records there are, and where. */
+	/* The sizes of the records, which give their offsets. */
 	for (i = 0; i < t->functions; i++) {
 		if (at > t->size - RECORD || t->used > t->size - 8) {
 			t->failed = 1;
@@ -120,8 +120,8 @@ static inline void table_walk(struct table *t)
 	for (i = 0; i <= t->functions; i++)
 		table_number(t, i * 8, &largest);
 
-	/* The rest of each record, one column after the other. The first word is the functions' first
-	 * instruction again. */
+	/* The rest of each record, one column after the other. The first word repeats the function's first
+	 * instruction. */
 	for (k = 1; k < 11; k++) {
 		if (k == 4 || k == 7)
 			continue;
@@ -135,7 +135,7 @@ static inline void table_walk(struct table *t)
 				table_put(t->rows + at, table_get(t->rows + i * 8));
 		}
 	}
-	/* The places of the pc tables, one kind after the other, then each kind of data. */
+	/* The offsets of the pc tables, one kind after the other, then each kind of data. */
 	for (i = 0; i < t->functions && !t->failed; i++)
 		table_bytes(t, table_get(t->rows + i * 8 + 4) + 16, 4);
 	for (k = 0; k < MAX_COLUMNS; k++) {

@@ -1,4 +1,4 @@
-/* Unpacking, for the launcher, and for the packer, which checks its output. */
+/* Unpacking. The launcher uses it, and the packer checks its own output with it. */
 #ifndef UNPACK_H
 #define UNPACK_H
 
@@ -12,7 +12,7 @@
 #endif
 #include "table.h"
 
-/* The most that LZMA needs if lc and lp are at most 4 together. */
+/* The most memory that LZMA needs if lc + lp is at most 4. */
 enum { STATE = (1984 + (0x300 << 4)) * sizeof(CLzmaProb) };
 
 static void *state_allocate(ISzAllocPtr p, size_t size)
@@ -28,8 +28,8 @@ static void state_release(ISzAllocPtr p, void *address)
 	(void)address;
 }
 
-/* How many bytes of memory a part needs while it is unpacked. */
-static uint32_t spare_size(const struct part *p)
+/* Returns how many bytes of memory a part needs while it is unpacked. Their content doesn't matter. */
+static uint32_t scratch_size(const struct part *p)
 {
 #if defined(PACKER) || defined(HAS_PCS)
 	if (p->filter >= FILTER_PCS_X86)
@@ -39,51 +39,52 @@ static uint32_t spare_size(const struct part *p)
 }
 
 #if defined(PACKER) || defined(HAS_PCS)
-/* The pc tables of a program, from the part that has them. */
+/* Returns the pc tables that a part contains. */
 static struct pcs pcs_of(const struct part *p, unsigned char *program, uint32_t program_size, struct pcs_memory *memory)
 {
 	return (struct pcs){.kind = p->filter - FILTER_PCS_X86, .code = program + p->constants,
 			    .code_size = table_get(program + p->other + 8 * p->functions), .table = program + p->other,
-			    .table_size = program_size - p->other, .functions = p->functions, .tables = program + p->place,
+			    .table_size = program_size - p->other, .functions = p->functions, .tables = program + p->offset,
 			    .size = p->size, .memory = memory};
 }
 #endif
 
-/* Says whether what a part is made of and what it becomes lie in the memory for them. */
+/* Reports whether a part's packed and unpacked bytes lie within the memory for them. */
 static int is_part(const struct part *p, uint32_t packed_size, uint32_t program_size)
 {
-	return p->packed <= packed_size && p->place <= program_size && p->size <= program_size - p->place &&
+	return p->packed <= packed_size && p->offset <= program_size && p->size <= program_size - p->offset &&
 	       p->other <= program_size && p->functions <= (program_size - p->other) / 8 &&
 	       p->constants <= (p->filter >= FILTER_PCS_X86 ? program_size : p->size / 4);
 }
 
-/* Says whether a part could be put where it belongs in the program's bytes. There has to be is_part and spare_size first. */
+/* Unpacks a part to its offset in the program. Returns 0 if it can't be unpacked. The caller has checked is_part and
+ * provides scratch_size bytes. */
 static int unpack_part(const struct part *p, const unsigned char *packed, unsigned char *program, uint32_t program_size,
-		       uint32_t pointer_size, unsigned char *spare)
+		       uint32_t pointer_size, unsigned char *scratch)
 {
 	static const ISzAlloc allocator = {state_allocate, state_release};
-	unsigned char *place = program + p->place, *to = p->filter == FILTER_TABLE ? spare : place;
+	unsigned char *target = program + p->offset, *to = p->filter == FILTER_TABLE ? scratch : target;
 	unsigned char properties[LZMA_PROPS_SIZE] = {p->properties};
 	SizeT size = p->size, used = p->packed;
-	struct code code = {.bytes = place, .size = p->size, .place = p->place, .table = program + p->other,
-			    .functions = p->functions, .constants = p->constants, .spare = spare};
+	struct code code = {.bytes = target, .size = p->size, .offset = p->offset, .table = program + p->other,
+			    .functions = p->functions, .constants = p->constants, .scratch = scratch};
 	ELzmaStatus status;
 
-	(void)code; /* this and the size of pointers are for filters that this launcher may not have */
+	(void)code; /* only some filters use this and the size of pointers, and this launcher may not have them */
 	(void)pointer_size;
 #if defined(PACKER) || defined(HAS_PCS)
 	if (p->filter >= FILTER_PCS_X86) {
 		struct pcs pcs;
 		if (program_size - p->other < RECORD || p->functions >= (program_size - p->other) / 8)
 			return 0;
-		pcs = pcs_of(p, program, program_size, (struct pcs_memory *)spare);
+		pcs = pcs_of(p, program, program_size, (struct pcs_memory *)scratch);
 		if (pcs.code_size < 4 || pcs.code_size > program_size - p->constants)
 			return 0;
-		pcs_walk(&pcs, (unsigned char *)packed, p->packed); /* which only reads them */
+		pcs_walk(&pcs, (unsigned char *)packed, p->packed); /* unpacking only reads the packed bytes */
 		return !pcs.failed && pcs.used == p->size;
 	}
 #endif
-	memcpy(properties + 1, &program_size, 4); /* the dictionary is what was unpacked */
+	memcpy(properties + 1, &program_size, 4); /* the size of the dictionary, which is the unpacked program */
 	if (LzmaDecode(to, &size, packed, &used, properties, sizeof(properties), LZMA_FINISH_ANY, &status, &allocator) != SZ_OK ||
 	    size != p->size)
 		return 0;
@@ -92,8 +93,8 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 		return 1;
 #if defined(PACKER) || defined(HAS_TABLE)
 	case FILTER_TABLE: {
-		struct table t = {.rows = place, .size = p->size, .functions = p->functions, .alignment = pointer_size,
-				  .columns = spare};
+		struct table t = {.rows = target, .size = p->size, .functions = p->functions, .alignment = pointer_size,
+				  .columns = scratch};
 		table_walk(&t);
 		return !t.failed;
 	}
@@ -101,7 +102,7 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 #if defined(PACKER) || defined(HAS_X86)
 	case FILTER_X86: {
 		UInt32 state = Z7_BRANCH_CONV_ST_X86_STATE_INIT_VAL;
-		z7_BranchConvSt_X86_Dec(place, p->size, p->place, &state);
+		z7_BranchConvSt_X86_Dec(target, p->size, p->offset, &state);
 		return 1;
 	}
 #endif
@@ -112,7 +113,7 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 #endif
 #if defined(PACKER) || defined(HAS_ARM64)
 	case FILTER_ARM64:
-		z7_BranchConv_ARM64_Dec(place, p->size, p->place);
+		z7_BranchConv_ARM64_Dec(target, p->size, p->offset);
 		return 1;
 #endif
 #if defined(PACKER) || defined(HAS_GO_ARM64)
@@ -122,12 +123,12 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 #endif
 #if defined(PACKER) || defined(HAS_ARM)
 	case FILTER_ARM:
-		z7_BranchConv_ARM_Dec(place, p->size, p->place);
+		z7_BranchConv_ARM_Dec(target, p->size, p->offset);
 		return 1;
 #endif
 #if defined(PACKER) || defined(HAS_THUMB)
 	case FILTER_THUMB:
-		z7_BranchConv_ARMT_Dec(place, p->size, p->place);
+		z7_BranchConv_ARMT_Dec(target, p->size, p->offset);
 		return 1;
 #endif
 #if defined(PACKER) || defined(HAS_GO_ARM)
