@@ -29,6 +29,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -148,7 +149,8 @@ func Open(ctx context.Context, o Options) (*Builder, error) {
 
 // prepare creates the cache's directories and a scratch directory.
 func (d *Builder) prepare() (err error) {
-	for _, sub := range subdirectories {
+	// In reverse order, so that what marks a cache comes first.
+	for _, sub := range slices.Backward(subdirectories) {
 		if err := os.MkdirAll(filepath.Join(d.Cache, sub), 0o755); err != nil {
 			return err
 		}
@@ -367,8 +369,10 @@ func newScratch(parent string) (dir string, release func(), err error) {
 		if ours, err := l.TryLock(); err != nil || !ours {
 			continue
 		}
-		_ = RemoveAll(lockFile[:len(lockFile)-len(".lock")])
-		_ = os.Remove(lockFile)
+		// Without its lock file, a later run would not find the rest of the directory.
+		if RemoveAll(lockFile[:len(lockFile)-len(".lock")]) == nil {
+			_ = os.Remove(lockFile)
+		}
 		_ = l.Unlock()
 	}
 	dir, err = os.MkdirTemp(parent, "run-*")
@@ -379,7 +383,12 @@ func newScratch(parent string) (dir string, release func(), err error) {
 	if err := l.Lock(); err != nil {
 		return "", nil, err
 	}
-	return dir, func() { _ = os.Remove(dir + ".lock"); _ = l.Unlock() }, nil
+	return dir, func() {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(dir + ".lock")
+		}
+		_ = l.Unlock()
+	}, nil
 }
 
 // RemoveAll is like os.RemoveAll, for trees with read-only directories such as Go's module cache.

@@ -304,8 +304,10 @@ func TestStagesOnOneRootRunAtTheSameTime(t *testing.T) {
 	defer long.Wait()
 	defer cancel()
 	long.Go(func() { _, _ = d.Output(ctx, stage("endless", "sleep 600; echo >/out/out")) })
-	for !slices.Contains(seen.ended(Started), "endless") {
-		time.Sleep(10 * time.Millisecond)
+	for end := time.Now().Add(time.Minute); !slices.Contains(seen.ended(Started), "endless"); {
+		if time.Sleep(10 * time.Millisecond); time.Now().After(end) {
+			t.Fatal("the first stage did not start within a minute")
+		}
 	}
 	short, cancelShort := context.WithTimeout(t.Context(), time.Minute)
 	defer cancelShort()
@@ -346,5 +348,32 @@ func TestAStageThatWaitsForAnotherBuildIsShown(t *testing.T) {
 	run.Wait()
 	if done := seen.ended(Done); !slices.Equal(done, []string{"shared"}) {
 		t.Errorf("reported as done: %v", done)
+	}
+}
+
+// A run may be unable to remove its directory, for example because its disk fails. A later run removes it.
+func TestWhatARunLeavesIsRemovedByTheNext(t *testing.T) {
+	parent := t.TempDir()
+	first, release, err := newScratch(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if !exists(first) {
+		t.Fatalf("%s is gone", first)
+	}
+	second, release, err := newScratch(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exists(first) || exists(first+".lock") {
+		t.Errorf("%s is still there", first)
+	}
+	if err := os.Remove(second); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if left, _ := filepath.Glob(filepath.Join(parent, "run-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }

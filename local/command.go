@@ -38,18 +38,18 @@ func runCommand(ctx context.Context, env []string, argv ...string) (string, erro
 func (c command) run(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	var out bytes.Buffer
-	said := &tail{}
+	end := &tail{}
 	if c.stdin != "" {
 		cmd.Stdin = strings.NewReader(c.stdin)
 	}
 	if c.input != nil {
 		cmd.Stdin = c.input
 	}
-	cmd.Stdout = tee{&out, said}
+	cmd.Stdout = tee{&out, end}
 	if c.output != nil {
 		cmd.Stdout = c.output
 	}
-	cmd.Stderr = said
+	cmd.Stderr = end
 	cmd.Env = append(os.Environ(), c.env...)
 	// The command has its own process group, so that Ctrl-C reaches it only through ctx.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -80,7 +80,7 @@ func (c command) run(ctx context.Context) (string, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", err
 	}
-	text := said.String()
+	text := end.String()
 	if c.hide != nil {
 		text = c.hide(text)
 	}
@@ -88,13 +88,13 @@ func (c command) run(ctx context.Context) (string, error) {
 }
 
 type tee struct {
-	out  *bytes.Buffer
-	said *tail
+	out *bytes.Buffer
+	end *tail
 }
 
 func (t tee) Write(p []byte) (int, error) {
 	t.out.Write(p)
-	return t.said.Write(p)
+	return t.end.Write(p)
 }
 
 // tail keeps the end of a command's output.

@@ -15,8 +15,9 @@ import (
 )
 
 // subdirectories are the directories of the cache. Besides their content, only the file trimmed and the leftovers of an
-// interrupted removal are removed from the cache directory, because it may contain the user's own files.
-var subdirectories = []string{"blobs", "stages", "roots", "go-mod", "go-build", "locks", "tmp"}
+// interrupted removal are removed from the cache directory, because it may contain the user's own files. They are
+// removed in this order: the stages, which mark a cache, come last.
+var subdirectories = []string{"tmp", "locks", "go-build", "go-mod", "roots", "blobs", "stages"}
 
 const (
 	// keptFor is how long the cache keeps things that no build uses.
@@ -136,11 +137,12 @@ func Clean(ctx context.Context, cache string, waiting func()) (directory string,
 	return directory, freed, nil
 }
 
-// isCache returns an error for a directory that no build has used as a cache. An emptied cache still has its lock.
+// isCache returns an error for a directory that no build has used as a cache. An emptied cache still has its lock, and
+// one that was emptied in part still has its stages.
 func isCache(directory string) error {
 	has := func(name string) bool { return exists(filepath.Join(directory, name)) }
 	switch {
-	case has("blobs") && has("stages"):
+	case has("stages") && (has("blobs") || has("lock")):
 		return nil
 	case has("lock") && !slices.ContainsFunc(subdirectories, has):
 		return nil

@@ -203,7 +203,7 @@ func TestABuildWaitsForClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := make(chan Event, 1)
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
 		d, err := Open(t.Context(), Options{Cache: cache, Observe: func(e Event) { seen <- e }})
 		if err == nil {
@@ -211,14 +211,24 @@ func TestABuildWaitsForClean(t *testing.T) {
 		}
 		done <- err
 	}()
-	if e := <-seen; e.State != Waiting {
-		t.Errorf("reported while waiting: %v", e)
+	select {
+	case e := <-seen:
+		if e.State != Waiting {
+			t.Errorf("reported while waiting: %v", e)
+		}
+	case <-time.After(time.Minute):
+		t.Error("nothing is reported while the build waits")
 	}
 	if err := l.Unlock(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil {
-		t.Error(err)
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the build still waits")
 	}
 }
 
@@ -234,6 +244,24 @@ func TestCleanRefusesOtherDirectories(t *testing.T) {
 	}
 	if left, err := os.ReadDir(directory); err != nil || len(left) != 1 || !exists(file) {
 		t.Errorf("the directory contains %v (%v)", left, err)
+	}
+}
+
+// However much of the cache an interrupted removal has removed, it is still a cache.
+func TestCleanContinuesAfterAFailure(t *testing.T) {
+	for removed := range len(subdirectories) + 1 {
+		cache := t.TempDir()
+		plant(t, cache, "lock")
+		plant(t, cache, dropped+"before", "file")
+		for _, sub := range subdirectories[removed:] {
+			plant(t, cache, sub, "file")
+		}
+		if _, _, err := Clean(t.Context(), cache, nil); err != nil {
+			t.Errorf("after %d directories: %v", removed, err)
+		}
+		if left, err := os.ReadDir(cache); err != nil || len(left) != 1 {
+			t.Errorf("after %d directories, %v are left (%v)", removed, left, err)
+		}
 	}
 }
 
