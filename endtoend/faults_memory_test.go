@@ -120,8 +120,8 @@ func TestOutOfMemory(t *testing.T) {
 		t.Fatal("the kernel did not kill the daemon")
 	}
 	r.again()
-	r.says("the daemon did not stop by itself the last time: it was killed, perhaps because memory ran out, or the power failed", 1)
+	r.says("the daemon was not stopped properly the last time: it was killed, perhaps because memory ran out, or the power failed", 1)
 	r.stop()
 	r.again()
-	r.says("the daemon did not stop by itself", 0)
+	r.says("the daemon was not stopped properly", 0)
 }

@@ -70,7 +70,7 @@ func TestALoginThatEndsIsRenewed(t *testing.T) {
 	w.control.remove(w.control.nodes()[0])
 	w.control.stop()
 	w.control.start()
-	c.waitFor("entrypoint: the control server doesn't know this router any more: registering again")
+	c.waitFor("entrypoint: the control server no longer knows this router: registering again")
 	eventually(t, "the control server knows the router again", func() bool { return len(w.control.nodes()) == 1 })
 	back("removed")
 	keptSecret(t, key, c)
@@ -150,7 +150,7 @@ func TestAKeyFileThatIsReplaced(t *testing.T) {
 		env: []string{"TS_AUTHKEY=file:/var/lib/tailscale/key", "TS_LOGIN_SERVER=" + controlURL}}
 	write(t, o.state+"/key", strings.Repeat("0", 48))
 	c := startContainer(t, o)
-	c.waitFor("entrypoint: not logged in: handling register with auth key: AuthKey not found; trying again at times, and at once when the key changes")
+	c.waitFor("entrypoint: not logged in: handling register with auth key: AuthKey not found; trying again from time to time, and as soon as the key changes")
 	good := w.control.key(false)
 	write(t, o.state+"/key", "\""+good+"\"\n")
 	c.running()
@@ -200,14 +200,14 @@ func TestMistakesInTheEnvironment(t *testing.T) {
 	}
 	for _, line := range []string{
 		"TS_ROUTES: 192.168.81.1/24 has host bits set: using 192.168.81.0/24",
-		`TS_ROUTES: leaving out "nonsense"`,
+		`TS_ROUTES: ignoring "nonsense"`,
 		`TS_HOSTNAME: "My Router" can't be a hostname: using "My-Router"`,
-		"TS_EXTRA_ARGS: leaving out --auto-update, which this Tailscale doesn't have",
+		"TS_EXTRA_ARGS: ignoring --auto-update, which this Tailscale release doesn't have",
 		"TS_EXTRA_ARGS: --ssh needs an image built with --features=+ssh",
-		"TS_EXTRA_ARGS: leaving out --netfilter-mode=sideways",
-		`TS_EXTRA_ARGS: leaving out "tag:a_b"`,
-		"TS_TAILSCALED_EXTRA_ARGS: leaving out --port=high",
-		"TS_TAILSCALED_EXTRA_ARGS: leaving out --nonsense",
+		"TS_EXTRA_ARGS: ignoring --netfilter-mode=sideways",
+		`TS_EXTRA_ARGS: ignoring "tag:a_b"`,
+		"TS_TAILSCALED_EXTRA_ARGS: ignoring --port=high",
+		"TS_TAILSCALED_EXTRA_ARGS: ignoring --nonsense",
 		"TS_USERSPACE needs an image built with --features=+netstack",
 		"TS_STATE_DIR=/etc/passwd/state can't be used",
 		"TS_SOCKET=/etc/passwd/sock can't be used",

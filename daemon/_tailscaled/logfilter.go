@@ -1,8 +1,8 @@
 //go:build ts_omit_logtail
 
 // This file is added to Tailscale's cmd/tailscaled. Tailscale marks verbose lines with "[v1] " or "[v2] ", and
-// logtail filters them. A daemon built without logtail would print them all, and a router's log only has room for a
-// thousand lines.
+// logtail filters them. Without logtail, the daemon would print all of them, and a router's log only holds a thousand
+// lines.
 
 package main
 
@@ -29,7 +29,7 @@ func (f verbosityFilter) Write(line []byte) (int, error) {
 		_, err := f.w.Write(bytes.Replace(line, mark, nil, 1))
 		return len(line), err
 	}
-	// Structured records are only meant for Tailscale's log server.
+	// Structured records are for Tailscale's log server only.
 	if bytes.Contains(line, []byte("[v\x00JSON]")) {
 		return len(line), nil
 	}

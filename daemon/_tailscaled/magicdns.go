@@ -1,7 +1,7 @@
 //go:build ts_omit_netstack && !ts_omit_dns
 
-// This file is added to Tailscale's cmd/tailscaled, with package magicdns. Without gVisor's network stack nothing
-// else answers on the addresses of MagicDNS.
+// This file is added to Tailscale's cmd/tailscaled, with package magicdns. Without gVisor's network stack, nothing
+// else answers queries to MagicDNS's addresses.
 
 package main
 
@@ -19,7 +19,7 @@ import (
 
 func init() { hookNewNetstack.Set(answerMagicDNS) }
 
-// answerMagicDNS replaces the function that creates a network stack, and creates none.
+// answerMagicDNS takes the place of the function that creates a network stack. It creates none.
 func answerMagicDNS(logf logger.Logf, sys *tsd.System, _ bool) (tsd.NetstackImpl, error) {
 	tun := sys.Tun.Get()
 	responder := magicdns.New(int(tstun.DefaultTUNMTU()), sys.DNSManager.Get().Query,

@@ -1,5 +1,5 @@
 // This file is added to Tailscale's cmd/tailscaled. The launcher executes the program from a file in memory, so the
-// kernel names the process "memfd:tailscale" or a number. This file sets the name that top and RouterOS show.
+// kernel would name the process after that file, or with a number. This file sets the name that top and RouterOS show.
 
 package main
 

@@ -28,30 +28,30 @@ import (
 // system has the daemon's subsystems.
 var system *tsd.System
 
-// partsExtension gets access to them.
-type partsExtension struct{}
+// systemExtension gets access to them.
+type systemExtension struct{}
 
 func init() {
 	ipnext.RegisterExtension("supervisor", func(_ logger.Logf, b ipnext.SafeBackend) (ipnext.Extension, error) {
 		system = b.Sys()
-		return partsExtension{}, nil
+		return systemExtension{}, nil
 	})
 }
 
-func (partsExtension) Name() string           { return "supervisor" }
-func (partsExtension) Init(ipnext.Host) error { return nil }
-func (partsExtension) Shutdown() error        { return nil }
+func (systemExtension) Name() string           { return "supervisor" }
+func (systemExtension) Init(ipnext.Host) error { return nil }
+func (systemExtension) Shutdown() error        { return nil }
 
 // routing repairs routes in the kernel.
 type routing struct {
 	d   *daemon
 	tun string
 
-	// ignored is true, for IPv4 and for IPv6, if the rules have no effect.
+	// ignored is true for IPv4 or IPv6 if the kernel ignores the routing rules.
 	ignored [2]bool
-	// ours are the routes that were added.
-	ours [2][]netlink.Route
-	said map[string]bool
+	// added are the routes that repair has added.
+	added  [2][]netlink.Route
+	logged map[string]bool
 	// bind is true if the daemon's sockets must be bound to the interface of the default route.
 	bind bool
 
@@ -60,13 +60,14 @@ type routing struct {
 	resolved  time.Time
 }
 
+// once writes a line to the log, unless it has been written before.
 func (r *routing) once(format string, args ...any) {
-	if line := fmt.Sprintf(format, args...); !r.said[line] {
-		if r.said == nil {
-			r.said = map[string]bool{}
+	if line := fmt.Sprintf(format, args...); !r.logged[line] {
+		if r.logged == nil {
+			r.logged = map[string]bool{}
 		}
-		r.said[line] = true
-		say("%s", line)
+		r.logged[line] = true
+		logf("%s", line)
 	}
 }
 
@@ -84,7 +85,7 @@ func (r *routing) repair() {
 		}
 	}
 	if r.bind {
-		// This keeps connections to relays that still work. So the routes of both versions come first.
+		// Rebind keeps the connections to relays that still work, so the routes of both versions must be in place first.
 		r.bind = false
 		system.MagicSock.Get().Rebind()
 	}
@@ -113,7 +114,7 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 		}
 		found, err := netlink.RouteGet(service)
 		if r.ignored[version] = err != nil || len(found) == 0 || found[0].LinkIndex != index; r.ignored[version] {
-			say("IPv%d packets to the tailnet don't reach %s: adding routes to the main table", 4+2*version, r.tun)
+			logf("IPv%d packets to the tailnet don't reach %s: adding routes to the main table", 4+2*version, r.tun)
 		}
 	}
 	own, err := netlink.RouteListFiltered(family, &netlink.Route{Table: tailscaleTable}, netlink.RT_FILTER_TABLE)
@@ -129,7 +130,7 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 		return err
 	}
 	if p, ok := supervisor.Translated(prefs.AdvertiseRoutes); ok && !buildfeatures.HasNetstack {
-		r.once("offering %s has no effect: 4via6 needs an image built with --features=+netstack", p)
+		r.once("advertising %s has no effect: 4via6 needs an image built with --features=+netstack", p)
 	}
 	tables := supervisor.Tables{Offered: prefs.AdvertiseRoutes, Control: r.control(ctx, prefs.ControlURL)}
 	exit := false
@@ -175,28 +176,28 @@ func (r *routing) family(ctx context.Context, version, family int, link netlink.
 			want = append(want, netlink.Route{Dst: network(p), Table: tailscaleTable, Type: unix.RTN_THROW})
 		}
 	}
-	there := append(main, own...)
+	existing := append(main, own...)
 	for _, route := range want {
-		if !among(there, route, six) {
+		if !contains(existing, route, six) {
 			if err := netlink.RouteReplace(&route); err != nil {
 				return fmt.Errorf("adding %s: %w", route.Dst, err)
 			}
 		}
 	}
-	for _, route := range r.ours[version] {
-		if !among(want, route, six) && among(there, route, six) {
+	for _, route := range r.added[version] {
+		if !contains(want, route, six) && contains(existing, route, six) {
 			_ = netlink.RouteDel(&route)
 		}
 	}
-	r.ours[version] = want
+	r.added[version] = want
 	return nil
 }
 
 // bindToDevice makes the daemon bind its sockets to the interface of the default route.
 const bindToDevice = "TS_FORCE_LINUX_BIND_TO_DEVICE"
 
-// among reports whether all contains a route.
-func among(all []netlink.Route, route netlink.Route, six bool) bool {
+// contains reports whether a route is in a list.
+func contains(all []netlink.Route, route netlink.Route, six bool) bool {
 	for _, o := range all {
 		if prefix(o.Dst, six) == prefix(route.Dst, six) && o.LinkIndex == route.LinkIndex && (o.Type == unix.RTN_THROW) == (route.Type == unix.RTN_THROW) {
 			return o.Table == tailscaleTable == (route.Table == tailscaleTable)
@@ -205,7 +206,7 @@ func among(all []netlink.Route, route netlink.Route, six bool) bool {
 	return false
 }
 
-// control resolves the addresses of the control server, every ten minutes.
+// control returns the addresses of the control server. It resolves them again every ten minutes.
 func (r *routing) control(ctx context.Context, server string) []netip.Addr {
 	if r.server == server && time.Since(r.resolved) < 10*time.Minute {
 		return r.addresses

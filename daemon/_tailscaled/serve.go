@@ -19,17 +19,17 @@ import (
 func init() {
 	hookServeConfig = func(d *daemon, path string) {
 		var applied []byte
-		said := ""
+		lastError := ""
 		for ; ; time.Sleep(5 * time.Second) {
 			text, err := os.ReadFile(path)
 			if err == nil && !bytes.Equal(text, applied) {
 				if err = d.serve(text); err == nil {
-					applied, said = text, ""
+					applied, lastError = text, ""
 				}
 			}
-			if err != nil && err.Error() != said {
-				said = err.Error()
-				say("can't apply TS_SERVE_CONFIG=%s yet: %v", path, err)
+			if err != nil && err.Error() != lastError {
+				lastError = err.Error()
+				logf("can't apply TS_SERVE_CONFIG=%s yet: %v", path, err)
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func Supervised(features string) supervisor.Release {
 			var args upArgsT
 			set := newUpFlagSet(supervisedOS, &args, "up")
 			if err := set.Set(name, value); err != nil {
-				return errors.New("this Tailscale doesn't take it")
+				return errors.New("this Tailscale release doesn't accept it")
 			}
 			// These are checked later, with the nodes of the tailnet.
 			if name == "exit-node" || name == "exit-node-allow-lan-access" {

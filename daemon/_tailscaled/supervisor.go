@@ -30,7 +30,7 @@ import (
 // supervisedFeatures are the features of this build, set by the linker.
 var supervisedFeatures string
 
-func say(format string, args ...any) {
+func logf(format string, args ...any) {
 	log.New(os.Stderr, "entrypoint: ", 0).Printf(format, args...)
 }
 
@@ -39,12 +39,12 @@ func init() {
 		return
 	}
 	release := cli.Supervised(supervisedFeatures)
-	settings := supervisor.Read(release, supervisor.Environment(os.Stdin), os.Args[2:], say)
+	settings := supervisor.Read(release, supervisor.Environment(os.Stdin), os.Args[2:], logf)
 	debug.SetMemoryLimit(settings.MemoryLimit)
 	debug.SetGCPercent(settings.GCPercent)
 	// The daemon exits if it can't parse this number.
 	os.Setenv("TS_LOG_VERBOSITY", strconv.Itoa(settings.Verbosity))
-	container := supervisor.Container{Root: "/", Lock: supervisor.Flock, Say: say, Now: time.Now}
+	container := supervisor.Container{Root: "/", Lock: supervisor.Flock, Logf: logf, Now: time.Now}
 	os.Args = append(os.Args[:1:1], container.Prepare(&settings, release)...)
 	go supervise(settings)
 }
@@ -61,7 +61,7 @@ func supervise(settings supervisor.Settings) {
 	var state atomic.Value
 	changed := make(chan struct{}, 1)
 	go d.upkeep(settings, &state, changed)
-	f := supervisor.Follower{Settings: settings, Daemon: d, Say: say, Now: time.Now, Notify: func(now string) {
+	f := supervisor.Follower{Settings: settings, Daemon: d, Logf: logf, Now: time.Now, Notify: func(now string) {
 		if state.Swap(now) != now {
 			select {
 			case changed <- struct{}{}:
@@ -74,11 +74,11 @@ func supervise(settings supervisor.Settings) {
 
 // upkeep updates the copy of the state and the routes, every half minute and when the daemon's state changes.
 func (d *daemon) upkeep(settings supervisor.Settings, state *atomic.Value, changed <-chan struct{}) {
-	file := supervisor.OpenState("/", settings.StateDir, say)
+	file := supervisor.OpenState("/", settings.StateDir, logf)
 	r := routing{d: d, tun: settings.Tun}
 	for {
 		if state.Load() == supervisor.Running {
-			file.Spare()
+			file.Backup()
 			if !settings.Userspace {
 				r.repair()
 			}
@@ -111,7 +111,7 @@ type tap struct {
 }
 
 func (t tap) Write(line []byte) (int, error) {
-	// Answers of the control server itself are on the LocalAPI's bus. These messages are about connecting to it.
+	// The control server's own answers are on the LocalAPI's bus. These messages are about the connection to it.
 	_, reason, _ := strings.Cut(string(line), "Received error: ")
 	e := supervisor.Event{At: time.Now()}
 	if strings.HasPrefix(reason, "register request: ") || strings.HasPrefix(reason, "fetch control key: ") {
@@ -146,7 +146,7 @@ func (d *daemon) Watch(ctx context.Context, report func(supervisor.Event)) error
 		return err
 	}
 	defer watcher.Close()
-	// By now the daemon has set up its log.
+	// The daemon has set up its log by now.
 	d.tapped.Do(func() { log.SetOutput(tap{log.Writer(), d.failures}) })
 	go func() {
 		for {
@@ -171,7 +171,7 @@ func (d *daemon) Watch(ctx context.Context, report func(supervisor.Event)) error
 			e.Changed, e.LoggedOut = true, n.Prefs.LoggedOut()
 		}
 		e.LoggedIn = n.LoginFinished != nil
-		// Addresses from earlier attempts may still arrive.
+		// Login URLs from earlier attempts may still arrive.
 		if n.BrowseToURL != nil && *n.BrowseToURL != "" {
 			if st, err := d.client.StatusWithoutPeers(ctx); err == nil && st.AuthURL == *n.BrowseToURL {
 				e.LoginURL = st.AuthURL
@@ -185,7 +185,7 @@ func (d *daemon) Watch(ctx context.Context, report func(supervisor.Event)) error
 				e.Refused = *n.ErrMessage
 			}
 		}
-		// Peers are added to a network all the time.
+		// Changes of peers don't matter: they happen all the time.
 		if n.SelfChange != nil {
 			e.Changed = true
 		}
@@ -275,12 +275,12 @@ func (d *daemon) Apply(ctx context.Context, flags []supervisor.Flag, reset bool)
 	if err != nil {
 		return err
 	}
-	// It only takes effect at a login.
+	// The control server only changes at a login.
 	mask.ControlURLSet = false
 	prefs := current.Clone()
 	prefs.ApplyEdits(mask)
 	what := fmt.Sprint(flags)
-	// The daemon may store a setting in another form than the given one.
+	// The daemon may store a setting in another form.
 	if prefs.Equals(current) || what == d.applied && current.Equals(d.edited) {
 		return nil
 	}
@@ -337,7 +337,7 @@ func (d *daemon) serveLocal(settings supervisor.Settings) {
 	}
 	for {
 		err := (&http.Server{Addr: settings.Local, Handler: mux, ReadHeaderTimeout: time.Minute}).ListenAndServe()
-		say("can't listen on %s: %v; trying again", settings.Local, err)
+		logf("can't listen on %s: %v; trying again", settings.Local, err)
 		time.Sleep(5 * time.Minute)
 	}
 }

@@ -37,7 +37,7 @@ func FuzzPackets(f *testing.F) {
 					synctest.Wait()
 					from, ok := parse(packet)
 					sent := n.sent()
-					if len(sent) > 2+burst || !ok && len(sent) > 0 {
+					if len(sent) > 2+maxUnacknowledged || !ok && len(sent) > 0 {
 						t.Fatalf("%d packets in answer to % x", len(sent), packet)
 					}
 					for _, p := range receive(t, way{netip.AddrPortFrom(from.from, 0), from.to}, sent) {

@@ -24,7 +24,7 @@ type packet struct {
 	whole, payload []byte
 }
 
-// parse parses an IP packet. ok is false for fragments, packets with a wrong header, and packets that can't be answered.
+// parse parses an IP packet. ok is false for fragments, malformed packets, and packets that can't be answered.
 func parse(b []byte) (p packet, ok bool) {
 	if len(b) < 20 {
 		return p, false

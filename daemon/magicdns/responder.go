@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// maxQuestions is how many queries may run at once, the same as in Tailscale. More are dropped.
-	maxQuestions = 256
-	// maxQuestion is the length of the longest query, the same as in Tailscale's TCP server.
-	maxQuestion = 4096
+	// maxQueries is how many queries may run at once, the same as in Tailscale. Further queries are dropped.
+	maxQueries = 256
+	// maxQueryLength is the length of the longest query, the same as in Tailscale's TCP server.
+	maxQueryLength = 4096
 	// maxConnections is how many TCP connections may exist. Another one ends the connection that has been idle for longest.
 	maxConnections = 64
 	// idle is how long a TCP connection stays open without a packet, the same as in Tailscale's server.
@@ -33,7 +33,7 @@ const (
 )
 
 // errBusy is the error for dropped queries.
-var errBusy = errors.New("too many questions at once")
+var errBusy = errors.New("too many queries at once")
 
 // Query answers a query that came from an address over "udp" or "tcp".
 type Query func(ctx context.Context, question []byte, network string, from netip.AddrPort) (answer []byte, err error)
@@ -56,7 +56,7 @@ type Responder struct {
 // inject, which may keep them and must not call the responder. Queries without an answer are logged.
 func New(mtu int, query Query, inject func(packet []byte), logf func(format string, args ...any)) *Responder {
 	return &Responder{mtu: mtu, query: query, inject: inject, logf: logf,
-		slots: make(chan struct{}, maxQuestions), connections: map[endpoint]*connection{}}
+		slots: make(chan struct{}, maxQueries), connections: map[endpoint]*connection{}}
 }
 
 // Handle handles a packet to the service, starting with its IP header. It neither waits for answers nor keeps whole.
@@ -115,7 +115,7 @@ func (r *Responder) udp(p packet) {
 	}
 	from := netip.AddrPortFrom(p.from, binary.BigEndian.Uint16(p.payload))
 	switch {
-	case from.Port() == 0 || length > header+maxQuestion:
+	case from.Port() == 0 || length > header+maxQueryLength:
 		return
 	case binary.BigEndian.Uint16(p.payload[2:]) != port:
 		r.refuse(p, 3, 4)

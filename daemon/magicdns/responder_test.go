@@ -175,7 +175,7 @@ func TestDroppedPackets(t *testing.T) {
 		"a short UDP part":            ip(client4.Addr(), service4, protocolUDP, udpPart(four, 53, nil)[:7]),
 		"a UDP length of 0":           changed(good4, func(b []byte) { b[24], b[25] = 0, 0 }),
 		"a UDP length beyond the end": changed(good4, func(b []byte) { b[25]++ }),
-		"a long question":             datagram(four, 53, make([]byte, maxQuestion+1)),
+		"a long question":             datagram(four, 53, make([]byte, maxQueryLength+1)),
 		"from port 0":                 datagram(portZero, 53, []byte("?")),
 		"from nobody":                 from(four, "0.0.0.0"),
 		"from everybody":              from(four, "255.255.255.255"),
@@ -234,16 +234,16 @@ func TestAFloodOfQuestions(t *testing.T) {
 		t.Errorf("memory grows by %d bytes", grown)
 	}
 	close(release)
-	for asked.Load() < maxQuestions || asking.Load() > 0 {
+	for asked.Load() < maxQueries || asking.Load() > 0 {
 		n.sent()
 		runtime.Gosched()
 	}
-	if most.Load() != maxQuestions {
-		t.Errorf("%d questions at once; want %d", most.Load(), maxQuestions)
+	if most.Load() != maxQueries {
+		t.Errorf("%d questions at once; want %d", most.Load(), maxQueries)
 	}
 	for {
 		n.Handle(datagram(ways["IPv4"], 53, []byte("?")))
-		if asked.Load() > maxQuestions {
+		if asked.Load() > maxQueries {
 			return
 		}
 		runtime.Gosched()

@@ -19,12 +19,12 @@ const (
 )
 
 const (
-	// patience is the timeout of the first wait for an acknowledgement. Each further wait is twice as long.
-	patience = time.Second
-	// tries is how often a segment is sent again, and triesOpening how often the segment that opens a connection is.
-	tries, triesOpening = 6, 3
-	// burst is how many segments are sent before the first of them is acknowledged.
-	burst = 10
+	// firstTimeout is how long to wait for the first acknowledgement. Each further wait is twice as long.
+	firstTimeout = time.Second
+	// maxRetries is how often a segment is sent again, maxOpeningRetries how often the one that opens a connection is.
+	maxRetries, maxOpeningRetries = 6, 3
+	// maxUnacknowledged is how many segments are sent before the first of them is acknowledged.
+	maxUnacknowledged = 10
 
 	tcpHeader = 20
 	minMSS    = 64
@@ -66,7 +66,7 @@ type connection struct {
 
 	timer    *time.Timer
 	deadline time.Time
-	tried    int
+	retries  int
 }
 
 // segment is a TCP segment.
@@ -152,15 +152,15 @@ func (r *Responder) open(s segment) {
 		r.abort(oldest)
 	}
 	c := &connection{endpoint: s.endpoint, last: time.Now(), next: s.seq + 1, acked: rand.Uint32(),
-		mss: min(max(announced(s.options, s.service), minMSS), r.maxSegment(s.service)), window: s.window}
-	c.timer = time.AfterFunc(patience, func() { r.expire(c) })
+		mss: min(max(announcedMSS(s.options, s.service), minMSS), r.maxSegment(s.service)), window: s.window}
+	c.timer = time.AfterFunc(firstTimeout, func() { r.expire(c) })
 	r.connections[c.endpoint] = c
 	r.sendOpening(c)
 	r.wait(c)
 }
 
-// announced returns the segment size in the client's options, or TCP's default without one.
-func announced(options []byte, service netip.Addr) int {
+// announcedMSS returns the segment size in the client's options, or TCP's default without one.
+func announcedMSS(options []byte, service netip.Addr) int {
 	for len(options) > 0 && options[0] != 0 {
 		if options[0] == 1 {
 			options = options[1:]
@@ -215,7 +215,7 @@ func (r *Responder) receive(c *connection, s segment) {
 			r.reject(s)
 			return
 		}
-		c.opened, c.acked, c.tried = true, s.ack, 0
+		c.opened, c.acked, c.retries = true, s.ack, 0
 	}
 	if n := int(int32(s.ack - c.acked)); n > c.sent {
 		r.acknowledge(c)
@@ -223,7 +223,7 @@ func (r *Responder) receive(c *connection, s segment) {
 	} else if n > 0 {
 		c.done = n > len(c.out)
 		c.out = c.out[min(n, len(c.out)):]
-		c.acked, c.sent, c.tried = s.ack, c.sent-n, 0
+		c.acked, c.sent, c.retries = s.ack, c.sent-n, 0
 	}
 	c.last, c.window = time.Now(), s.window
 
@@ -251,18 +251,18 @@ func (r *Responder) receive(c *connection, s segment) {
 }
 
 // room returns how much more the client may send.
-func (c *connection) room() int { return 2 + maxQuestion - len(c.in) }
+func (c *connection) room() int { return 2 + maxQueryLength - len(c.in) }
 
 // proceed continues a connection: it starts the next query, sends what can be sent, or at least an acknowledgement,
 // and closes the connection.
 func (r *Responder) proceed(c *connection, acknowledge bool) {
 	if c.cancel == nil && len(c.out) == 0 && !c.closing {
-		length := maxQuestion
+		length := maxQueryLength
 		if len(c.in) >= 2 {
 			length = int(binary.BigEndian.Uint16(c.in))
 		}
 		switch {
-		case length > maxQuestion:
+		case length > maxQueryLength:
 			r.abort(c)
 			return
 		case len(c.in) >= 2+length:
@@ -279,7 +279,7 @@ func (r *Responder) proceed(c *connection, acknowledge bool) {
 			c.closing = true
 		}
 	}
-	limit := min(c.window, burst*c.mss)
+	limit := min(c.window, maxUnacknowledged*c.mss)
 	for c.opened && c.sent < len(c.out) {
 		full := min(c.mss, len(c.out)-c.sent)
 		n := min(full, limit-c.sent)
@@ -327,7 +327,7 @@ func (r *Responder) reply(c *connection, answer []byte) {
 func (r *Responder) wait(c *connection) {
 	after := idle
 	if !c.opened || len(c.out) > 0 || c.sent > 0 {
-		after = patience << c.tried
+		after = firstTimeout << c.retries
 	}
 	c.deadline = time.Now().Add(after)
 	c.timer.Reset(after)
@@ -340,15 +340,15 @@ func (r *Responder) expire(c *connection) {
 	if r.connections[c.endpoint] != c || time.Now().Before(c.deadline) {
 		return
 	}
-	c.tried++
+	c.retries++
 	switch {
 	case !c.opened:
-		if c.tried > triesOpening {
+		if c.retries > maxOpeningRetries {
 			r.remove(c)
 			return
 		}
 		r.sendOpening(c)
-	case c.tried > tries:
+	case c.retries > maxRetries:
 		r.abort(c)
 		return
 	case len(c.out) > 0:
@@ -362,11 +362,11 @@ func (r *Responder) expire(c *connection) {
 		r.remove(c)
 		return
 	case c.cancel == nil:
-		c.closing, c.tried = true, 0
+		c.closing, c.retries = true, 0
 		r.proceed(c, false)
 		return
 	default:
-		c.tried = 0
+		c.retries = 0
 	}
 	r.wait(c)
 }

@@ -175,7 +175,7 @@ func TestQuestionsOverTCP(t *testing.T) {
 				c.say(framed("three") + framed("") + framed("four")[:3])
 				c.say(framed("four")[3:])
 				c.wants(framed("Athree") + framed("A") + framed("Afour"))
-				long := strings.Repeat("x", maxQuestion)
+				long := strings.Repeat("x", maxQueryLength)
 				c.say(framed(long)[:1000])
 				c.say(framed(long)[1000:])
 				c.wants(framed("A" + long))
@@ -517,7 +517,7 @@ func TestTooManyQuestionsOverTCP(t *testing.T) {
 		release := make(chan struct{})
 		n := newNetwork(func(context.Context, []byte, string, netip.AddrPort) ([]byte, error) { <-release; return nil, nil })
 		c := dial(t, n, ways["IPv4"])
-		for range maxQuestions {
+		for range maxQueries {
 			n.Handle(datagram(ways["IPv6"], 53, []byte("?")))
 		}
 		c.say(framed("?"))

@@ -12,9 +12,9 @@ type Flag struct{ Name, Value string }
 
 func (f Flag) String() string { return "--" + f.Name + "=" + f.Value }
 
-// words splits a text like a shell: at white space, except within quotes. A backslash escapes the next character.
-// closed is false if a quote has no end; it then lasts until the end of the text.
-func words(text string) (all []string, closed bool) {
+// splitWords splits a text like a shell: at white space, except within quotes. A backslash escapes the next character.
+// closed is false if the last quote isn't closed; it then extends to the end of the text.
+func splitWords(text string) (all []string, closed bool) {
 	var word strings.Builder
 	var quote rune
 	started, escaped := false, false
@@ -51,36 +51,36 @@ func words(text string) (all []string, closed bool) {
 	return all, quote == 0
 }
 
-// plain returns a flag's name in a form in which all its spellings are the same.
-func plain(name string) string {
+// normalize returns a form of a flag's name that is the same for all its spellings.
+func normalize(name string) string {
 	return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
 }
 
-// spelled returns the flag that a spelling means: --authkey and --AUTH_KEY are --auth-key.
-func spelled(name string, known []string) string {
+// flagNamed returns the known flag that a spelling stands for: --authkey and --AUTH_KEY are --auth-key.
+func flagNamed(name string, known []string) string {
 	for _, k := range known {
-		if plain(k) == plain(name) {
+		if normalize(k) == normalize(name) {
 			return k
 		}
 	}
 	return ""
 }
 
-// parse parses flags from words. find returns a flag's own name, and whether it is a boolean flag. parse leaves out
-// words that are not flags, and unknown flags, and says so.
+// parse parses flags from words. find returns a flag's own name, and whether it is a boolean flag. parse ignores
+// and logs words that are not flags, and unknown flags.
 func (r *reader) parse(variable string, all []string, find func(string) (name string, boolean bool)) (flags []Flag) {
 	for i := 0; i < len(all); i++ {
 		// Office programs and phones turn two hyphens into a dash.
 		word := strings.TrimLeft(all[i], "-–—−")
 		if word == all[i] || word == "" {
-			r.say("%s: leaving out %q, which is not a flag", variable, masked(word))
+			r.logf("%s: ignoring %q, which is not a flag", variable, masked(word))
 			continue
 		}
 		given, value, hasValue := strings.Cut(word, "=")
 		name, boolean := find(given)
 		following := i+1 < len(all) && !strings.HasPrefix(all[i+1], "-")
 		if name == "" {
-			r.say("%s: leaving out --%s, which this Tailscale doesn't have", variable, given)
+			r.logf("%s: ignoring --%s, which this Tailscale release doesn't have", variable, given)
 			// Otherwise its value would be mistaken for a word that isn't a flag.
 			if !hasValue && following {
 				i++
@@ -101,13 +101,13 @@ func (r *reader) parse(variable string, all []string, find func(string) (name st
 			i++
 			value = all[i]
 		default:
-			r.say("%s: leaving out --%s, which has no value", variable, name)
+			r.logf("%s: ignoring --%s, which has no value", variable, name)
 			continue
 		}
 		if boolean {
 			yes, ok := parseBool(value)
 			if !ok {
-				r.say("%s: leaving out --%s=%s: want true or false", variable, name, value)
+				r.logf("%s: ignoring --%s=%s: want true or false", variable, name, value)
 				continue
 			}
 			value = strconv.FormatBool(yes)
@@ -179,11 +179,11 @@ func (r *reader) daemonFlags(variable string, all []string) (flags []Flag) {
 		kinds[f.name] = f
 	}
 	for _, f := range r.parse(variable, all, func(given string) (string, bool) {
-		name := spelled(given, names)
+		name := flagNamed(given, names)
 		return name, kinds[name].kind == Boolean
 	}) {
 		if feature := kinds[f.Name].feature; !r.release.has(feature) {
-			r.missing(variable+": --"+f.Name, feature)
+			r.needsFeature(variable+": --"+f.Name, feature)
 			continue
 		}
 		reason := ""
@@ -194,7 +194,7 @@ func (r *reader) daemonFlags(variable string, all []string) (flags []Flag) {
 				limit = 8
 			}
 			if _, err := strconv.ParseUint(f.Value, 10, limit); err != nil {
-				reason = "want a number"
+				reason = "want a number from 0 to 255"
 				if f.Name == "port" {
 					reason = "want a port from 0 to 65535"
 				}
@@ -225,7 +225,7 @@ func (r *reader) daemonFlags(variable string, all []string) (flags []Flag) {
 			reason = "want the path of a file, or mem:"
 		}
 		if reason != "" {
-			r.say("%s: leaving out --%s=%s: %s", variable, f.Name, f.Value, reason)
+			r.logf("%s: ignoring --%s=%s: %s", variable, f.Name, f.Value, reason)
 			continue
 		}
 		flags = append(flags, f)

@@ -19,14 +19,14 @@ const (
 	Running          = "Running"
 )
 
-// Event is a report from the daemon. Fields without news are empty.
+// Event is a report from the daemon. Fields that haven't changed are empty.
 type Event struct {
 	State string
 	// LoginURL is the address at which a person can log the router in.
 	LoginURL string
 	// Refused is why the control server refused to log the router in.
 	Refused string
-	// Unreachable is why an attempt to log in got no answer. The daemon continues by itself.
+	// Unreachable is why an attempt to log in got no answer. The daemon keeps trying by itself.
 	Unreachable string
 	// Forgotten is true if the control server answered as if it didn't know the router.
 	Forgotten bool
@@ -62,7 +62,7 @@ type Daemon interface {
 type Follower struct {
 	Settings Settings
 	Daemon   Daemon
-	Say      func(format string, args ...any)
+	Logf     func(format string, args ...any)
 	Now      func() time.Time
 	// Notify is called with the daemon's state, at every event and tick.
 	Notify func(state string)
@@ -70,9 +70,9 @@ type Follower struct {
 	state string
 	// applied is true after all settings were applied once, and dirty if they have to be checked again.
 	applied, dirty bool
-	// server is true after the control server was compared with the profile's.
-	server bool
-	// pending is when a login was started that has not ended yet.
+	// serverChecked is true after the control server was compared with the profile's.
+	serverChecked bool
+	// pending is when the current login was started, or zero.
 	pending time.Time
 	// tried is the key that was used last. If the control server refuses it, it is used again at retry.
 	tried Key
@@ -80,17 +80,18 @@ type Follower struct {
 	retry time.Time
 	// cancel is true if the daemon has to be told to stop trying.
 	cancel bool
-	// forgotten counts the answers of a control server that doesn't know the router. The router may register again at
-	// the time again, and the time between attempts grows.
-	forgotten    int
-	again        time.Time
-	reregistered time.Duration
-	// lost is true while the router registers again. Until the control server accepts it, the daemon is in the state
-	// Running with its last knowledge of the tailnet.
-	lost bool
-	// waiting is true if the daemon has an address at which a person can log in.
+	// forgotten counts the control server's recent answers that it doesn't know the router, and forgottenAt is the time
+	// of the last one. The router may register again at nextRegister, and registerPause between attempts grows.
+	forgotten     int
+	forgottenAt   time.Time
+	nextRegister  time.Time
+	registerPause time.Duration
+	// registering is true while the router registers again. Until the control server accepts it, the daemon is in the
+	// state Running with its last knowledge of the tailnet.
+	registering bool
+	// waiting is true if the daemon has a URL at which a person can log in.
 	waiting bool
-	said    map[string]bool
+	logged  map[string]bool
 }
 
 // Tick is how often the supervisor checks what the daemon doesn't report: key files and the time.
@@ -100,11 +101,14 @@ const (
 	firstPause = time.Second
 	// longestPause keeps a router's log readable: each attempt takes about ten lines.
 	longestPause = 15 * time.Minute
+	// recoveredAfter is how long after the last answer that it doesn't know the router the control server is taken to
+	// know it again. The daemon asks at least every few minutes.
+	recoveredAfter = time.Hour
 )
 
 // Follow runs until the context ends.
 func (f *Follower) Follow(ctx context.Context) {
-	f.said = map[string]bool{}
+	f.logged = map[string]bool{}
 	events := make(chan Event)
 	go func() {
 		for ctx.Err() == nil {
@@ -129,13 +133,13 @@ func (f *Follower) Follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case e := <-events:
-			f.take(e)
-			f.step(ctx)
+			f.handle(e)
+			f.act(ctx)
 		case <-ticker.C:
 			if f.state == "" && f.Now().Sub(began) > time.Minute {
 				f.once("tailscaled does not answer yet: waiting")
 			}
-			f.step(ctx)
+			f.act(ctx)
 		}
 		f.Notify(f.state)
 	}
@@ -143,18 +147,18 @@ func (f *Follower) Follow(ctx context.Context) {
 
 // once writes a line to the log, unless it has been written since the router was last logged in.
 func (f *Follower) once(format string, args ...any) {
-	if line := fmt.Sprintf(format, args...); !f.said[line] {
-		f.said[line] = true
-		f.Say("%s", line)
+	if line := fmt.Sprintf(format, args...); !f.logged[line] {
+		f.logged[line] = true
+		f.Logf("%s", line)
 	}
 }
 
-// take handles an event.
-func (f *Follower) take(e Event) {
-	if f.lost {
+// handle handles an event.
+func (f *Follower) handle(e Event) {
+	if f.registering {
 		switch {
 		case e.LoggedIn:
-			f.lost, e.State = false, Running
+			f.registering, f.forgotten, e.State = false, 0, Running
 		case e.LoginURL != "" && f.state == Running:
 			f.state, e.LoginURL = NeedsLogin, ""
 		case e.State == NoState, e.State == Starting, e.State == Running:
@@ -166,19 +170,24 @@ func (f *Follower) take(e Event) {
 		f.dirty = true
 		switch e.State {
 		case Running:
-			if len(f.said) > 0 {
-				f.Say("logged in")
+			if len(f.logged) > 0 {
+				f.Logf("logged in")
 			}
 			f.pending, f.tried, f.pause, f.waiting = time.Time{}, Key{}, 0, false
-			f.said = map[string]bool{}
+			f.logged = map[string]bool{}
 		case NeedsLogin:
-			f.forgotten, f.reregistered, f.lost = 0, 0, false
+			f.recover()
+			f.registering = false
 		case Stopped:
-			f.pending = time.Time{}
+			f.pending, f.registering = time.Time{}, false
 		}
 	}
 	if e.Forgotten && f.state == Running {
+		if e.At.Sub(f.forgottenAt) > recoveredAfter {
+			f.recover()
+		}
 		f.forgotten++
+		f.forgottenAt = e.At
 	}
 	if e.LoggedOut {
 		f.pending, f.waiting = time.Time{}, false
@@ -187,9 +196,9 @@ func (f *Follower) take(e Event) {
 	pending := !f.pending.IsZero() && !e.At.Before(f.pending)
 	switch {
 	case e.Refused != "" && pending:
-		f.refuse(e.Refused)
+		f.rejected(e.Refused)
 	case e.LoginURL != "" && pending && !f.waiting:
-		f.refuse("the control server wants somebody to log in at " + e.LoginURL)
+		f.rejected("the control server asks somebody to log in at " + e.LoginURL)
 	case e.LoginURL != "" && f.state != Running && f.Settings.Wanted:
 		f.once("to log this router in, visit %s", e.LoginURL)
 	case e.Unreachable != "" && pending:
@@ -197,19 +206,19 @@ func (f *Follower) take(e Event) {
 	}
 }
 
-// refuse records that the control server refused the key.
-func (f *Follower) refuse(reason string) {
+// rejected records that the control server refused the key.
+func (f *Follower) rejected(reason string) {
 	f.pending, f.waiting, f.cancel = time.Time{}, false, true
 	f.pause = min(max(firstPause, 2*f.pause), longestPause)
 	f.retry = f.Now().Add(f.pause)
-	f.once("not logged in: %s; trying again at times, and at once when the key changes", f.hide(reason))
+	f.once("not logged in: %s; trying again from time to time, and as soon as the key changes", f.redactKey(reason))
 	if strings.HasPrefix(f.tried.Auth, "tskey-client-") {
 		f.once("the key is the secret of an OAuth client: it needs an image built with --features=+oauthkey, and --advertise-tags=tag:NAME in TS_EXTRA_ARGS")
 	}
 }
 
-// hide removes the key from a text.
-func (f *Follower) hide(text string) string {
+// redactKey removes the key from a text.
+func (f *Follower) redactKey(text string) string {
 	for _, secret := range []string{f.tried.Auth, f.tried.ClientSecret, f.tried.IDToken} {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "(the key)")
@@ -218,8 +227,8 @@ func (f *Follower) hide(text string) string {
 	return text
 }
 
-// step does what the state requires.
-func (f *Follower) step(ctx context.Context) {
+// act does what the daemon's state requires.
+func (f *Follower) act(ctx context.Context) {
 	if f.state == "" || !f.Settings.Wanted {
 		return
 	}
@@ -230,8 +239,8 @@ func (f *Follower) step(ctx context.Context) {
 			f.once("can't stop the attempt to log in: %v", err)
 		}
 	}
-	f.register(ctx)
-	if !f.sameServer(ctx) {
+	f.reregister(ctx)
+	if !f.useServer(ctx) {
 		return
 	}
 	switch f.state {
@@ -240,7 +249,7 @@ func (f *Follower) step(ctx context.Context) {
 		return
 	case Stopped:
 		if f.applied {
-			f.once("the router is disconnected, as by \"tailscale down\": \"tailscale up\" connects it again")
+			f.once("the router is disconnected, for example by \"tailscale down\": run \"tailscale up\" to connect it")
 		}
 	case NeedsMachineAuth:
 		f.once("logged in, and waiting for approval: approve this machine in the tailnet's admin console")
@@ -248,25 +257,34 @@ func (f *Follower) step(ctx context.Context) {
 	f.apply(ctx)
 }
 
-// register registers the router again if the control server has forgotten it, for example because the node was
+// reregister registers the router again if the control server has forgotten it, for example because the node was
 // removed there. The daemon itself would keep asking for the network map, and stay in the state Running.
-func (f *Follower) register(ctx context.Context) {
+func (f *Follower) reregister(ctx context.Context) {
 	// A control server that has just started may not know any node yet.
-	if f.forgotten < 3 || f.Now().Before(f.again) {
+	if f.forgotten < 3 || f.Now().Before(f.nextRegister) {
 		return
 	}
-	f.forgotten, f.lost = 0, true
-	f.reregistered = min(max(time.Minute, 2*f.reregistered), longestPause)
-	f.again = f.Now().Add(f.reregistered)
-	f.once("the control server doesn't know this router any more: registering again")
+	f.forgotten, f.registering = 0, true
+	f.registerPause = min(max(time.Minute, 2*f.registerPause), longestPause)
+	f.nextRegister = f.Now().Add(f.registerPause)
+	f.once(registeringAgain)
 	if err := f.Daemon.Restart(ctx); err != nil {
+		f.registering = false
 		f.once("can't register again: %v", err)
 	}
 }
 
-// sameServer switches to a profile for the control server in the environment.
-func (f *Follower) sameServer(ctx context.Context) bool {
-	if f.server || f.Settings.Server == "" {
+const registeringAgain = "the control server no longer knows this router: registering again"
+
+// recover forgets earlier losses of the registration, so that the next one is handled and logged like the first one.
+func (f *Follower) recover() {
+	f.forgotten, f.registerPause, f.nextRegister = 0, 0, time.Time{}
+	delete(f.logged, registeringAgain)
+}
+
+// useServer switches to a profile for the control server in the environment.
+func (f *Follower) useServer(ctx context.Context) bool {
+	if f.serverChecked || f.Settings.Server == "" {
 		return true
 	}
 	server, registered, err := f.Daemon.Profile(ctx)
@@ -275,15 +293,15 @@ func (f *Follower) sameServer(ctx context.Context) bool {
 		return false
 	}
 	if !registered || f.Daemon.SameServer(server, f.Settings.Server) {
-		f.server = true
+		f.serverChecked = true
 		return true
 	}
-	f.once("this router is logged in to %s, and TS_LOGIN_SERVER names %s: logging in there", server, redact(f.Settings.Server))
+	f.once("this router is logged in to %s, but TS_LOGIN_SERVER is %s: logging in there", server, redact(f.Settings.Server))
 	if err := f.Daemon.SwitchServer(ctx, f.Settings.Server); err != nil {
 		f.once("can't switch to %s: %v", redact(f.Settings.Server), err)
 		return false
 	}
-	f.server = true
+	f.serverChecked = true
 	f.pending, f.waiting, f.dirty, f.applied = time.Time{}, false, true, false
 	// The new profile reports its own state.
 	return false
@@ -314,11 +332,11 @@ func (f *Follower) login(ctx context.Context) {
 	reset := !f.Settings.Once && !f.applied
 	err = f.Daemon.Login(ctx, key, f.Settings.Flags, reset)
 	if refusal := (RefusedSettings{}); errors.As(err, &refusal) {
-		f.once("can't log in with all settings: %v; logging in without them first", refusal.Err)
+		f.once("the daemon rejects some of the settings: %v; logging in without them first", refusal.Err)
 		err = f.Daemon.Login(ctx, key, f.essential(), reset)
 	}
 	if err != nil {
-		f.refuse(err.Error())
+		f.rejected(err.Error())
 		// The reason may be the network.
 		f.pause = min(f.pause, time.Minute)
 	}

@@ -33,7 +33,7 @@ type fake struct {
 
 	logins, restarts, edits int
 	keys                    []string
-	said                    []string
+	lines                   []string
 }
 
 func (d *fake) Watch(ctx context.Context, report func(Event)) error {
@@ -131,7 +131,7 @@ func (d *fake) Apply(_ context.Context, flags []Flag, _ bool) error {
 	return nil
 }
 
-func (d *fake) log() string { return strings.Join(d.said, "\n") }
+func (d *fake) log() string { return strings.Join(d.lines, "\n") }
 
 // follow runs a supervisor with a fake daemon, in a world whose time passes whenever nothing else is running.
 func follow(t *testing.T, d *fake, s Settings, during func(d *fake)) {
@@ -140,7 +140,7 @@ func follow(t *testing.T, d *fake, s Settings, during func(d *fake)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		d.events = make(chan Event, 10)
 		f := Follower{Settings: s, Daemon: d, Now: time.Now, Notify: func(string) {},
-			Say: func(format string, args ...any) { d.said = append(d.said, fmt.Sprintf(format, args...)) }}
+			Logf: func(format string, args ...any) { d.lines = append(d.lines, fmt.Sprintf(format, args...)) }}
 		done := make(chan struct{})
 		go func() { f.Follow(ctx); close(done) }()
 		synctest.Wait()
@@ -196,14 +196,14 @@ func TestARouterThatIsLoggedOutLaterLogsInAgain(t *testing.T) {
 
 // The daemon of a removed node stays in the state Running, and keeps asking a control server that doesn't know it.
 func TestARouterThatTheControlServerForgotRegistersAgain(t *testing.T) {
-	const forgotten = "the control server doesn't know this router any more: registering again"
+	const forgotten = "the control server no longer knows this router: registering again"
 	for name, c := range map[string]struct {
 		key    string
 		logins int
 		log    string
 	}{
 		"good key": {"good", 1, forgotten + "\nlogged in"},
-		"bad key": {"bad", 1, forgotten + "\nnot logged in: invalid key (the key); trying again at times, and at once when the key changes" +
+		"bad key": {"bad", 1, forgotten + "\nnot logged in: invalid key (the key); trying again from time to time, and as soon as the key changes" +
 			"\nto log this router in, visit https://login.example/a/2"},
 		"no key": {"", 1, forgotten + "\nto log this router in, visit https://login.example/a/1"},
 	} {
@@ -246,6 +246,68 @@ func TestRegisteringAgainIsTriedLessAndLessOften(t *testing.T) {
 	})
 }
 
+// Answers that the control server doesn't know the router count for an hour. Earlier ones were about another loss.
+func TestALaterLossOfTheRegistrationHealsLikeTheFirst(t *testing.T) {
+	d := &fake{state: Running, registered: true}
+	follow(t, d, withKey("key"), func(d *fake) {
+		lose := func() {
+			for range 3 {
+				d.events <- Event{Forgotten: true}
+			}
+			pass(time.Second)
+		}
+		for day := range 8 {
+			lose()
+			if d.restarts != day+1 {
+				t.Fatalf("%d restarts after %d losses", d.restarts, day+1)
+			}
+			pass(24 * time.Hour)
+		}
+		// After eight losses, the pause between attempts is short again.
+		lose()
+		pass(2 * time.Minute)
+		lose()
+		if d.restarts != 10 {
+			t.Errorf("%d restarts; want the second one within two minutes", d.restarts)
+		}
+		if n := strings.Count(d.log(), "registering again"); n != 9 {
+			t.Errorf("%d losses are in the log, want each of the nine:\n%s", n, d.log())
+		}
+	})
+}
+
+func TestRareAnswersAreNoLossOfTheRegistration(t *testing.T) {
+	follow(t, &fake{state: Running, registered: true}, withKey("key"), func(d *fake) {
+		for range 10 {
+			d.events <- Event{Forgotten: true}
+			pass(6 * time.Hour)
+		}
+		if d.restarts != 0 {
+			t.Errorf("%d restarts", d.restarts)
+		}
+	})
+}
+
+// A person stops a router while it registers again, and starts it later.
+func TestAStoppedRouterRunsAgainAfterALossOfTheRegistration(t *testing.T) {
+	s := withKey("key")
+	s.Flags = []Flag{{"hostname", "home"}}
+	follow(t, &fake{state: Running, registered: true, forgotten: true, away: true, good: "key"}, s, func(d *fake) {
+		for range 3 {
+			d.events <- Event{Forgotten: true}
+		}
+		pass(0)
+		d.to(Stopped)
+		pass(time.Minute)
+		d.forgotten = false
+		d.to(Running)
+		pass(time.Minute)
+		if d.log() == "" || !strings.HasSuffix(d.log(), "logged in") {
+			t.Errorf("the log is\n%s", d.log())
+		}
+	})
+}
+
 func TestARefusedKeyIsTriedLessAndLessOften(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, good: "other"}, withKey("bad"), func(d *fake) {
 		pass(time.Hour)
@@ -254,12 +316,12 @@ func TestARefusedKeyIsTriedLessAndLessOften(t *testing.T) {
 		if first < 8 || first > 20 || d.logins-first < 35 || d.logins-first > 41 || d.restarts != d.logins {
 			t.Errorf("%d logins in the first hour, %d in the next ten, %d ended", first, d.logins-first, d.restarts)
 		}
-		if len(d.said) != 1 || !strings.HasPrefix(d.said[0], "not logged in: invalid key (the key)") {
+		if len(d.lines) != 1 || !strings.HasPrefix(d.lines[0], "not logged in: invalid key (the key)") {
 			t.Errorf("the log is\n%s", d.log())
 		}
 		d.good = "bad"
 		pass(time.Hour)
-		if d.state != Running || d.said[len(d.said)-1] != "logged in" {
+		if d.state != Running || d.lines[len(d.lines)-1] != "logged in" {
 			t.Errorf("the state is %s:\n%s", d.state, d.log())
 		}
 	})
@@ -274,7 +336,7 @@ func TestAKeyFileIsReadAgain(t *testing.T) {
 	}
 	follow(t, &fake{state: NeedsLogin, good: "good"}, withKey("file:"+file), func(d *fake) {
 		pass(time.Hour)
-		if d.logins != 0 || len(d.said) != 1 || !strings.Contains(d.said[0], "can't read the key, waiting for it: open "+file) {
+		if d.logins != 0 || len(d.lines) != 1 || !strings.Contains(d.lines[0], "can't read the key, waiting for it: open "+file) {
 			t.Errorf("%d logins without a file:\n%s", d.logins, d.log())
 		}
 		put("bad\n")
@@ -292,7 +354,7 @@ func TestAKeyFileIsReadAgain(t *testing.T) {
 func TestAnUnreachableServerGetsTheKeyOnce(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, good: "key", away: true}, withKey("key"), func(d *fake) {
 		pass(48 * time.Hour)
-		if d.logins != 1 || d.restarts != 0 || len(d.said) != 1 || !strings.Contains(d.said[0], "can't be reached yet") {
+		if d.logins != 1 || d.restarts != 0 || len(d.lines) != 1 || !strings.Contains(d.lines[0], "can't be reached yet") {
 			t.Errorf("%d logins, %d ended:\n%s", d.logins, d.restarts, d.log())
 		}
 		d.registered = true
@@ -319,13 +381,13 @@ func TestAOneTimeKeyIsSpentOnce(t *testing.T) {
 // An answer to an earlier attempt says nothing about the current one.
 func TestAnOldAnswerIsNoAnswer(t *testing.T) {
 	d := &fake{}
-	f := Follower{Settings: withKey("key"), Daemon: d, Now: time.Now, Say: func(string, ...any) {}, said: map[string]bool{}, state: NeedsLogin}
+	f := Follower{Settings: withKey("key"), Daemon: d, Now: time.Now, Logf: func(string, ...any) {}, logged: map[string]bool{}, state: NeedsLogin}
 	f.pending = time.Now()
-	f.take(Event{Refused: "no", At: f.pending.Add(-time.Second)})
+	f.handle(Event{Refused: "no", At: f.pending.Add(-time.Second)})
 	if f.pending.IsZero() {
 		t.Error("it ended the attempt")
 	}
-	f.take(Event{Refused: "no", At: f.pending.Add(time.Second)})
+	f.handle(Event{Refused: "no", At: f.pending.Add(time.Second)})
 	if !f.pending.IsZero() {
 		t.Error("an answer did not end the attempt")
 	}
@@ -345,8 +407,8 @@ func TestAnEmptyEnvironmentLeavesTheDaemonAlone(t *testing.T) {
 	for _, state := range []string{NeedsLogin, Running, Stopped} {
 		follow(t, &fake{state: state, registered: true}, Settings{Flags: []Flag{{"netfilter-mode", "off"}}}, func(d *fake) {
 			pass(time.Hour)
-			if d.logins+d.edits+len(d.said) != 0 {
-				t.Errorf("%s: %d logins, %d edits, and the log is %q", state, d.logins, d.edits, d.said)
+			if d.logins+d.edits+len(d.lines) != 0 {
+				t.Errorf("%s: %d logins, %d edits, and the log is %q", state, d.logins, d.edits, d.lines)
 			}
 		})
 	}
@@ -361,7 +423,7 @@ func TestTheRouterLogsInToAnotherServer(t *testing.T) {
 			if d.state != Running || d.server != "https://new.example" || d.logins != 1 {
 				t.Errorf("from %s: the state is %s at %s after %d logins", state, d.state, d.server, d.logins)
 			}
-			if strings.Count(d.log(), "this router is logged in to https://old.example, and TS_LOGIN_SERVER names https://new.example") != 1 {
+			if strings.Count(d.log(), "this router is logged in to https://old.example, but TS_LOGIN_SERVER is https://new.example") != 1 {
 				t.Errorf("the log is\n%s", d.log())
 			}
 		})
@@ -417,7 +479,7 @@ func TestARefusedSettingDoesNotAffectTheOthers(t *testing.T) {
 
 func TestEachStateIsExplainedOnce(t *testing.T) {
 	for state, want := range map[string]string{
-		Stopped:          `the router is disconnected, as by "tailscale down": "tailscale up" connects it again`,
+		Stopped:          `the router is disconnected, for example by "tailscale down": run "tailscale up" to connect it`,
 		NeedsMachineAuth: "logged in, and waiting for approval: approve this machine in the tailnet's admin console",
 	} {
 		follow(t, &fake{state: state, registered: true}, withKey("key"), func(d *fake) {
@@ -452,7 +514,7 @@ func TestAServerThatWantsAPerson(t *testing.T) {
 	follow(t, &fake{state: NeedsLogin, away: true}, withKey("key"), func(d *fake) {
 		d.events <- Event{LoginURL: "https://login.example/a/2"}
 		pass(Tick)
-		if !strings.Contains(d.log(), "not logged in: the control server wants somebody to log in at https://login.example/a/2") {
+		if !strings.Contains(d.log(), "not logged in: the control server asks somebody to log in at https://login.example/a/2") {
 			t.Errorf("the log is\n%s", d.log())
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -17,8 +18,8 @@ type Container struct {
 	Root string
 	// Lock locks a directory that is open as fd. It returns EWOULDBLOCK while another process has the lock.
 	Lock func(fd int) error
-	// Say writes a line to the log.
-	Say func(format string, args ...any)
+	// Logf writes a line to the log.
+	Logf func(format string, args ...any)
 	// Now returns the time.
 	Now func() time.Time
 }
@@ -27,11 +28,11 @@ type Container struct {
 // container doesn't allow.
 func (c Container) Prepare(s *Settings, release Release) []string {
 	if now := c.Now(); now.Year() < 2024 {
-		c.Say("the clock says %s: the router can't log in until it is set, since certificates aren't valid yet", now.Format("2006-01-02 15:04"))
+		c.Logf("the clock says %s: the router can't log in until the clock is right, because certificates aren't valid yet", now.Format("2006-01-02 15:04"))
 	}
 	c.directories(s)
 	c.lock(s.StateDir)
-	state := OpenState(c.Root, s.StateDir, c.Say)
+	state := OpenState(c.Root, s.StateDir, c.Logf)
 	state.repair()
 	state.clear()
 	c.socket(s)
@@ -48,7 +49,7 @@ func (c Container) Prepare(s *Settings, release Release) []string {
 
 func (c Container) path(path string) string { return filepath.Join(c.Root, path) }
 
-// directories creates the directories of the state and of the socket, or falls back to the default ones.
+// directories creates the directories for the state and the socket, and falls back to the default ones.
 func (c Container) directories(s *Settings) {
 	for _, d := range []struct {
 		variable string
@@ -59,7 +60,7 @@ func (c Container) directories(s *Settings) {
 		{"TS_SOCKET", &s.Socket, filepath.Dir},
 	} {
 		if err := os.MkdirAll(c.path(d.dir(*d.path)), 0o755); err != nil && *d.path != Default(d.variable) {
-			c.Say("%s=%s can't be used: %v; using %s", d.variable, *d.path, err, Default(d.variable))
+			c.Logf("%s=%s can't be used: %v; using %s", d.variable, *d.path, err, Default(d.variable))
 			*d.path = Default(d.variable)
 			_ = os.MkdirAll(c.path(d.dir(*d.path)), 0o755)
 		}
@@ -69,10 +70,10 @@ func (c Container) directories(s *Settings) {
 // lock waits until no other container uses the same state, because two daemons with one identity would conflict. It
 // locks the directory itself, so it writes no file.
 func (c Container) lock(dir string) {
-	// This is never closed, so the lock lasts as long as the process.
+	// The file descriptor is never closed, so the process holds the lock until it ends.
 	fd, err := syscall.Open(c.path(dir), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		c.Say("can't lock %s, which no other container may use: %v", dir, err)
+		c.Logf("can't lock %s: %v; make sure that no other container uses it", dir, err)
 		return
 	}
 	// Process 1 only gets the signals that it asks for.
@@ -85,11 +86,11 @@ func (c Container) lock(dir string) {
 			return
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			c.Say("can't lock %s, which no other container may use: %v", dir, err)
+			c.Logf("can't lock %s: %v; make sure that no other container uses it", dir, err)
 			return
 		}
 		if !waiting {
-			c.Say("another container is using the state in %s: waiting for it to stop", dir)
+			c.Logf("another container is using the state in %s: waiting for it to stop", dir)
 			waiting = true
 		}
 		select {
@@ -105,11 +106,11 @@ func (c Container) lock(dir string) {
 func (c Container) socket(s *Settings) {
 	usual := Default("TS_SOCKET")
 	if info, err := os.Lstat(c.path(s.Socket)); err == nil && info.Mode()&os.ModeSocket != 0 {
-		c.Say("the daemon did not stop by itself the last time: it was killed, perhaps because memory ran out, or the power failed")
+		c.Logf("the daemon was not stopped properly the last time: it was killed, perhaps because memory ran out, or the power failed")
 		_ = os.Remove(c.path(s.Socket))
 	}
 	if s.Socket == usual {
-		// A link of an earlier configuration.
+		// Remove the link of an earlier configuration.
 		if info, err := os.Lstat(c.path(usual)); err == nil && info.Mode()&os.ModeSymlink != 0 {
 			_ = os.Remove(c.path(usual))
 		}
@@ -117,7 +118,7 @@ func (c Container) socket(s *Settings) {
 	}
 	l, err := net.Listen("unix", c.path(s.Socket))
 	if err != nil {
-		c.Say("TS_SOCKET=%s can't be used: %v; using %s", s.Socket, err, usual)
+		c.Logf("TS_SOCKET=%s can't be used: %v; using %s", s.Socket, err, usual)
 		s.Socket = usual
 		_ = os.MkdirAll(c.path(filepath.Dir(usual)), 0o755)
 		return
@@ -141,19 +142,18 @@ func (c Container) device(s *Settings, release Release) {
 		return
 	}
 	if !release.has("netstack") {
-		c.Say("can't use %s: %v; userspace networking instead needs an image built with --features=+netstack", tun, err)
+		c.Logf("can't use %s: %v; userspace networking needs an image built with --features=+netstack", tun, err)
 		return
 	}
-	c.Say("can't use %s: %v; running in userspace mode: hosts behind this router can't start connections into the tailnet", tun, err)
+	c.Logf("can't use %s: %v; running in userspace mode: hosts behind this router can't start connections into the tailnet", tun, err)
 	s.Userspace, s.Tun = true, userspace
 }
 
-// network switches on forwarding, and checks for an interface name that Tailscale reserves.
+// network enables forwarding, and warns about an interface name that Tailscale reserves.
 func (c Container) network() {
-	table, _ := os.ReadFile(c.path("/proc/net/route"))
-	for line := range strings.Lines(string(table)) {
-		if f := strings.Fields(line); len(f) > 7 && f[1] == "00000000" && f[7] == "00000000" && strings.HasPrefix(strings.ToLower(f[0]), "tailscale") {
-			c.Say("the interface of the default route, %s, has a name that Tailscale reserves for its own, so Tailscale doesn't use it: give the veth another name", f[0])
+	for _, name := range c.defaultInterfaces() {
+		if strings.HasPrefix(strings.ToLower(name), "tailscale") {
+			c.Logf("Tailscale ignores %s, the interface of the default route, because it reserves this name for its own interfaces: rename the veth", name)
 		}
 	}
 	for _, file := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
@@ -163,9 +163,29 @@ func (c Container) network() {
 			continue
 		}
 		if err := os.WriteFile(c.path(file), []byte("1"), 0o644); err != nil {
-			c.Say("%s is %s and can't be set to 1: packets from other hosts are not forwarded", file, strings.TrimSpace(string(value)))
+			c.Logf("%s is %s and can't be set to 1: packets from other hosts are not forwarded", file, strings.TrimSpace(string(value)))
 		}
 	}
+}
+
+// defaultInterfaces returns the interfaces of the default routes for IPv4 and IPv6, each once.
+func (c Container) defaultInterfaces() (names []string) {
+	for _, table := range []struct {
+		file, destination, length       string
+		atName, atDestination, atLength int
+	}{
+		{"route", "00000000", "00000000", 0, 1, 7},
+		{"ipv6_route", strings.Repeat("0", 32), "00", 9, 0, 1},
+	} {
+		text, _ := os.ReadFile(c.path("/proc/net/" + table.file))
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if len(f) > 9 && f[table.atDestination] == table.destination && f[table.atLength] == table.length && !slices.Contains(names, f[table.atName]) {
+				names = append(names, f[table.atName])
+			}
+		}
+	}
+	return names
 }
 
 // Flock is the kernel's lock for Container.Lock.

@@ -19,7 +19,7 @@ func container(t *testing.T) (Container, func() string) {
 	t.Helper()
 	var log strings.Builder
 	return Container{Root: t.TempDir(), Lock: func(int) error { return nil }, Now: time.Now,
-		Say: func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) }}, log.String
+		Logf: func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) }}, log.String
 }
 
 func (c Container) put(t *testing.T, path, text string) {
@@ -101,7 +101,7 @@ func TestALeftoverSocketShowsAKill(t *testing.T) {
 	_ = l.Close()
 	s := settings(t, "TS_USERSPACE=yes")
 	c.Prepare(&s, testRelease("netstack"))
-	if !strings.HasPrefix(log(), "the daemon did not stop by itself the last time") {
+	if !strings.HasPrefix(log(), "the daemon was not stopped properly the last time") {
 		t.Errorf("the log is %q", log())
 	}
 }
@@ -111,7 +111,7 @@ func TestAStateVolumeWithoutLocks(t *testing.T) {
 	c.Lock = func(int) error { return syscall.EOPNOTSUPP }
 	s := settings(t, "TS_USERSPACE=yes")
 	c.Prepare(&s, testRelease("netstack"))
-	if want := "can't lock /var/lib/tailscale, which no other container may use: operation not supported\n"; log() != want {
+	if want := "can't lock /var/lib/tailscale: operation not supported; make sure that no other container uses it\n"; log() != want {
 		t.Errorf("the log is %q", log())
 	}
 }
@@ -158,7 +158,7 @@ func TestAnEarlyClock(t *testing.T) {
 	c.Now = func() time.Time { return time.Unix(60, 0).UTC() }
 	s := settings(t, "TS_USERSPACE=yes")
 	c.Prepare(&s, testRelease("netstack"))
-	if !strings.HasPrefix(log(), "the clock says 1970-01-01 00:01: the router can't log in until it is set") {
+	if !strings.HasPrefix(log(), "the clock says 1970-01-01 00:01: the router can't log in until the clock is right") {
 		t.Errorf("the log is %q", log())
 	}
 }
@@ -168,12 +168,16 @@ func TestForwardingAndTheInterface(t *testing.T) {
 	c.put(t, "/proc/sys/net/ipv4/ip_forward", "0\n")
 	c.put(t, "/proc/sys/net/ipv6/conf/all/forwarding", "1\n")
 	c.put(t, "/proc/net/route", "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\nTailscale-lan\t00000000\t010014AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n")
+	c.put(t, "/proc/net/ipv6_route", strings.Repeat("0", 32)+" 00 "+strings.Repeat("0", 32)+" 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003 tailscale-six\n"+
+		strings.Repeat("0", 32)+" 00 "+strings.Repeat("0", 32)+" 00 "+strings.Repeat("0", 32)+" ffffffff 00000001 00000000 00200200       lo\n")
 	c.network()
 	if got := c.text(t, "/proc/sys/net/ipv4/ip_forward"); got != "1" {
 		t.Errorf("forwarding is %q", got)
 	}
-	if !strings.HasPrefix(log(), "the interface of the default route, Tailscale-lan, has a name") || strings.Count(log(), "\n") != 1 {
-		t.Errorf("the log is %q", log())
+	for _, name := range []string{"Tailscale-lan", "tailscale-six"} {
+		if strings.Count(log(), "Tailscale ignores "+name+", the interface of the default route") != 1 || strings.Count(log(), "\n") != 2 {
+			t.Errorf("the log is %q", log())
+		}
 	}
 }
 
@@ -227,14 +231,14 @@ func TestTheCopyOfTheState(t *testing.T) {
 	const path = "/state/tailscaled.state"
 	c, log := container(t)
 	c.put(t, path, goodState)
-	s := OpenState(c.Root, "/state", c.Say)
-	s.Spare()
+	s := OpenState(c.Root, "/state", c.Logf)
+	s.Backup()
 	first, err := os.Stat(c.path(path + ".good"))
 	if err != nil || c.text(t, path+".good") != goodState {
 		t.Fatalf("the copy is %q (%v)", c.text(t, path+".good"), err)
 	}
 	again := func() os.FileInfo {
-		s.Spare()
+		s.Backup()
 		info, err := os.Stat(c.path(path + ".good"))
 		if err != nil {
 			t.Fatal(err)
@@ -254,7 +258,7 @@ func TestTheCopyOfTheState(t *testing.T) {
 		t.Errorf("the copy is %q\n%s", c.text(t, path+".good"), log())
 	}
 	s.path = filepath.Join(c.Root, "nowhere/tailscaled.state")
-	s.Spare()
+	s.Backup()
 	if log() != "" {
 		t.Errorf("a missing state is complained about: %s", log())
 	}

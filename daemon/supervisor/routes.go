@@ -34,7 +34,7 @@ var viaSites = netip.MustParsePrefix("fd7a:115c:a1e0:b1a::/64")
 // of 4via6 and IPv4.
 func Translated(offered []netip.Prefix) (netip.Prefix, bool) {
 	for _, p := range offered {
-		if inside(p, []netip.Prefix{viaSites}) {
+		if within(p, []netip.Prefix{viaSites}) {
 			return p, true
 		}
 	}
@@ -49,10 +49,10 @@ func Translated(offered []netip.Prefix) (netip.Prefix, bool) {
 // halves. They leave the router's own default route in place for the daemon's sockets, which are bound to its interface.
 func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) {
 	for _, p := range t.Tailnet {
-		if p.Addr().Is6() != six || inside(p, tailnets) || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
+		if p.Addr().Is6() != six || within(p, tailnets) || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
 			continue
 		}
-		switch reason := t.blocks(p); {
+		switch reason := t.reasonToSkip(p); {
 		case p.Bits() == 0:
 			tailnet = append(tailnet, halves(p)...)
 		case reason != "":
@@ -62,14 +62,14 @@ func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) 
 		}
 	}
 	for _, p := range t.Behind(six) {
-		if covered(p, tailnet) {
+		if overlapsAny(p, tailnet) {
 			out = append(out, p)
 		}
 	}
-	// Existing connections to the control server are not bound to the interface.
+	// Connections to the control server that exist already are not bound to the interface.
 	for _, a := range t.Control {
 		host := netip.PrefixFrom(a, a.BitLen())
-		if a.Is6() == six && !inside(host, t.Connected) && covered(host, tailnet) {
+		if a.Is6() == six && !within(host, t.Connected) && overlapsAny(host, tailnet) {
 			out = append(out, host)
 		}
 	}
@@ -84,18 +84,18 @@ func (t Tables) Plan(six bool) (tailnet, out []netip.Prefix, skipped []Skipped) 
 // Behind returns the networks behind this router that are not the container's own.
 func (t Tables) Behind(six bool) (all []netip.Prefix) {
 	for _, p := range t.Offered {
-		if p.Addr().Is6() == six && p.Bits() > 0 && !inside(p, t.Connected) && !inside(p, tailnets) {
+		if p.Addr().Is6() == six && p.Bits() > 0 && !within(p, t.Connected) && !within(p, tailnets) {
 			all = append(all, p)
 		}
 	}
 	return all
 }
 
-// blocks returns why a route must not be in the main table.
-func (t Tables) blocks(p netip.Prefix) string {
+// reasonToSkip returns why a route must not be in the main table, or an empty string.
+func (t Tables) reasonToSkip(p netip.Prefix) string {
 	for _, o := range t.Offered {
 		if o.Bits() > 0 && o.Bits() <= p.Bits() && o.Overlaps(p) {
-			return "this router offers " + o.String() + " itself"
+			return "this router advertises " + o.String() + " itself"
 		}
 	}
 	for _, c := range t.Connected {
@@ -106,7 +106,7 @@ func (t Tables) blocks(p netip.Prefix) string {
 	for _, a := range t.Control {
 		connected := slices.ContainsFunc(t.Connected, func(c netip.Prefix) bool { return c.Contains(a) })
 		if p.Contains(a) && !connected {
-			return "it would take away the way to the control server at " + a.String()
+			return "it would cut the connection to the control server at " + a.String()
 		}
 	}
 	return ""
@@ -121,10 +121,10 @@ func halves(p netip.Prefix) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(p.Addr(), 1), netip.PrefixFrom(upper, 1)}
 }
 
-func inside(p netip.Prefix, nets []netip.Prefix) bool {
+func within(p netip.Prefix, nets []netip.Prefix) bool {
 	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Bits() <= p.Bits() && n.Overlaps(p) })
 }
 
-func covered(p netip.Prefix, nets []netip.Prefix) bool {
+func overlapsAny(p netip.Prefix, nets []netip.Prefix) bool {
 	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Overlaps(p) })
 }

@@ -3,19 +3,20 @@ package supervisor
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// Settings are the settings in the environment, without everything that this image doesn't support.
+// Settings are the settings from the environment, except for those that this image doesn't support.
 type Settings struct {
 	// Key is the key to log in with.
 	Key Key
-	// Once is true if settings without a variable keep their values.
+	// Once is true if settings that no variable names keep their values.
 	Once bool
-	// Server is the control server in the environment, if there is one.
+	// Server is the control server that the environment names, or empty.
 	Server string
 	// Flags are flags of "tailscale up", each at most once.
 	Flags []Flag
@@ -24,7 +25,7 @@ type Settings struct {
 
 	StateDir, Socket, Tun string
 	Userspace             bool
-	// Daemon are the daemon's flags, except for those with its directory, socket and interface.
+	// Daemon are the daemon's flags, without those for its directory, socket and interface.
 	Daemon []Flag
 
 	MemoryLimit int64
@@ -84,22 +85,22 @@ func Environment(pipe io.Reader) func(string) (string, bool) {
 // userspace is tailscaled's interface name for userspace networking.
 const userspace = "userspace-networking"
 
-// reader reads the environment and says what it leaves out.
+// reader reads the environment and logs what it ignores.
 type reader struct {
 	release Release
-	say     func(format string, args ...any)
+	logf    func(format string, args ...any)
 }
 
-// missing says which feature an image needs.
-func (r *reader) missing(what, feature string) {
-	r.say("%s needs an image built with --features=+%s: ignoring it", what, feature)
+// needsFeature logs which feature the image would need.
+func (r *reader) needsFeature(what, feature string) {
+	r.logf("%s needs an image built with --features=+%s: ignoring it", what, feature)
 }
 
 // Read reads the settings from the environment and from the container's arguments, which are flags of the daemon. No
-// value is an error: values that can't be parsed are left out with a line in the log, so that a typing mistake in one
-// variable doesn't keep a router out of its tailnet.
-func Read(release Release, lookup func(string) (string, bool), args []string, say func(format string, args ...any)) Settings {
-	r := &reader{release: release, say: say}
+// value is an error: Read ignores values that it can't parse and logs a line for each, so that a typing mistake in
+// one variable doesn't keep a router out of its tailnet.
+func Read(release Release, lookup func(string) (string, bool), args []string, logf func(format string, args ...any)) Settings {
+	r := &reader{release: release, logf: logf}
 	values := map[string]string{}
 	blank := map[string]bool{}
 	for _, v := range Variables {
@@ -112,14 +113,14 @@ func Read(release Release, lookup func(string) (string, bool), args []string, sa
 		case text == "":
 			blank[v.Name] = true
 		case !release.has(v.Feature) && (v.Kind != Boolean || isTrue(text)):
-			r.missing(v.Name, v.Feature)
+			r.needsFeature(v.Name, v.Feature)
 		default:
 			values[v.Name] = text
 		}
 	}
 	for _, name := range slices.Sorted(keys(unsupported)) {
 		if text, _ := lookup(name); trim(text) != "" {
-			say("%s has no effect in this image: %s", name, unsupported[name])
+			logf("%s has no effect in this image: %s", name, unsupported[name])
 		}
 	}
 	s := Settings{
@@ -170,7 +171,7 @@ func (r *reader) boolean(values map[string]string, name string) bool {
 	}
 	yes, ok := parseBool(text)
 	if !ok {
-		r.say("%s=%s is neither true nor false: using %t", name, text, fallback)
+		r.logf("%s=%s is neither true nor false: using %t", name, text, fallback)
 		return fallback
 	}
 	return yes
@@ -184,27 +185,29 @@ func (r *reader) limits(s *Settings, values map[string]string) {
 		if limit, ok := parseMemory(text); ok {
 			s.MemoryLimit = limit
 		} else {
-			r.say("GOMEMLIMIT=%s is not a size: using %s", text, Default("GOMEMLIMIT"))
+			r.logf("GOMEMLIMIT=%s is not a size: using %s", text, Default("GOMEMLIMIT"))
 		}
 	}
 	s.GCPercent, _ = strconv.Atoi(Default("GOGC"))
 	if text, ok := values["GOGC"]; ok {
-		percent, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
+		// Go's runtime keeps the percentage in 32 bits.
+		percent, err := strconv.ParseInt(strings.TrimSuffix(text, "%"), 10, 32)
 		switch {
 		case strings.EqualFold(text, "off"):
 			s.GCPercent = -1
 		case err != nil || percent < 1:
-			r.say("GOGC=%s is not a percentage: using %s", text, Default("GOGC"))
+			r.logf("GOGC=%s is not a percentage from 1 to %d: using %s", text, math.MaxInt32, Default("GOGC"))
 		default:
-			s.GCPercent = percent
+			s.GCPercent = int(percent)
 		}
 	}
 	if text, ok := values["TS_LOG_VERBOSITY"]; ok {
-		level, err := strconv.ParseUint(text, 10, 8)
-		if err != nil {
-			r.say("TS_LOG_VERBOSITY=%s is not a number: using %s", text, Default("TS_LOG_VERBOSITY"))
+		// For a number that is out of range, ParseUint returns an error and the largest number.
+		if level, err := strconv.ParseUint(text, 10, 8); err == nil {
+			s.Verbosity = int(level)
+		} else {
+			r.logf("TS_LOG_VERBOSITY=%s is not a number from 0 to 255: using %s", text, Default("TS_LOG_VERBOSITY"))
 		}
-		s.Verbosity = int(level)
 	}
 }
 
@@ -222,25 +225,25 @@ func (r *reader) up(s *Settings, values map[string]string, blank map[string]bool
 	if blank["TS_ROUTES"] {
 		given["advertise-routes"] = ""
 	}
-	all, closed := words(values["TS_EXTRA_ARGS"])
+	all, closed := splitWords(values["TS_EXTRA_ARGS"])
 	if !closed {
-		r.say("TS_EXTRA_ARGS has a quote without an end: it lasts until the end of the text")
+		r.logf("TS_EXTRA_ARGS has an unclosed quote: assuming that it ends with the text")
 	}
 	names := r.release.UpFlags()
 	for _, f := range r.parse("TS_EXTRA_ARGS", all, func(given string) (string, bool) {
-		// The official image first had this spelling.
-		name := spelled(given, names)
+		// The official image used the spelling without hyphens first.
+		name := flagNamed(given, names)
 		boolean, _ := r.release.UpFlag(name)
 		return name, boolean
 	}) {
 		r.extra(s, f, given)
 	}
 	if given["exit-node"] == "" && given["exit-node-allow-lan-access"] != "" {
-		r.say("leaving out --exit-node-allow-lan-access, which needs --exit-node")
+		r.logf("ignoring --exit-node-allow-lan-access, which needs --exit-node")
 		delete(given, "exit-node-allow-lan-access")
 	}
 	if given["exit-node"] != "" && given["advertise-exit-node"] == "true" {
-		r.say("leaving out --advertise-exit-node: a router that uses an exit node can't be one")
+		r.logf("ignoring --advertise-exit-node: a router that uses an exit node can't be one itself")
 		delete(given, "advertise-exit-node")
 	}
 	s.Server = given["login-server"]
@@ -258,13 +261,13 @@ func (r *reader) up(s *Settings, values map[string]string, blank map[string]bool
 func (r *reader) extra(s *Settings, f Flag, given map[string]string) {
 	const variable = "TS_EXTRA_ARGS"
 	if feature := upFeatures[f.Name]; !r.release.has(feature) {
-		// Switching off a missing feature is not a mistake.
+		// It is no mistake to switch off a missing feature.
 		if f.Value != "false" && f.Value != "" {
-			r.missing(variable+": --"+f.Name, feature)
+			r.needsFeature(variable+": --"+f.Name, feature)
 		}
 		return
 	}
-	// A flag without a value doesn't clear the key in a variable.
+	// An empty flag doesn't clear a key that a variable has set.
 	keep := func(field *string) {
 		if value := strings.TrimSpace(f.Value); value != "" {
 			*field = value
@@ -282,7 +285,7 @@ func (r *reader) extra(s *Settings, f Flag, given map[string]string) {
 	case "audience":
 		keep(&s.Key.Audience)
 	case "force-reauth":
-		r.say("%s: leaving out --force-reauth: the router logs in again by itself whenever it has to", variable)
+		r.logf("%s: ignoring --force-reauth: the router logs in again by itself whenever it has to", variable)
 	default:
 		if !strings.Contains(upIgnored, " "+f.Name+" ") {
 			r.setUp(variable, f, false, given)
@@ -290,13 +293,13 @@ func (r *reader) extra(s *Settings, f Flag, given map[string]string) {
 	}
 }
 
-// setUp adds a setting after cleaning it, unless it is useless.
+// setUp cleans a setting and adds it, unless its value is useless.
 func (r *reader) setUp(variable string, f Flag, boolean bool, given map[string]string) {
 	text := f.Value
 	if boolean {
 		yes, ok := parseBool(text)
 		if !ok {
-			r.say("%s=%s is neither true nor false: using %s", variable, text, Default(variable))
+			r.logf("%s=%s is neither true nor false: using %s", variable, text, Default(variable))
 			return
 		}
 		text = strconv.FormatBool(yes)
@@ -326,7 +329,7 @@ func (r *reader) setUp(variable string, f Flag, boolean bool, given map[string]s
 		return
 	}
 	if err := r.release.CheckUp(f.Name, text); err != nil {
-		r.say("%s: leaving out --%s=%s: %v", variable, f.Name, text, err)
+		r.logf("%s: ignoring --%s=%s: %v", variable, f.Name, text, err)
 		return
 	}
 	given[f.Name] = text
@@ -341,9 +344,9 @@ func (r *reader) daemon(s *Settings, values map[string]string, args []string) {
 			flags = append(flags, r.daemonFlags(v.Name, []string{"-" + v.Flag + "=" + text})...)
 		}
 	}
-	all, closed := words(values["TS_TAILSCALED_EXTRA_ARGS"])
+	all, closed := splitWords(values["TS_TAILSCALED_EXTRA_ARGS"])
 	if !closed {
-		r.say("TS_TAILSCALED_EXTRA_ARGS has a quote without an end: it lasts until the end of the text")
+		r.logf("TS_TAILSCALED_EXTRA_ARGS has an unclosed quote: assuming that it ends with the text")
 	}
 	flags = append(flags, r.daemonFlags("TS_TAILSCALED_EXTRA_ARGS", all)...)
 	flags = append(flags, r.daemonFlags("the container's command", args)...)
@@ -368,7 +371,7 @@ func (r *reader) daemon(s *Settings, values map[string]string, args []string) {
 	if s.Userspace || s.Tun == userspace {
 		s.Userspace, s.Tun = true, userspace
 		if !r.release.has("netstack") {
-			r.missing("--tun="+userspace, "netstack")
+			r.needsFeature("--tun="+userspace, "netstack")
 			s.Userspace, s.Tun = false, "tailscale0"
 		}
 	}

@@ -89,9 +89,9 @@ func TestValuesAreTakenAsPeopleWriteThem(t *testing.T) {
 		{"TS_ROUTES=192.168.88.0/24,192.168.88.0/24", "advertise-routes=192.168.88.0/24", ""},
 		{"TS_ROUTES=192.168.88.1/24", "advertise-routes=192.168.88.0/24", "TS_ROUTES: 192.168.88.1/24 has host bits set: using 192.168.88.0/24\n"},
 		{"TS_ROUTES=192.168.88.0/255.255.255.0", "advertise-routes=192.168.88.0/24", ""},
-		{"TS_ROUTES=192.168.88.0/24,nonsense", "advertise-routes=192.168.88.0/24", "TS_ROUTES: leaving out \"nonsense\": it has no prefix length, as in 192.168.88.0/24\n"},
-		{"TS_ROUTES=192.168.88.0/33", "", "TS_ROUTES: leaving out \"192.168.88.0/33\": want a network, as in 192.168.88.0/24\n"},
-		{"TS_ROUTES=0.0.0.0/0", "advertise-exit-node=true", "TS_ROUTES: 0.0.0.0/0 is the whole internet: offering an exit node\n"},
+		{"TS_ROUTES=192.168.88.0/24,nonsense", "advertise-routes=192.168.88.0/24", "TS_ROUTES: ignoring \"nonsense\": it has no prefix length, as in 192.168.88.0/24\n"},
+		{"TS_ROUTES=192.168.88.0/33", "", "TS_ROUTES: ignoring \"192.168.88.0/33\": want a network, as in 192.168.88.0/24\n"},
+		{"TS_ROUTES=0.0.0.0/0", "advertise-exit-node=true", "TS_ROUTES: 0.0.0.0/0 is the whole internet: advertising an exit node\n"},
 		{"TS_ROUTES=   ", "advertise-routes=", ""},
 		{"TS_ROUTES=", "advertise-routes=", ""},
 		{"TS_ACCEPT_DNS=yes", "accept-dns=true", ""},
@@ -111,29 +111,31 @@ func TestValuesAreTakenAsPeopleWriteThem(t *testing.T) {
 		{"TS_EXTRA_ARGS=-accept_routes", "accept-routes=true", ""},
 		{"TS_EXTRA_ARGS=—accept-routes", "accept-routes=true", ""},
 		{`TS_EXTRA_ARGS=--hostname "my router" --operator='a b'`, "hostname=my-router operator=a b", "TS_EXTRA_ARGS: \"my router\" can't be a hostname: using \"my-router\"\n"},
-		{"TS_EXTRA_ARGS=--advertise-routes 10.0.0.0/8,nonsense", "advertise-routes=10.0.0.0/8", "TS_EXTRA_ARGS: leaving out \"nonsense\": it has no prefix length, as in 192.168.88.0/24\n"},
-		{"TS_EXTRA_ARGS=--advertise-tags=router,tag:a_b", "advertise-tags=tag:router", "TS_EXTRA_ARGS: leaving out \"tag:a_b\": bad tag\n"},
-		{"TS_EXTRA_ARGS=--auto-update --shields-up", "shields-up=true", "TS_EXTRA_ARGS: leaving out --auto-update, which this Tailscale doesn't have\n"},
-		{"TS_EXTRA_ARGS=--nonsense value --shields-up", "shields-up=true", "TS_EXTRA_ARGS: leaving out --nonsense, which this Tailscale doesn't have\n"},
+		{"TS_EXTRA_ARGS=--advertise-routes 10.0.0.0/8,nonsense", "advertise-routes=10.0.0.0/8", "TS_EXTRA_ARGS: ignoring \"nonsense\": it has no prefix length, as in 192.168.88.0/24\n"},
+		{"TS_EXTRA_ARGS=--advertise-tags=router,tag:a_b", "advertise-tags=tag:router", "TS_EXTRA_ARGS: ignoring \"tag:a_b\": bad tag\n"},
+		{"TS_EXTRA_ARGS=--auto-update --shields-up", "shields-up=true", "TS_EXTRA_ARGS: ignoring --auto-update, which this Tailscale release doesn't have\n"},
+		{"TS_EXTRA_ARGS=--nonsense value --shields-up", "shields-up=true", "TS_EXTRA_ARGS: ignoring --nonsense, which this Tailscale release doesn't have\n"},
 		{"TS_EXTRA_ARGS=--ssh", "", "TS_EXTRA_ARGS: --ssh needs an image built with --features=+ssh: ignoring it\n"},
 		{"TS_EXTRA_ARGS=--ssh=false", "", ""},
-		{"TS_EXTRA_ARGS=up --shields-up", "shields-up=true", "TS_EXTRA_ARGS: leaving out \"up\", which is not a flag\n"},
-		{"TS_EXTRA_ARGS=--hostname", "", "TS_EXTRA_ARGS: leaving out --hostname, which has no value\n"},
+		{"TS_EXTRA_ARGS=up --shields-up", "shields-up=true", "TS_EXTRA_ARGS: ignoring \"up\", which is not a flag\n"},
+		{"TS_EXTRA_ARGS=--hostname", "", "TS_EXTRA_ARGS: ignoring --hostname, which has no value\n"},
 		{"TS_EXTRA_ARGS=--reset --timeout=10s --json --accept-risk=all", "", ""},
-		{"TS_EXTRA_ARGS=--force-reauth", "", "TS_EXTRA_ARGS: leaving out --force-reauth: the router logs in again by itself whenever it has to\n"},
-		{"TS_EXTRA_ARGS=--netfilter-mode=sideways", "", "TS_EXTRA_ARGS: leaving out --netfilter-mode=sideways: no such mode\n"},
+		{"TS_EXTRA_ARGS=--force-reauth", "", "TS_EXTRA_ARGS: ignoring --force-reauth: the router logs in again by itself whenever it has to\n"},
+		{"TS_EXTRA_ARGS=--netfilter-mode=sideways", "", "TS_EXTRA_ARGS: ignoring --netfilter-mode=sideways: no such mode\n"},
 		{"TS_EXTRA_ARGS=--netfilter-mode=on", "netfilter-mode=on", ""},
-		{"TS_EXTRA_ARGS=--exit-node-allow-lan-access", "", "leaving out --exit-node-allow-lan-access, which needs --exit-node\n"},
-		{"TS_EXTRA_ARGS=--exit-node=a --advertise-exit-node", "exit-node=a", "leaving out --advertise-exit-node: a router that uses an exit node can't be one\n"},
-		{`TS_EXTRA_ARGS=--hostname="home`, "hostname=home", "TS_EXTRA_ARGS has a quote without an end: it lasts until the end of the text\n"},
+		{"TS_EXTRA_ARGS=--exit-node-allow-lan-access", "", "ignoring --exit-node-allow-lan-access, which needs --exit-node\n"},
+		{"TS_EXTRA_ARGS=--exit-node=a --advertise-exit-node", "exit-node=a", "ignoring --advertise-exit-node: a router that uses an exit node can't be one itself\n"},
+		{`TS_EXTRA_ARGS=--hostname="home`, "hostname=home", "TS_EXTRA_ARGS has an unclosed quote: assuming that it ends with the text\n"},
 		{"TS_DEST_IP=192.168.88.2", "", "TS_DEST_IP has no effect in this image: forward ports in RouterOS, with action=dst-nat in /ip/firewall/nat\n"},
 		{"TS_SERVE_CONFIG=/serve.json", "", "TS_SERVE_CONFIG needs an image built with --features=+serve: ignoring it\n"},
 		{"TS_ENABLE_METRICS=false", "", ""},
 		{"TS_ENABLE_METRICS=true", "", "TS_ENABLE_METRICS needs an image built with --features=+usermetrics: ignoring it\n"},
 		{"GOMEMLIMIT=48MB", "", ""},
 		{"GOMEMLIMIT=much", "", "GOMEMLIMIT=much is not a size: using 48MiB\n"},
-		{"GOGC=little", "", "GOGC=little is not a percentage: using 50\n"},
-		{"TS_LOG_VERBOSITY=loud", "", "TS_LOG_VERBOSITY=loud is not a number: using 0\n"},
+		{"GOGC=little", "", "GOGC=little is not a percentage from 1 to 2147483647: using 50\n"},
+		{"TS_LOG_VERBOSITY=loud", "", "TS_LOG_VERBOSITY=loud is not a number from 0 to 255: using 0\n"},
+		{"TS_LOG_VERBOSITY=300", "", "TS_LOG_VERBOSITY=300 is not a number from 0 to 255: using 0\n"},
+		{"GOGC=3000000000", "", "GOGC=3000000000 is not a percentage from 1 to 2147483647: using 50\n"},
 	} {
 		s, says := read(testRelease(), nil, c.line)
 		if got := s.flags(); got != c.want || says != c.says {
@@ -181,14 +183,14 @@ func TestTheDaemonsFlags(t *testing.T) {
 		{line: "TS_TAILSCALED_EXTRA_ARGS=--port=41641", want: "--port=41641"},
 		{line: "TS_TAILSCALED_EXTRA_ARGS=--port 41641", want: "--port=41641"},
 		{line: "TS_TAILSCALED_EXTRA_ARGS=--port=41641", args: []string{"--port=1"}, want: "--port=1"},
-		{line: "TS_TAILSCALED_EXTRA_ARGS=--port=high", says: "TS_TAILSCALED_EXTRA_ARGS: leaving out --port=high: want a port from 0 to 65535\n"},
-		{line: "TS_TAILSCALED_EXTRA_ARGS=--verbose=2 stray", says: "TS_TAILSCALED_EXTRA_ARGS: leaving out \"stray\", which is not a flag\n"},
-		{line: "TS_TAILSCALED_EXTRA_ARGS=--cleanup --version", says: "TS_TAILSCALED_EXTRA_ARGS: leaving out --cleanup, which this Tailscale doesn't have\nTS_TAILSCALED_EXTRA_ARGS: leaving out --version, which this Tailscale doesn't have\n"},
-		{line: "TS_TAILSCALED_EXTRA_ARGS=--config=/nowhere", says: "TS_TAILSCALED_EXTRA_ARGS: leaving out --config=/nowhere: open /nowhere: no such file or directory\n"},
+		{line: "TS_TAILSCALED_EXTRA_ARGS=--port=high", says: "TS_TAILSCALED_EXTRA_ARGS: ignoring --port=high: want a port from 0 to 65535\n"},
+		{line: "TS_TAILSCALED_EXTRA_ARGS=--verbose=2 stray", says: "TS_TAILSCALED_EXTRA_ARGS: ignoring \"stray\", which is not a flag\n"},
+		{line: "TS_TAILSCALED_EXTRA_ARGS=--cleanup --version", says: "TS_TAILSCALED_EXTRA_ARGS: ignoring --cleanup, which this Tailscale release doesn't have\nTS_TAILSCALED_EXTRA_ARGS: ignoring --version, which this Tailscale release doesn't have\n"},
+		{line: "TS_TAILSCALED_EXTRA_ARGS=--config=/nowhere", says: "TS_TAILSCALED_EXTRA_ARGS: ignoring --config=/nowhere: open /nowhere: no such file or directory\n"},
 		{line: "TS_TAILSCALED_EXTRA_ARGS=--config=" + directory + "/config", want: "--config=" + directory + "/config"},
 		{line: "TS_TAILSCALED_EXTRA_ARGS=--state=mem:", want: "--state=mem:"},
-		{line: "TS_TAILSCALED_EXTRA_ARGS=--state=kube:x", says: "TS_TAILSCALED_EXTRA_ARGS: leaving out --state=kube:x: want the path of a file, or mem:\n"},
-		{line: "TS_TAILSCALED_EXTRA_ARGS=--tun=a/b", says: "TS_TAILSCALED_EXTRA_ARGS: leaving out --tun=a/b: want the name of an interface\n"},
+		{line: "TS_TAILSCALED_EXTRA_ARGS=--state=kube:x", says: "TS_TAILSCALED_EXTRA_ARGS: ignoring --state=kube:x: want the path of a file, or mem:\n"},
+		{line: "TS_TAILSCALED_EXTRA_ARGS=--tun=a/b", says: "TS_TAILSCALED_EXTRA_ARGS: ignoring --tun=a/b: want the name of an interface\n"},
 		{line: "TS_TAILSCALED_EXTRA_ARGS=--encrypt-state", says: "TS_TAILSCALED_EXTRA_ARGS: --encrypt-state needs an image built with --features=+tpm: ignoring it\n"},
 		{line: "TS_SOCKS5_SERVER=:1055", says: "TS_SOCKS5_SERVER needs an image built with --features=+outboundproxy: ignoring it\n"},
 		{line: "TS_USERSPACE=true", says: "TS_USERSPACE needs an image built with --features=+netstack: ignoring it\n"},
@@ -229,6 +231,14 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// A number that is out of range has the effect that the log names.
+func TestNumbersThatAreOutOfRange(t *testing.T) {
+	s, log := read(testRelease(), nil, "TS_LOG_VERBOSITY=300", "GOGC=3000000000", "GOMEMLIMIT=9999999999999TiB")
+	if s.Verbosity != 0 || s.GCPercent != 50 || s.MemoryLimit != 48<<20 || strings.Count(log, ": using ") != 3 {
+		t.Errorf("verbosity %d, GOGC %d, memory %d, and the log is\n%s", s.Verbosity, s.GCPercent, s.MemoryLimit, log)
+	}
+}
+
 func TestWords(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                         nil,
@@ -236,7 +246,7 @@ func TestWords(t *testing.T) {
 		`a'b c'd "e f" '' g\ h`:    {"ab cd", "e f", "", "g h"},
 		`"a\"b" '\' "c\d" "$HOME"`: {`a"b`, `\`, `c\d`, "$HOME"},
 	} {
-		if got, closed := words(text); !closed || !reflect.DeepEqual(got, want) {
+		if got, closed := splitWords(text); !closed || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q is %q, %v", text, got, closed)
 		}
 	}
@@ -273,7 +283,7 @@ func FuzzEnvironment(f *testing.F) {
 		release := testRelease("netstack", "outboundproxy", "debug", "serve", "usermetrics")
 		s, says := read(release, nil, "TS_AUTHKEY="+key, v.Name+"="+value, "TS_EXTRA_ARGS="+extra)
 		// The value may itself contain another key.
-		text := plain(strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(extra + value))
+		text := normalize(strings.NewReplacer(`"`, "", `'`, "", `\`, "").Replace(extra + value))
 		given := strings.Contains(text, "authkey") || strings.Contains(text, "file")
 		if s.Key.Auth != key && !given || !s.Wanted {
 			t.Errorf("%s=%q and %q: the key is %q", v.Name, value, extra, s.Key.Auth)

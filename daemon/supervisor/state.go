@@ -12,39 +12,39 @@ import (
 // read the file, it starts with an empty state, and the router becomes another node.
 type State struct {
 	path string
-	say  func(format string, args ...any)
-	// copied is the content of the copy, and stuck is true if the copy can't be written.
-	copied []byte
-	seen   os.FileInfo
-	stuck  bool
+	logf func(format string, args ...any)
+	// copied is the content of the copy. failing is true if the last attempt to write the copy failed.
+	copied  []byte
+	seen    os.FileInfo
+	failing bool
 }
 
 // OpenState opens the state in a directory below the container's root.
-func OpenState(root, dir string, say func(format string, args ...any)) *State {
-	s := &State{path: filepath.Join(root, dir, "tailscaled.state"), say: say}
-	s.copied, _ = os.ReadFile(s.good())
+func OpenState(root, dir string, logf func(format string, args ...any)) *State {
+	s := &State{path: filepath.Join(root, dir, "tailscaled.state"), logf: logf}
+	s.copied, _ = os.ReadFile(s.backupPath())
 	return s
 }
 
-func (s *State) good() string { return s.path + ".good" }
+func (s *State) backupPath() string { return s.path + ".good" }
 
-// whole reports whether a text is a complete state as the daemon writes it, not cut short or overwritten.
-func whole(text []byte) bool {
+// isComplete reports whether a text is a complete state as the daemon writes it, neither truncated nor overwritten.
+func isComplete(text []byte) bool {
 	var values map[string][]byte
 	return json.Unmarshal(text, &values) == nil && values != nil
 }
 
-// repair replaces a damaged state with its good copy. A missing state is not damaged. The copy is moved, which also
-// works on a full volume.
+// repair replaces a damaged state with its good copy. A missing state is not damaged. It moves the copy, because that
+// also works on a full volume.
 func (s *State) repair() {
 	text, err := os.ReadFile(s.path)
-	if os.IsNotExist(err) || whole(text) {
+	if os.IsNotExist(err) || isComplete(text) {
 		return
 	}
-	if whole(s.copied) {
-		if os.Rename(s.good(), s.path) == nil {
+	if isComplete(s.copied) {
+		if os.Rename(s.backupPath(), s.path) == nil {
 			s.copied = nil
-			s.say("%s was damaged: replaced it with its last good copy", s.path)
+			s.logf("%s was damaged: replaced it with its last good copy", s.path)
 		}
 		return
 	}
@@ -53,7 +53,7 @@ func (s *State) repair() {
 		return
 	}
 	if os.Rename(s.path, s.path+".bad") == nil {
-		s.say("%s is damaged, and there is no good copy of it: the router has to log in again; the damaged file is now %s.bad", s.path, s.path)
+		s.logf("%s is damaged, and there is no good copy of it: the router has to log in again; the damaged file is now %s.bad", s.path, s.path)
 	}
 }
 
@@ -69,26 +69,26 @@ func (s *State) clear() {
 	}
 }
 
-// Spare copies the state if it has changed. Each write wears the flash.
-func (s *State) Spare() {
+// Backup copies the state if it has changed. Each write wears the flash.
+func (s *State) Backup() {
 	info, err := os.Stat(s.path)
 	if err != nil || s.seen != nil && s.seen.Size() == info.Size() && s.seen.ModTime().Equal(info.ModTime()) && os.SameFile(s.seen, info) {
 		return
 	}
 	text, err := os.ReadFile(s.path)
-	if err != nil || !whole(text) {
+	if err != nil || !isComplete(text) {
 		return
 	}
 	if !bytes.Equal(text, s.copied) {
-		if err := write(s.good(), text); err != nil {
-			if !s.stuck {
-				s.say("can't copy the state to %s: %v", s.good(), err)
+		if err := write(s.backupPath(), text); err != nil {
+			if !s.failing {
+				s.logf("can't copy the state to %s: %v", s.backupPath(), err)
 			}
-			s.stuck = true
+			s.failing = true
 			return
 		}
 	}
-	s.copied, s.seen, s.stuck = text, info, false
+	s.copied, s.seen, s.failing = text, info, false
 }
 
 // write writes a file completely or not at all, even if the power fails.

@@ -42,8 +42,8 @@ func parseBool(text string) (value, ok bool) {
 	return false, false
 }
 
-// listed splits a list at commas, semicolons and white space.
-func listed(text string) []string {
+// splitList splits a list at commas, semicolons and white space.
+func splitList(text string) []string {
 	all := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) })
 	var entries []string
 	for _, e := range all {
@@ -63,7 +63,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if mask, err := netip.ParseAddr(length); err == nil && mask.Is4() {
 		ones, bits := net.IPMask(mask.AsSlice()).Size()
 		if bits == 0 {
-			return netip.Prefix{}, fmt.Errorf("%s is no network mask", length)
+			return netip.Prefix{}, fmt.Errorf("%s is not a network mask", length)
 		}
 		length = strconv.Itoa(ones)
 	}
@@ -77,21 +77,20 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// cleanPrefixes cleans a list of networks. Wrong entries are left out with a line in the log, and host bits are
-// masked. exit is true if the list contains the whole internet, which is an exit node and has its own flag.
+// cleanPrefixes cleans a list of networks. It ignores and logs wrong entries, and masks host bits. exit is true if the list contains the whole internet, which is an exit node and has its own flag.
 func (r *reader) cleanPrefixes(name, text string) (clean string, exit bool) {
 	var all []string
 	seen := map[netip.Prefix]bool{}
-	for _, entry := range listed(text) {
+	for _, entry := range splitList(text) {
 		p, err := parsePrefix(entry)
 		if err == nil && p != p.Masked() {
-			r.say("%s: %s has host bits set: using %s", name, entry, p.Masked())
+			r.logf("%s: %s has host bits set: using %s", name, entry, p.Masked())
 			p = p.Masked()
 		}
 		switch {
 		case err == nil && p.Bits() == 0:
 			exit = true
-			r.say("%s: %s is the whole internet: offering an exit node", name, entry)
+			r.logf("%s: %s is the whole internet: advertising an exit node", name, entry)
 			continue
 		case err == nil && seen[p]:
 			continue
@@ -99,7 +98,7 @@ func (r *reader) cleanPrefixes(name, text string) (clean string, exit bool) {
 			err = r.release.CheckUp("advertise-routes", p.String())
 		}
 		if err != nil {
-			r.say("%s: leaving out %q: %v", name, entry, err)
+			r.logf("%s: ignoring %q: %v", name, entry, err)
 			continue
 		}
 		seen[p] = true
@@ -137,9 +136,9 @@ func (r *reader) cleanHostname(name, text string) string {
 	}
 	switch {
 	case clean == "":
-		r.say("%s: %q can't be a hostname: using the container's", name, text)
+		r.logf("%s: %q can't be a hostname: using the container's", name, text)
 	case clean != text:
-		r.say("%s: %q can't be a hostname: using %q", name, text, clean)
+		r.logf("%s: %q can't be a hostname: using %q", name, text, clean)
 	}
 	return clean
 }
@@ -149,11 +148,11 @@ func (r *reader) cleanURL(name, text string) string {
 	full := text
 	if !strings.Contains(full, "://") {
 		full = "https://" + full
-		r.say("%s: %s has no scheme: using %s", name, redact(text), redact(full))
+		r.logf("%s: %s has no scheme: using %s", name, redact(text), redact(full))
 	}
 	u, err := url.Parse(full)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || strings.ContainsFunc(u.Host, unicode.IsSpace) {
-		r.say("%s: ignoring %q: want an address such as https://headscale.example", name, redact(text))
+		r.logf("%s: ignoring %q: want an address such as https://headscale.example", name, redact(text))
 		return ""
 	}
 	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
@@ -184,7 +183,7 @@ func (r *reader) cleanListen(name, text string) string {
 	}
 	host, port, err := net.SplitHostPort(address)
 	if number, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || number == 0 && port != "0" || strings.ContainsFunc(host, unicode.IsSpace) {
-		r.say("%s: ignoring %q: want an address and a port, as in 127.0.0.1:1055", name, text)
+		r.logf("%s: ignoring %q: want an address and a port, as in 127.0.0.1:1055", name, text)
 		return ""
 	}
 	return address
@@ -193,12 +192,12 @@ func (r *reader) cleanListen(name, text string) string {
 // cleanTags cleans the names of tags, with or without "tag:".
 func (r *reader) cleanTags(name, text string) string {
 	var all []string
-	for _, entry := range listed(text) {
+	for _, entry := range splitList(text) {
 		if !strings.Contains(entry, ":") {
 			entry = "tag:" + entry
 		}
 		if err := r.release.CheckUp("advertise-tags", entry); err != nil {
-			r.say("%s: leaving out %q: %v", name, entry, err)
+			r.logf("%s: ignoring %q: %v", name, entry, err)
 			continue
 		}
 		all = append(all, entry)

@@ -82,7 +82,7 @@ var unsupported = map[string]string{
 	"TS_EXPERIMENTAL_CERT_SHARE":                              cluster,
 	"EXPERIMENTAL_ALLOW_PROXYING_CLUSTER_TRAFFIC_VIA_INGRESS": cluster,
 	"TS_EXPERIMENTAL_VERSIONED_CONFIG_DIR":                    "set TS_TAILSCALED_EXTRA_ARGS=--config=FILE",
-	"TS_EXPERIMENTAL_ENABLE_FORWARDING_OPTIMIZATIONS":         "the interfaces are RouterOS's",
+	"TS_EXPERIMENTAL_ENABLE_FORWARDING_OPTIMIZATIONS":         "RouterOS manages the interfaces",
 	"TS_HEALTHCHECK_ADDR_PORT":                                "set TS_LOCAL_ADDR_PORT and TS_ENABLE_HEALTH_CHECK=true",
 	"TS_BOOT_TIMEOUT":                                         "no time limit is needed: the container keeps trying",
 	"TS_KUBERNETES_READ_API_SERVER_ADDRESS_FROM_ENV":          cluster,
@@ -93,7 +93,7 @@ var unsupported = map[string]string{
 
 const (
 	forward = "forward ports in RouterOS, with action=dst-nat in /ip/firewall/nat"
-	cluster = "it only has a meaning in a Kubernetes cluster"
+	cluster = "it only works in a Kubernetes cluster"
 )
 
 // Default returns the default of a variable.

@@ -1,19 +1,19 @@
 #!/bin/sh
-# What a container starts.
+# The command that the container runs.
 #
 #   entrypoint                     start the daemon with its supervisor
-#   entrypoint --ARGUMENT...       the same, with further arguments for the daemon
+#   entrypoint --ARGUMENT...       the same, with more arguments for the daemon
 #   entrypoint PROGRAM ARGUMENT... run another program
 #
-# The supervisor is part of the daemon's binary (package supervisor). Only what has to come before any Go program is
-# here. Comment lines are left out of the image.
+# The supervisor is part of the daemon's binary (package supervisor). This script only does what must happen before a
+# Go program starts. The image contains it without its comments.
 case ${1-} in
 '' | -*) ;;
 tailscaled) shift ;;
 *) exec "$@" ;;
 esac
-# Keys go through a pipe, since others can read the environment of a process. So does the memory limit: Go's runtime
-# ends a program at once because of a limit that it can't read.
+# Pass keys through a pipe, because other processes can read a process's environment. Pass the memory limit the same
+# way, because Go's runtime exits at once if it can't parse the limit.
 kept='' mark=$(printf '\037')
 for name in TS_AUTHKEY TS_AUTH_KEY TS_CLIENT_SECRET TS_ID_TOKEN TS_EXTRA_ARGS GOMEMLIMIT; do
 	eval "value=\${$name-}"

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Prints the daemon's state.
 #
-#   healthcheck          succeeds when the router is logged in: the state is Running
-#   healthcheck alive    succeeds when the daemon answers, whatever its state
+#   healthcheck          succeeds if the router is logged in: the state is Running
+#   healthcheck alive    succeeds if the daemon answers, whatever its state
 #
-# It asks the daemon itself: the command line tool is a second Go program in memory.
-# Each process here is waited for: the daemon, as process 1, takes care of none that is left to it, as
-# "timeout" leaves one. KILL, since a process that has just been forked from one with a trap can lose TERM.
+# It asks the daemon's socket, because the command line tool would be a second Go program in memory.
+# It waits for every process that it starts, because the daemon, as process 1, doesn't reap orphans. That is also why it
+# doesn't use "timeout", which leaves one. It sends KILL, because a process that was just forked from one with a trap can
+# lose TERM.
 reply=$(
 	printf 'GET /localapi/v0/status?peers=false HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n' |
 		nc local:/var/run/tailscale/tailscaled.sock 2>&1 &
