@@ -75,7 +75,7 @@ type MikrotikTailscale struct {
 // New checks the configuration that all functions share.
 func New(
 	ctx context.Context,
-	// Tailscale release, for example 1.102.5. Even minor versions are stable releases. Defaults to the newest release that this module was tested with.
+	// Tailscale release, for example 1.104.5. Even minor versions are stable releases. Defaults to the newest release that this module was tested with.
 	//
 	// +optional
 	tailscaleVersion string,
@@ -162,7 +162,7 @@ func New(
 	//
 	// +optional
 	labels []string,
-	// Revision of the image: the N in the image version 1.102.5-mt.N. Starts at 1, which is the default.
+	// Revision of the image: the N in the image version 1.104.5-mt.N. Starts at 1, which is the default.
 	//
 	// +optional
 	revision *int,

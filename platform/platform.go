@@ -56,7 +56,7 @@ var targets = []Target{
 		CFlags: []string{"-march=armv8-a"}, Machine: elf.EM_AARCH64, Class: elf.ELFCLASS64,
 	},
 	{
-		Name: "arm", Aliases: []string{"armv7", "armhf", "arm32v7"}, RouterOS: "arm", Boards: "32-bit ARM boards but those of armv5",
+		Name: "arm", Aliases: []string{"armv7", "armhf", "arm32v7"}, RouterOS: "arm", Boards: "32-bit ARM boards, except those that need armv5",
 		OS: "linux", Architecture: "arm", Variant: "v7", GOARM: "7", Triple: "arm-linux-gnueabihf", Debian: "armhf",
 		CFlags: []string{"-march=armv7-a+fp", "-mfloat-abi=hard", "-mthumb"}, Machine: elf.EM_ARM, Class: elf.ELFCLASS32, HardFloat: true,
 	},

@@ -12,7 +12,7 @@ func TestTheTableOfPlatforms(t *testing.T) {
 	want := strings.TrimSpace(`
 amd64 [x86 x86_64 chr] x86 (x86 and CHR) [] linux/amd64  GOARM= x86_64-linux-gnu amd64 [-march=x86-64 -mtune=generic] EM_X86_64 ELFCLASS64 hard=false
 arm64 [aarch64 arm64v8] arm64 (64-bit ARM boards) [] linux/arm64  GOARM= aarch64-linux-gnu arm64 [-march=armv8-a] EM_AARCH64 ELFCLASS64 hard=false
-arm [armv7 armhf arm32v7] arm (32-bit ARM boards but those of armv5) [] linux/arm v7 GOARM=7 arm-linux-gnueabihf armhf [-march=armv7-a+fp -mfloat-abi=hard -mthumb] EM_ARM ELFCLASS32 hard=true
+arm [armv7 armhf arm32v7] arm (32-bit ARM boards, except those that need armv5) [] linux/arm v7 GOARM=7 arm-linux-gnueabihf armhf [-march=armv7-a+fp -mfloat-abi=hard -mthumb] EM_ARM ELFCLASS32 hard=true
 armv5 [armel arm32v5] arm (boards with the EN7562CT: hEX refresh (E50UG), hEX S (2025), hAP ax S) [hEX,hEX refresh,hEX S,hEX S (2025),hAP ax S,E50UG,E60iUGS,E62iUGS-] linux/arm v5 GOARM=5 arm-linux-gnueabi armel [-march=armv5te -mfloat-abi=soft -marm] EM_ARM ELFCLASS32 hard=false`)
 	var lines []string
 	for _, p := range All() {

@@ -20,7 +20,7 @@ import (
 //
 // Download addresses are not part of it: see Addresses.
 type Config struct {
-	// TailscaleVersion is a Tailscale release without the leading "v", for example 1.102.5.
+	// TailscaleVersion is a Tailscale release without the leading "v", for example 1.104.5.
 	TailscaleVersion string `json:"tailscaleVersion"`
 	// Revision is the N in -mt.N, starting at 1. It distinguishes images of one Tailscale release.
 	Revision int `json:"revision"`
