@@ -14,7 +14,7 @@ import (
 
 // Push the images of all platforms to a registry under one tag.
 //
-// Returns the reference of the multi-platform index with its digest. Each tag also exists once per platform, with the platform's name appended, for example 1.102.5-mt.1-armv5. The same inputs give the same digest, and nothing is pushed twice.
+// Returns the reference of the multi-platform index with its digest. Each tag also exists once per platform, with the platform's name appended, for example 1.104.5-mt.1-armv5. The same inputs give the same digest, and nothing is pushed twice.
 //
 // SBOM and symbols are attached to each platform's image as OCI referrers, and provenance and the corresponding source of busybox to the index. Routers don't notice them. Tags are set last, so a failed push leaves them as they were.
 //
@@ -108,19 +108,9 @@ func (m *MikrotikTailscale) Publish(
 	if err != nil {
 		return "", err
 	}
-	release, err := publish.Of(ctx, m.stageRunner(work), b, address)
+	release, err := publish.ForBuild(ctx, m.stageRunner(work), b, address, publish.Parts{Sources: !noSources, Key: key})
 	if err != nil {
 		return "", err
-	}
-	if !noSources {
-		if err := release.AttachSources(ctx, m.stageRunner(work), b); err != nil {
-			return "", err
-		}
-	}
-	if key != nil {
-		if err := release.Sign(*key); err != nil {
-			return "", err
-		}
 	}
 	if dryRun {
 		return publish.Reference(destination, release)

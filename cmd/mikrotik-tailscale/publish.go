@@ -14,6 +14,7 @@ import (
 	"dagger/mikrotik-tailscale/image/publish"
 	"dagger/mikrotik-tailscale/image/signing"
 	"dagger/mikrotik-tailscale/platform"
+	"dagger/mikrotik-tailscale/recipe"
 )
 
 func publishCommand(asJSON *bool) *cobra.Command {
@@ -26,9 +27,9 @@ func publishCommand(asJSON *bool) *cobra.Command {
 		Short: "Push the images of all platforms to a registry",
 		Long: "Build the images and push them to a registry as one multi-platform index, with their SBOMs,\n" +
 			"symbols, provenance and the corresponding source of busybox attached as OCI referrers. Each tag also\n" +
-			"exists once per platform, for example 1.102.5-mt.1-armv5. The same inputs produce the same digest, and\n" +
-			"the command does not push again what the registry already has. It prints the reference with the\n" +
-			"digest.\n\n" +
+			"exists once per platform, for example " + recipe.TailscaleVersion + "-mt.1-armv5. The same inputs produce the same\n" +
+			"digest, and the command does not push again what the registry already has. It prints the reference\n" +
+			"with the digest.\n\n" +
 			"The registry is asked for permission to push before anything is built. Without --username, the\n" +
 			"credentials come from Docker's configuration (docker login) or Podman's.\n\n" +
 			"With --signing-key, the index, the images, the SBOMs and the provenance get signatures that\n" +
@@ -59,7 +60,7 @@ func publishCommand(asJSON *bool) *cobra.Command {
 				return usageError{err}
 			}
 			p := newProgress(cmd.ErrOrStderr())
-			contents, err := publishTo(cmd.Context(), o, targets, d, publication{address: address, key: key, noSources: noSources, dryRun: dryRun}, p)
+			contents, err := publishTo(cmd.Context(), o, targets, d, publication{address: address, parts: publish.Parts{Sources: !noSources, Key: key}, dryRun: dryRun}, p)
 			p.close()
 			if err != nil {
 				return err
@@ -86,9 +87,9 @@ func publishCommand(asJSON *bool) *cobra.Command {
 
 // publication is how to publish images.
 type publication struct {
-	address           string
-	key               *signing.Key
-	noSources, dryRun bool
+	address string
+	parts   publish.Parts
+	dryRun  bool
 }
 
 // publishTo checks the registry, builds the images and pushes them.
@@ -103,19 +104,9 @@ func publishTo(ctx context.Context, o *options, targets []platform.Target, d pub
 	}
 	err = o.products(ctx, targets, p, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
 		b := attest.Build{Builder: attest.BuilderCommand, Products: products}
-		release, err := publish.Of(ctx, run, b, how.address)
+		release, err := publish.ForBuild(ctx, run, b, how.address, how.parts)
 		if err != nil {
 			return err
-		}
-		if !how.noSources {
-			if err := release.AttachSources(ctx, run, b); err != nil {
-				return err
-			}
-		}
-		if how.key != nil {
-			if err := release.Sign(*how.key); err != nil {
-				return err
-			}
 		}
 		if c, err = publish.ContentsOf(d, release); err != nil || how.dryRun {
 			return err

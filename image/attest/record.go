@@ -32,9 +32,9 @@ type Record struct {
 	inputs map[string]string
 }
 
-// ReadProvenance parses a statement that Provenance has written. If this version of the program doesn't understand
-// the whole statement, the error names the first such field, because an image built from a part of the statement
-// would differ.
+// ReadProvenance parses a statement that Provenance has written. If this version of the program doesn't understand a
+// field of the configuration, the error names it, because an image built from the rest of the configuration would
+// differ. OtherStages compares the stages.
 func ReadProvenance(text string) (Record, error) {
 	r, err := readProvenance(text)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"dagger/mikrotik-tailscale/endtoend/testregistry"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 // attachedTo reads what is attached to a published manifest, by media type.
@@ -61,7 +62,7 @@ func attachedTo(t *testing.T, subject name.Digest) map[string]string {
 
 // Newer registries have an API for referrers. Older ones keep them in a tag.
 func TestAttachmentsAreFoundFromTheirSubject(t *testing.T) {
-	oras := testregistry.Program(t, "oras.land/oras/cmd/oras@v1.3.6")
+	oras := testtools.Program(t, "oras.land/oras/cmd/oras@v1.3.6")
 	modern := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	defer modern.Close()
 	for kind, address := range map[string]string{

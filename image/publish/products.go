@@ -7,6 +7,7 @@ import (
 
 	"dagger/mikrotik-tailscale/image/assembly"
 	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/signing"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -27,8 +28,8 @@ func Assembled(products []assembly.Product) (*Release, error) {
 // SourcesType is the media type of the corresponding source.
 const SourcesType = "application/vnd." + recipe.Title + ".sources+gzip"
 
-// AttachSources attaches the corresponding source of a build's C programs to the index.
-func (r *Release) AttachSources(ctx context.Context, run assembly.StageRunner, b attest.Build) error {
+// attachSources attaches the corresponding source of a build's C programs to the index.
+func (r *Release) attachSources(ctx context.Context, run assembly.StageRunner, b attest.Build) error {
 	var targets []platform.Target
 	for _, p := range b.Products {
 		targets = append(targets, p.Target)
@@ -46,9 +47,36 @@ func (r *Release) AttachSources(ctx context.Context, run assembly.StageRunner, b
 	return nil
 }
 
-// Of returns the release of a build. Each image has its SBOM and its symbols attached, and the index has the
+// Parts are the optional parts of a release.
+type Parts struct {
+	// Sources is true if the corresponding source of the C programs is attached to the index.
+	Sources bool
+	// Key signs the images, the index and their attachments. Without it, nothing is signed.
+	Key *signing.Key
+}
+
+// ForBuild returns the release of a build. Each image has its SBOM and its symbols attached, and the index has the
 // provenance. In the provenance, the index is named by the address.
-func Of(ctx context.Context, run assembly.StageRunner, b attest.Build, address string) (*Release, error) {
+func ForBuild(ctx context.Context, run assembly.StageRunner, b attest.Build, address string, parts Parts) (*Release, error) {
+	release, err := withAttestations(ctx, run, b, address)
+	if err != nil {
+		return nil, err
+	}
+	if parts.Sources {
+		if err := release.attachSources(ctx, run, b); err != nil {
+			return nil, err
+		}
+	}
+	if parts.Key != nil {
+		if err := release.sign(*parts.Key); err != nil {
+			return nil, err
+		}
+	}
+	return release, nil
+}
+
+// withAttestations returns the release of a build with its attestations.
+func withAttestations(ctx context.Context, run assembly.StageRunner, b attest.Build, address string) (*Release, error) {
 	attestations, err := attest.ForProducts(ctx, run, b.Products)
 	if err != nil {
 		return nil, err

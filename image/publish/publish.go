@@ -33,14 +33,11 @@ type Destination struct {
 // has none. Username and password must both be set, or neither. Plain HTTP is only used if insecure is set, and for
 // registries on this machine.
 func NewDestination(to, version string, tags []string, username, password string, insecure bool) (Destination, error) {
-	options := []name.Option{name.StrictValidation}
-	if insecure {
-		options = append(options, name.Insecure)
-	}
+	options := nameOptions(insecure)
 	var problems []error
 	reference, err := name.NewTag(withTag(to, version), options...)
 	if err != nil {
-		problems = append(problems, fmt.Errorf("malformed address %q: want registry/repository or registry/repository:tag: %s", address.Redact(to), address.Hide(err.Error(), to)))
+		problems = append(problems, malformed(to, "registry/repository or registry/repository:tag", err))
 	}
 	d := Destination{reference: reference}
 	repository := reference.Context().Name()
@@ -58,6 +55,20 @@ func NewDestination(to, version string, tags []string, username, password string
 		problems = append(problems, err)
 	}
 	return d, errors.Join(problems...)
+}
+
+// nameOptions returns the options to parse an address with.
+func nameOptions(insecure bool) []name.Option {
+	options := []name.Option{name.StrictValidation}
+	if insecure {
+		options = append(options, name.Insecure)
+	}
+	return options
+}
+
+// malformed returns the error for an address in another form than the wanted one. It hides a password in the address.
+func malformed(text, wanted string, err error) error {
+	return fmt.Errorf("malformed address %q: want %s: %s", address.Redact(text), wanted, address.Hide(err.Error(), text))
 }
 
 // withTag adds a tag to an address that has none.

@@ -16,7 +16,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"dagger/mikrotik-tailscale/platform"
-	"dagger/mikrotik-tailscale/recipe/address"
 )
 
 // Source is a published release, and the credentials to read it.
@@ -28,15 +27,10 @@ type Source struct {
 // NewSource checks the address of a published release: a tag, a digest or both. Username and password must both be
 // set, or neither. Plain HTTP is only used if insecure is set, and for registries on this machine.
 func NewSource(from, username, password string, insecure bool) (Source, error) {
-	options := []name.Option{name.StrictValidation}
-	if insecure {
-		options = append(options, name.Insecure)
-	}
 	var problems []error
-	reference, err := name.ParseReference(from, options...)
+	reference, err := name.ParseReference(from, nameOptions(insecure)...)
 	if err != nil {
-		problems = append(problems, fmt.Errorf("malformed address %q: want registry/repository:tag or registry/repository@sha256:digest: %s",
-			address.Redact(from), address.Hide(err.Error(), from)))
+		problems = append(problems, malformed(from, "registry/repository:tag or registry/repository@sha256:digest", err))
 	}
 	s := Source{reference: reference}
 	if s.access, err = newAccess(username, password); err != nil {
@@ -161,8 +155,11 @@ func read(reference name.Digest, options []remote.Option) (Attachment, error) {
 	if err != nil {
 		return Attachment{}, err
 	}
-	if len(manifest.Layers) != 1 || manifest.Layers[0].Size > largestAttachment {
-		return Attachment{}, fmt.Errorf("it has %d layers: want one of at most %d bytes", len(manifest.Layers), largestAttachment)
+	if len(manifest.Layers) != 1 {
+		return Attachment{}, fmt.Errorf("it has %d layers: want one", len(manifest.Layers))
+	}
+	if size := manifest.Layers[0].Size; size > largestAttachment {
+		return Attachment{}, fmt.Errorf("it has %d bytes: want at most %d", size, largestAttachment)
 	}
 	layer, err := remote.Layer(reference.Digest(manifest.Layers[0].Digest.String()), options...)
 	if err != nil {

@@ -1,6 +1,9 @@
 package publish
 
 import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"dagger/mikrotik-tailscale/endtoend/testregistry"
 	"dagger/mikrotik-tailscale/image/attest"
@@ -106,6 +110,39 @@ func TestWrongSourcesAreRefused(t *testing.T) {
 	_, err := NewSource("tailscale", user, "", false)
 	for _, want := range []string{`malformed address "tailscale": want registry/repository:tag`, `the user "` + user + `" has no password`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v; want it to say %q", err, want)
+		}
+	}
+}
+
+// rawManifest is a manifest of any content.
+type rawManifest []byte
+
+func (m rawManifest) RawManifest() ([]byte, error)        { return m, nil }
+func (m rawManifest) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+
+func TestUnexpectedAttachmentsAreRefused(t *testing.T) {
+	repository, err := name.NewRepository(quickRegistry(t, nil) + "/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := v1.Descriptor{MediaType: types.OCILayer, Digest: v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("0", 64)}}
+	large := layer
+	large.Size = 1 << 40
+	for want, layers := range map[string][]v1.Descriptor{
+		"it has 0 layers: want one":                         nil,
+		"it has 2 layers: want one":                         {layer, layer},
+		"it has 1099511627776 bytes: want at most 67108864": {large},
+	} {
+		text, err := json.Marshal(v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: layer, Layers: layers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reference := repository.Digest(fmt.Sprintf("sha256:%x", sha256.Sum256(text)))
+		if err := remote.Put(reference, rawManifest(text)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(reference, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v; want it to say %q", err, want)
 		}
 	}

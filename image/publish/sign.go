@@ -10,9 +10,9 @@ import (
 	"dagger/mikrotik-tailscale/image/signing"
 )
 
-// Sign attaches signatures to a release: one to the index, one to each image, and a signed copy of each attestation.
+// sign attaches signatures to a release: one to the index, one to each image, and a signed copy of each attestation.
 // The digests of the index and the images don't change.
-func (r *Release) Sign(k signing.Key) error {
+func (r *Release) sign(k signing.Key) error {
 	for i := range r.images {
 		signed, err := signatures(k, r.images[i].Image, r.images[i].Attached)
 		if err != nil {

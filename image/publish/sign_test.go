@@ -16,6 +16,7 @@ import (
 
 	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testregistry"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/image/attest"
 	"dagger/mikrotik-tailscale/image/signing"
 	"dagger/mikrotik-tailscale/image/signing/signingtest"
@@ -55,7 +56,7 @@ func attested(t *testing.T) *Release {
 
 func sign(t *testing.T, r *Release, k signing.Key) *Release {
 	t.Helper()
-	if err := r.Sign(k); err != nil {
+	if err := r.sign(k); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -111,7 +112,7 @@ func TestAnSBOMThatIsNoJSONIsNotSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Sign(newKey(t)); err == nil || !strings.Contains(err.Error(), "signing the image for "+all[1].Target.Name) {
+	if err := r.sign(newKey(t)); err == nil || !strings.Contains(err.Error(), "signing the image for "+all[1].Target.Name) {
 		t.Errorf("error = %v", err)
 	}
 }
@@ -121,7 +122,7 @@ const cosignProgram = "github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3"
 // The test uses the program with which users check signatures.
 func TestCosignAcceptsWhatIsSignedAndNothingElse(t *testing.T) {
 	testmode.Long(t)
-	program := testregistry.Program(t, cosignProgram)
+	program := testtools.Program(t, cosignProgram)
 	directory := t.TempDir()
 	const password = "s3cret&word"
 	cosign := func(args ...string) (string, error) {
