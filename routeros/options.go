@@ -135,6 +135,7 @@ var (
 	checksumForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	timeForm     = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
 
+	// tailnet and tailnetSix are the address ranges of all tailnets.
 	tailnet    = netip.MustParsePrefix("100.64.0.0/10")
 	tailnetSix = netip.MustParsePrefix("fd7a:115c:a1e0::/48")
 	// viaSix is the part of tailnetSix for IPv4 networks behind subnet routers (4via6).
@@ -306,7 +307,7 @@ func (o *Options) checkTailscale(p *problems) {
 			p.add("subnet", "the subnet %q is in the tailnet's own range: want another network, or a 4via6 network in %s", text, viaSix)
 		}
 	}
-	if o.Hostname != "" && !labelForm.MatchString(o.Hostname) {
+	if o.Hostname != "" && !IsHostname(o.Hostname) {
 		p.add("hostname", "malformed hostname %q: want up to 63 letters, digits and hyphens", o.Hostname)
 	}
 	if o.LoginServer != "" && !isAddress(o.LoginServer) {
@@ -469,3 +470,9 @@ func (o Options) variables() []string {
 	slices.Sort(all)
 	return all
 }
+
+// IsHostname reports whether a text can be the router's name in the tailnet: a single label.
+func IsHostname(text string) bool { return labelForm.MatchString(text) }
+
+// InTailnet reports whether an address is in the range of all tailnets.
+func InTailnet(a netip.Addr) bool { return tailnet.Contains(a) || tailnetSix.Contains(a) }

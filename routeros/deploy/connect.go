@@ -16,6 +16,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	"dagger/mikrotik-tailscale/routeros"
 )
 
 // Access is how to log in to routers, and which routers to trust.
@@ -31,9 +33,6 @@ type Access struct {
 // answerTime is how long a router may take from the connection to the login. The time that people need to answer
 // questions doesn't count.
 const answerTime = time.Minute
-
-// tailnets are the address ranges of a tailnet.
-var tailnets = []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fd7a:115c:a1e0::/48")}
 
 // connection is an SSH connection to a router.
 type connection struct {
@@ -68,10 +67,8 @@ func checkRemote(address string) error {
 	if err != nil {
 		return nil
 	}
-	for _, tailnet := range tailnets {
-		if tailnet.Contains(remote.Addr().Unmap()) {
-			return fmt.Errorf("%s is an address in the tailnet, and installing stops the container that carries this connection: want an address outside of the tailnet", remote.Addr())
-		}
+	if routeros.InTailnet(remote.Addr().Unmap()) {
+		return fmt.Errorf("%s is an address in the tailnet, and installing stops the container that carries this connection: want an address outside of the tailnet", remote.Addr())
 	}
 	return nil
 }

@@ -85,10 +85,7 @@ type Plan struct {
 // spare is the free space in bytes that is left for the state and for the router itself.
 const spare = 256 << 10
 
-var (
-	releaseForm = regexp.MustCompile(`^7\.([0-9]{1,3})\b`)
-	labelForm   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
-)
+var releaseForm = regexp.MustCompile(`^7\.([0-9]{1,3})\b`)
 
 // Target returns the platform of the image for a router: the wanted one, or the one that fits the board.
 func Target(f Facts, wanted string) (platform.Target, error) {
@@ -133,7 +130,7 @@ func NewPlan(f Facts, w Wishes, img Image) (Plan, error) {
 	if o.Hostname == "" {
 		o.Hostname = o.Name
 		// MikroTik is the identity of every new router.
-		if labelForm.MatchString(f.Identity) && f.Identity != "MikroTik" {
+		if routeros.IsHostname(f.Identity) && f.Identity != "MikroTik" {
 			o.Hostname = f.Identity
 		}
 	}
