@@ -48,6 +48,9 @@ var leftOut = strings.Fields(`
 	runtimemetrics sdnotify serve serviceclientprefs ssh synology syslog syspolicy systray taildrop tailnetlock
 	tap tpm tundevstats useproxy usermetrics wakeonlan webbrowser webclient`)
 
+// LeftOut returns the features that are left out of the default image on purpose.
+func LeftOut() []string { return slices.Clone(leftOut) }
+
 // Features returns the features of the default image.
 func Features() []string {
 	var names []string

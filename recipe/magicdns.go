@@ -1,9 +1,6 @@
 package recipe
 
 import (
-	"strconv"
-	"strings"
-
 	"dagger/mikrotik-tailscale/daemon"
 	"dagger/mikrotik-tailscale/daemon/magicdns"
 )
@@ -25,13 +22,8 @@ func addMagicDNS(s *Stage, c Config) {
 // its own, for example the answer to "tailscale ping --tsmp". It calls a function for gVisor's packets with every
 // packet. Since 1.104, it checks first.
 func panicsOnInjectedPackets(version string) bool {
-	numbers := strings.Split(version, ".")
-	major, err := strconv.Atoi(numbers[0])
-	if err != nil || major != 1 || len(numbers) < 2 {
-		return false
-	}
-	minor, err := strconv.Atoi(numbers[1])
-	return err == nil && minor < 104
+	minor, ok := minorOf(version)
+	return ok && minor < 104
 }
 
 // allowInjectedPackets returns the step that turns this function into one that does nothing.

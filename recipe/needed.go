@@ -40,7 +40,7 @@ func (c Config) Warnings() []string {
 	if !slices.Contains(c.Features, "osrouter") {
 		all = append(all, "the features lack osrouter: Tailscale sets no addresses or routes in the kernel, so hosts behind the router can't use the tailnet")
 	}
-	if parts := strings.Split(c.TailscaleVersion, "."); len(parts) == 3 && strings.ContainsAny(parts[1][len(parts[1])-1:], "13579") {
+	if minor, ok := minorOf(c.TailscaleVersion); ok && minor%2 == 1 {
 		all = append(all, fmt.Sprintf("Tailscale %s is an unstable release: stable releases have an even second number", c.TailscaleVersion))
 	}
 	return all

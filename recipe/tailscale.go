@@ -116,11 +116,10 @@ func goEnv(goToolchain string) []Variable {
 // toolStage returns a stage that runs a program of this project on the output of another stage. The program is in a
 // directory of the sources, and only needs Go's own library.
 func toolStage(name, goToolchain string, sources []File, directory string, input Stage, output string) Stage {
-	const module = "module " + moduleName + "\n\ngo 1.26\n"
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(),
 		Env:    goEnv(goToolchain),
-		Files:  append(sources, File{Name: "go.mod", Content: module}),
+		Files:  append(sources, goMod()),
 		Inputs: []Input{{Name: input.Output, Stage: &input}},
 		Steps: [][]string{{"go", "-C", InDir, "run", "-trimpath", "./" + directory,
 			InDir + "/" + input.Output, OutDir + "/" + output}},

@@ -3,6 +3,8 @@ package recipe
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // The versions of everything in the image.
@@ -39,6 +41,14 @@ const (
 	// Revision is the default revision of the image.
 	Revision = 1
 )
+
+// minorOf returns the minor version of a Tailscale release, for example 104 for 1.104.5.
+func minorOf(version string) (minor int, ok bool) {
+	rest, _ := strings.CutPrefix(version, "1.")
+	text, _, _ := strings.Cut(rest, ".")
+	minor, err := strconv.Atoi(text)
+	return minor, err == nil && rest != version
+}
 
 // GoImage returns the container image of a Go release on the Debian release. Only the default release's is pinned.
 func GoImage(version string) string {
