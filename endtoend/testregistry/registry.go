@@ -8,18 +8,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/gofrs/flock"
 	"golang.org/x/crypto/bcrypt"
 
-	"dagger/mikrotik-tailscale/endtoend/testmode"
-	"dagger/mikrotik-tailscale/local"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 // registryProgram is the most common registry, built from source.
@@ -60,7 +56,7 @@ func start(t testing.TB, auth string, readOnly bool) (address string) {
 		config += "auth:\n" + auth
 	}
 	write(t, dir+"/config.yml", config)
-	server := exec.CommandContext(t.Context(), Program(t, registryProgram), "serve", dir+"/config.yml")
+	server := exec.CommandContext(t.Context(), testtools.Program(t, registryProgram), "serve", dir+"/config.yml")
 	server.Env = []string{"OTEL_TRACES_EXPORTER=none"}
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := server.StderrPipe()
@@ -107,46 +103,6 @@ func listening(log io.Reader) (address, printed string) {
 			return "", printed
 		}
 	}
-}
-
-// Program builds a Go program, named with its version, and returns its path. The program is kept in the user's cache,
-// so each version is only built once for all tests.
-func Program(t testing.TB, module string) string {
-	t.Helper()
-	testmode.Machine(t)
-	cache, err := local.DefaultCache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache+"-tests", strings.ReplaceAll(module, "/", "_"))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	lock := flock.New(dir + ".lock")
-	if err := lock.Lock(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Unlock() }()
-	name, _, _ := strings.Cut(path.Base(module), "@")
-	program := filepath.Join(dir, name)
-	if _, err := os.Stat(program); err == nil {
-		return program
-	}
-	building, err := os.MkdirTemp(dir, "building-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(building) }()
-	install := exec.CommandContext(t.Context(), "go", "install", module)
-	install.Env = append(os.Environ(), "GOBIN="+building, "GOFLAGS=")
-	install.Dir = building
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", module, err, out)
-	}
-	if err := os.Rename(filepath.Join(building, name), program); err != nil {
-		t.Fatal(err)
-	}
-	return program
 }
 
 func write(t testing.TB, path, text string) {

@@ -19,7 +19,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"dagger/mikrotik-tailscale/endtoend/testmode"
-	"dagger/mikrotik-tailscale/endtoend/testregistry"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
@@ -280,7 +279,7 @@ func TestCosignHasWhatTheScriptsCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, command := testregistry.Program(t, calls["go"][1]), ""
+	program, command := testtools.Program(t, calls["go"][1]), ""
 	for _, word := range calls["cosign"] {
 		switch {
 		case word == "login" || word == "sign":

@@ -8,10 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gofrs/flock"
-
 	"dagger/mikrotik-tailscale/endtoend/testmode"
-	"dagger/mikrotik-tailscale/local"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 // The programs that check the configuration are built from source.
@@ -23,38 +21,20 @@ const (
 )
 
 // program builds a program of a module with the replacements in its go.mod, like its authors, because "go install"
-// refuses them. The program is kept in the user's cache.
+// refuses them.
 func program(t *testing.T, path, version, folder string) string {
 	t.Helper()
 	testmode.Long(t)
-	cache, err := local.DefaultCache()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(cache+"-tests", strings.ReplaceAll(path, "/", "_")+"@"+version)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	lock := flock.New(dir + ".lock")
-	if err := lock.Lock(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = lock.Unlock() }()
-	file := filepath.Join(dir, filepath.Base(filepath.Join(path, folder)))
-	if _, err := os.Stat(file); err == nil {
-		return file
-	}
-	source := t.TempDir()
-	if err := os.CopyFS(source, os.DirFS(module(t, path, version))); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := run(t, source, []string{"GOFLAGS=", "GOWORK=off"}, "go", "build", "-o", file+".new", "./"+folder); err != nil {
-		t.Fatalf("building %s: %v\n%s", path, err, out)
-	}
-	if err := os.Rename(file+".new", file); err != nil {
-		t.Fatal(err)
-	}
-	return file
+	name := filepath.Base(filepath.Join(path, folder))
+	return testtools.CachedProgram(t, path+"@"+version, name, func(directory string) {
+		source := t.TempDir()
+		if err := os.CopyFS(source, os.DirFS(module(t, path, version))); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := run(t, source, []string{"GOFLAGS=", "GOWORK=off"}, "go", "build", "-o", filepath.Join(directory, name), "./"+folder); err != nil {
+			t.Fatalf("building %s: %v\n%s", path, err, out)
+		}
+	})
 }
 
 // tofu runs OpenTofu on a configuration, with the provider in the version that the example pins.
