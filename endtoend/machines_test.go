@@ -25,7 +25,7 @@ func TestArmImagesCarryPackets(t *testing.T) {
 	for arch := range emulators {
 		t.Run(arch, func(t *testing.T) {
 			other := builtImage(t, arch, withGVisor...)
-			said := runMachine(t, builtImage(t, arch), map[string]string{
+			printed := runMachine(t, builtImage(t, arch), map[string]string{
 				"testcontrol": programFor(t, "arm64", "testcontrol"), "other-tailscaled": filepath.Join(other.rootfs, "usr/local/bin/tailscaled")}, `
 				busybox-plain insmod /tun.ko
 				busybox-plain insmod /dummy.ko
@@ -49,8 +49,8 @@ func TestArmImagesCarryPackets(t *testing.T) {
 				say route "$(ip route get "$other")"
 				busybox-plain ping -c 5 -W 20 "$other" >/tmp/out 2>&1 && say answer yes
 				tail -n 20 /tmp/out /tmp/control /tmp/other /tmp/log`)
-			if !strings.Contains(said["device"], "inet 100.") || !strings.Contains(said["route"], "dev tailscale0") || said["answer"] != "yes" {
-				t.Errorf("the machine printed %q", said)
+			if !strings.Contains(printed["device"], "inet 100.") || !strings.Contains(printed["route"], "dev tailscale0") || printed["answer"] != "yes" {
+				t.Errorf("the machine printed %q", printed)
 			}
 		})
 	}
@@ -70,9 +70,9 @@ func BenchmarkMachines(b *testing.B) {
 			}
 			for _, p := range packings {
 				b.Run(target.Name+"-"+p.name, func(b *testing.B) {
-					said := runMachine(b, builtImage(b, target.Name, p.flags...), nil, measuring)
+					printed := runMachine(b, builtImage(b, target.Name, p.flags...), nil, measuring)
 					m := map[string]float64{}
-					for name, value := range said {
+					for name, value := range printed {
 						var err error
 						if m[name], err = strconv.ParseFloat(value, 64); err != nil {
 							b.Fatalf("%s: %v", name, err)
@@ -120,7 +120,7 @@ for directory in proc sysfs:sys devtmpfs:dev tmpfs:run; do
 	busybox-plain mount -t "${directory%%:*}" none "/${directory#*:}"
 done
 busybox-plain ip link set lo up
-say() { echo "said $1=$2"; }
+say() { echo "printed $1=$2"; }
 (
 %s
 say end yes
@@ -159,18 +159,18 @@ func runMachine(t testing.TB, i image, files map[string]string, script string) m
 	case <-ctx.Done():
 		t.Fatalf("the machine did not shut down:\n%s", lastLines(machine.log(), 60))
 	}
-	said := map[string]string{}
+	printed := map[string]string{}
 	for line := range strings.Lines(machine.log()) {
-		if line, ok := strings.CutPrefix(strings.TrimSpace(line), "said "); ok {
+		if line, ok := strings.CutPrefix(strings.TrimSpace(line), "printed "); ok {
 			name, value, _ := strings.Cut(line, "=")
-			said[name] = value
+			printed[name] = value
 		}
 	}
-	if said["end"] != "yes" {
+	if printed["end"] != "yes" {
 		t.Fatalf("the machine did not finish its script:\n%s", lastLines(machine.log(), 60))
 	}
-	delete(said, "end")
-	return said
+	delete(printed, "end")
+	return printed
 }
 
 // arm64Kernel returns a directory with the Debian release's kernel for virtual arm64 machines, and the modules that

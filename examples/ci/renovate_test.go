@@ -76,7 +76,7 @@ func renovate(t *testing.T, dir, dryRun string, env ...string) map[string][]depe
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	var said struct {
+	var results struct {
 		Repositories map[string]struct {
 			PackageFiles map[string][]struct {
 				PackageFile string
@@ -84,11 +84,11 @@ func renovate(t *testing.T, dir, dryRun string, env ...string) map[string][]depe
 			}
 		}
 	}
-	if err := json.Unmarshal(read(t, report), &said); err != nil {
+	if err := json.Unmarshal(read(t, report), &results); err != nil {
 		t.Fatal(err)
 	}
 	found := map[string][]dependency{}
-	for _, repository := range said.Repositories {
+	for _, repository := range results.Repositories {
 		for _, files := range repository.PackageFiles {
 			for _, f := range files {
 				found[f.PackageFile] = append(found[f.PackageFile], f.Deps...)
@@ -262,11 +262,11 @@ func TestRenovateProposesOnlyAllowedVersions(t *testing.T) {
 	proposed := map[string]string{}
 	for _, deps := range found {
 		for _, d := range deps {
-			said := []string{d.SkipReason}
+			reasons := []string{d.SkipReason}
 			for _, u := range d.Updates {
-				said = append(said, u.NewVersion)
+				reasons = append(reasons, u.NewVersion)
 			}
-			proposed[d.DepName] = strings.TrimSpace(strings.Join(said, " "))
+			proposed[d.DepName] = strings.TrimSpace(strings.Join(reasons, " "))
 		}
 	}
 	for name, want := range map[string]string{"tailscale": "1.104.1", "busybox": "1.38.1", "upx": "disabled", "go": "disabled", "debian-snapshot": "20301201T084512Z"} {
