@@ -173,7 +173,7 @@ func (f *Follower) handle(e Event) {
 			if len(f.logged) > 0 {
 				f.Logf("logged in")
 			}
-			f.pending, f.tried, f.pause, f.waiting = time.Time{}, Key{}, 0, false
+			f.pending, f.tried, f.pause, f.waiting, f.cancel = time.Time{}, Key{}, 0, false, false
 			f.logged = map[string]bool{}
 		case NeedsLogin:
 			f.recover()
@@ -234,10 +234,11 @@ func (f *Follower) act(ctx context.Context) {
 	}
 	if f.cancel {
 		// Otherwise the daemon would use the key again and again.
-		f.cancel = false
-		if err := f.Daemon.Restart(ctx); err != nil {
+		err := f.Daemon.Restart(ctx)
+		if err != nil {
 			f.once("can't stop the attempt to log in: %v", err)
 		}
+		f.cancel = err != nil
 	}
 	f.reregister(ctx)
 	if !f.useServer(ctx) {

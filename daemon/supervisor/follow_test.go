@@ -27,6 +27,8 @@ type fake struct {
 	registered bool
 	// forgotten is true if the control server doesn't know the router any more.
 	forgotten bool
+	// busy is how many restarts the daemon refuses.
+	busy int
 	// refuses is a flag that the daemon doesn't accept.
 	refuses string
 	prefs   []Flag
@@ -105,6 +107,10 @@ func (d *fake) Login(_ context.Context, key Key, flags []Flag, _ bool) error {
 }
 
 func (d *fake) Restart(context.Context) error {
+	if d.busy > 0 {
+		d.busy--
+		return errors.New("the daemon is busy")
+	}
 	d.restarts++
 	switch {
 	case !d.registered:
@@ -323,6 +329,16 @@ func TestARefusedKeyIsTriedLessAndLessOften(t *testing.T) {
 		pass(time.Hour)
 		if d.state != Running || d.lines[len(d.lines)-1] != "logged in" {
 			t.Errorf("the state is %s:\n%s", d.state, d.log())
+		}
+	})
+}
+
+// The daemon would use a rejected key again and again until it is told to stop.
+func TestARejectedKeyIsStoppedEventually(t *testing.T) {
+	follow(t, &fake{state: NeedsLogin, good: "other", busy: 1}, withKey("bad"), func(d *fake) {
+		pass(2 * Tick)
+		if d.restarts != d.logins || !strings.Contains(d.log(), "can't stop the attempt to log in: the daemon is busy") {
+			t.Errorf("%d logins, %d ended, and the log is\n%s", d.logins, d.restarts, d.log())
 		}
 	})
 }
