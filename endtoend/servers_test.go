@@ -115,6 +115,7 @@ dns:
   nameservers: {global: [], split: {corp.example: [` + serverAddress + `]}}
   extra_records: [{name: printer.tailnet.example, type: A, value: 192.168.81.10}]
 unix_socket: %[1]s/socket
+cli: {timeout: 2m} # the default of five seconds is too short for a busy machine
 `
 
 const derpMap = `
