@@ -103,7 +103,7 @@ func TestMissingDevicesAndSettingsAreFixedOrReported(t *testing.T) {
 		n, outside := newNamespace(t, "container"), newNamespace(t, "outside")
 		link(outside, "veth", []string{"172.20.0.1/24"}, n, "tailscale", []string{"172.20.0.2/24"})
 		n.routes("default 172.20.0.1")
-		startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: n}).waitFor("entrypoint: the interface of the default route, tailscale, has a name that Tailscale reserves")
+		startContainer(t, options{name: "router", image: builtImage(t, "amd64"), network: n}).waitFor("entrypoint: Tailscale ignores tailscale, the interface of the default route")
 	})
 }
 
@@ -130,7 +130,7 @@ func TestTheRouterKeepsItsIdentity(t *testing.T) {
 		t.Helper()
 		c = startContainer(t, o)
 		c.running()
-		eventually(t, what+": the routes are back", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
+		w.control.waitForRoutes(c, what+": the routes are back")
 		if got := c.status().Self.ID; got != id {
 			t.Errorf("%s: the router is %s; before it was %s", what, got, id)
 		}

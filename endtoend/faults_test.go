@@ -59,7 +59,7 @@ func (r *survivor) again() {
 func (r *survivor) same() {
 	r.t.Helper()
 	r.running()
-	eventually(r.t, "the routes are back", func() bool { return len(r.status().Self.PrimaryRoutes) == 2 })
+	r.world.control.waitForRoutes(r.container, "the routes are back")
 	if got := r.status().Self; got.ID != r.self.ID || !slices.Equal(got.TailscaleIPs, r.self.TailscaleIPs) {
 		r.t.Errorf("the router is %s with %v; before it was %s with %v", got.ID, got.TailscaleIPs, r.self.ID, r.self.TailscaleIPs)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,9 @@ import (
 
 // node is a machine in the control server.
 type node struct {
-	ID   int
-	Name string `json:"given_name"`
+	ID     int
+	Name   string `json:"given_name"`
+	Online bool
 }
 
 // nodes returns the machines that the control server knows.
@@ -43,6 +45,25 @@ func (c *control) remove(n node) {
 	c.run("nodes", "delete", "--identifier", fmt.Sprint(n.ID), "--force")
 }
 
+// waitForRoutes waits until a router is logged in and has its two routes from the control server.
+//
+// Headscale 0.27.1 withdraws a node's routes ten seconds after its connection has ended, unless there is a new one. If the
+// new one begins between this check and the withdrawal, Headscale takes the node for disconnected until it connects again
+// (hscontrol/poll.go). All nodes do that when Headscale restarts.
+func (c *control) waitForRoutes(r *container, what string) {
+	c.t.Helper()
+	back := func() bool { return r.healthy() && len(r.status().Self.PrimaryRoutes) == 2 }
+	if until(time.Now().Add(30*time.Second), back) {
+		return
+	}
+	if slices.ContainsFunc(c.nodes(), func(n node) bool { return !n.Online }) {
+		c.t.Log("headscale takes a router for disconnected: restarting headscale")
+		c.stop()
+		c.start()
+	}
+	eventually(c.t, what, back)
+}
+
 // says counts the supervisor's lines that begin with a text.
 func (c *container) says(text string) int { return strings.Count(c.log(), "entrypoint: "+text) }
 
@@ -57,9 +78,7 @@ func TestALoginThatEndsIsRenewed(t *testing.T) {
 	c.running()
 	back := func(what string) {
 		t.Helper()
-		eventually(t, what+": the router is logged in again, with its routes", func() bool {
-			return c.healthy() && len(c.status().Self.PrimaryRoutes) == 2
-		})
+		w.control.waitForRoutes(c, what+": the router is logged in again, with its routes")
 	}
 	back("at first")
 	first := w.control.only()
@@ -99,7 +118,7 @@ func TestANodeThatWasRemovedWhileTheRouterWasOff(t *testing.T) {
 			eventually(t, "the daemon has tried for a while", func() bool { return strings.Count(c.log(), "Received error: ") >= 8 })
 			w.control.start()
 			c.running()
-			eventually(t, "the routes are back", func() bool { return len(c.status().Self.PrimaryRoutes) == 2 })
+			w.control.waitForRoutes(c, "the routes are back")
 		})
 	}
 }
@@ -127,7 +146,7 @@ func TestAnotherControlServer(t *testing.T) {
 			c = startContainer(t, o)
 			eventually(t, "the router is known to the second server", func() bool { return len(second.nodes()) == 1 })
 			c.running()
-			if c.says("this router is logged in to "+controlURL+", and TS_LOGIN_SERVER names "+second.url()) != 1 {
+			if c.says("this router is logged in to "+controlURL+", but TS_LOGIN_SERVER is "+second.url()) != 1 {
 				t.Errorf("the log does not mention the other server:\n%s", c.log())
 			}
 			c.stop()
