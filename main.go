@@ -113,7 +113,7 @@ func New(
 	// +optional
 	// +default="launcher"
 	compression Compression,
-	// Keep function names, file names and line numbers in the Tailscale binary. They are only used in crash reports and add a fifth to its size. Without them, symbolize reads crashes.
+	// Keep function names, file names and line numbers in the Tailscale binary. They are only used in crash reports and add a third to the image's size. Without them, symbolize reads crashes.
 	//
 	// +optional
 	keepSymbols bool,

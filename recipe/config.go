@@ -37,7 +37,7 @@ type Config struct {
 	// Compression is how the binaries are packed.
 	Compression Compression `json:"compression"`
 	// KeepSymbols keeps function names, file names and line numbers in Tailscale's program. They are only used in
-	// crash reports and add a fifth to its size.
+	// crash reports and add a third to the image's size.
 	KeepSymbols bool `json:"keepSymbols"`
 	// StockRuntime uses Go's runtime unchanged. Otherwise, the daemon and each command use less memory.
 	StockRuntime bool `json:"stockRuntime"`
