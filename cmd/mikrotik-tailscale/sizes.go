@@ -61,5 +61,6 @@ func sizesCommand(asJSON *bool) *cobra.Command {
 	flags.BoolVar(&asSVG, "svg", false, "draw a picture")
 	o.imageFlags(flags)
 	o.builderFlags(flags)
+	c.AddCommand(packagesCommand(asJSON))
 	return c
 }
