@@ -39,6 +39,8 @@ var programs = map[string]struct{ module, version string }{
 	"tailscale.com/cmd/testcontrol":               {"tailscale.com", "v" + serversVersion},
 	"tailscale.com/cmd/derper":                    {"tailscale.com", "v" + serversVersion},
 	"tailscale.com/cmd/stund":                     {"tailscale.com", "v" + serversVersion},
+	// Its source is in testdata.
+	"./relaycontrol": {"tailscale.com", "v" + serversVersion},
 	// Built without tags, like upstream's own.
 	"tailscale.com/cmd/tailscale":  {"tailscale.com", "v" + serversVersion},
 	"tailscale.com/cmd/tailscaled": {"tailscale.com", "v" + serversVersion},
@@ -72,6 +74,16 @@ func programFor(t testing.TB, architecture, name string) string {
 		defer func() { _ = lock.Unlock() }()
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
 			write(t, filepath.Join(dir, "go.mod"), fmt.Sprintf("module servers\n\ngo 1.26.1\n\nrequire %s %s\n", source.module, source.version))
+		}
+		if strings.HasPrefix(pkg, "./") {
+			source, err := os.ReadFile(filepath.Join("testdata", name, "main.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(dir, name, "main.go"), string(source))
 		}
 		build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-trimpath", "-o", filepath.Join(architecture, name), pkg)
 		build.Dir = dir
