@@ -38,11 +38,11 @@ func Stage(initial choices.Choices) (recipe.Stage, error) {
 		recipe.Sources(routeros.Source, "routeros"), recipe.Sources(source, "routeros/page"),
 		recipe.Sources(platform.Source, "platform"), recipe.Sources(address.Source, "recipe/address"),
 	), modules, [][]string{
-		{"env", "GOOS=js", "GOARCH=wasm", "go", "-C", recipe.ModuleDir, "build", "-mod=mod", "-trimpath", "-buildvcs=false",
+		{"env", "GOOS=js", "GOARCH=wasm", "go", "-C", recipe.ModuleDir, "build", "-mod=mod", "-buildvcs=false",
 			"-gcflags=all=-l", "-ldflags=-s -w", "-o", recipe.BuildDir + "/page.wasm", "./routeros/page/program"},
 		{"sh", "-euc", strings.Join([]string{
 			`support=$(go env GOROOT)/lib/wasm/wasm_exec.js`,
-			`exec go -C "$1" run -mod=mod -trimpath ./routeros/page/html "$2" "$support" "$3" "$4"`,
+			`exec go -C "$1" run -mod=mod ./routeros/page/html "$2" "$support" "$3" "$4"`,
 		}, "\n"), "sh", recipe.ModuleDir, recipe.BuildDir + "/page.wasm", initial.Encode(), recipe.OutDir + "/" + Name},
 	}, Name), nil
 }
