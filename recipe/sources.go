@@ -52,7 +52,7 @@ type sourceArchive struct {
 
 // scriptHead is the beginning of a script. %[1]s is the platform, and %[2]s are Debian packages.
 const scriptHead = `#!/bin/sh
-# Rebuilds busybox as the image for %[1]s has it. README.txt says where to run this.
+# Rebuilds the busybox of the image for %[1]s. README.txt says where to run this.
 # Debian packages: %[2]s
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
