@@ -121,26 +121,26 @@
     :if (!([/system/resource/get architecture-name] ~ {{q .ArchitecturePattern}})) do={
       :error ("the image is for {{.Architecture}}, but this router is " . [/system/resource/get architecture-name])
     }
-    :local wanted {{q .Platform}}
-    :local kind {{q .Variant}}
+    :local architecture {{q .Platform}}
+    :local variant {{q .Variant}}
 {{- else}}
-    :local wanted [/system/resource/get architecture-name]
-    :local kind ""
-    :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
-    :if ($wanted = "arm") do={ :set kind "v7" }
+    :local architecture [/system/resource/get architecture-name]
+    :local variant ""
+    :if ($architecture ~ "^x86") do={ :set architecture "amd64" }
+    :if ($architecture = "arm") do={ :set variant "v7" }
 {{- end}}
     :local identity ""
 {{- if .Hub}}
     :foreach entry in=($manifest->"images") do={
-      :if ((($entry->"architecture") = $wanted) && (($kind = "") || (($entry->"variant") = $kind))) do={
+      :if ((($entry->"architecture") = $architecture) && (($variant = "") || (($entry->"variant") = $variant))) do={
         :set identity ($entry->"digest")
       }
     }
 {{- else}}
     :if ([:typeof ($manifest->"manifests")] = "array") do={
       :foreach entry in=($manifest->"manifests") do={
-        :local offered ($entry->"platform")
-        :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+        :local platform ($entry->"platform")
+        :if ((($platform->"architecture") = $architecture) && (($variant = "") || (($platform->"variant") = $variant))) do={
           :set identity ($entry->"digest")
         }
       }
@@ -151,7 +151,7 @@
     }
 {{- end}}
     :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
-      :error ({{q .Source}} . " has no image for " . $wanted . $kind)
+      :error ({{q .Source}} . " has no image for " . $architecture . $variant)
     }
 {{- end}}{{end}}
 

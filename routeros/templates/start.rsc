@@ -40,14 +40,14 @@
       # This directory exists if a script has added a container since the boot. RouterOS may still be unpacking
       # its image.
       :local present [/container/find where comment~$current]
-      :local good false
+      :local unpacked false
       :local updating false
       :if ([:len [/file/find where name={{q .Started}}]] > 0) do={
         :set updating ([:len [/container/find where comment~$next]] > 0)
         :if ((!$updating) && ([:len $present] > 0)) do={
           :local seconds 0
           :while (([:len [/container/get ($present->0) image-id]] = 0) && ($seconds < 900)) do={ :delay 2s; :set seconds ($seconds + 2) }
-          :set good ([:len [/container/get ($present->0) image-id]] > 0)
+          :set unpacked ([:len [/container/get ($present->0) image-id]] > 0)
         }
       }
 
@@ -55,7 +55,7 @@
         :set trying false
         :error "an update is running, or was interrupted: /import {{.UpdateFile}}"
       }
-      :if (!$good) do={
+      :if (!$unpacked) do={
         {{deeper 4 "identity" .}}
         # Containers from before the boot have lost their files. Starting or pulling them again is not enough: RouterOS
         # may not unpack an image that it has unpacked before.

@@ -39,11 +39,11 @@
 {{- end}}
 
     # Leftovers of an interrupted run. A new container whose old one is already replaced has passed its trial.
-    :local fresh [/container/find where comment~$next]
-    :if ([:len $fresh] > 0) do={
+    :local candidate [/container/find where comment~$next]
+    :if ([:len $candidate] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
-        :local known [/container/get ($fresh->0) comment]
-        /container/set ($fresh->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
+        :local known [/container/get ($candidate->0) comment]
+        /container/set ($candidate->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
       } else={
         $discard $next
       }
@@ -96,10 +96,10 @@
         :delay 2s
         :set seconds ($seconds + 2)
       }
-      :set fresh [/container/find where comment=$mark and stopped]
-      :local good ([:len $fresh] > 0)
-      :if ($good) do={ :set good ([:len [/container/get ($fresh->0) image-id]] > 0) }
-      :if (!$good) do={
+      :set candidate [/container/find where comment=$mark and stopped]
+      :local unpacked ([:len $candidate] > 0)
+      :if ($unpacked) do={ :set unpacked ([:len [/container/get ($candidate->0) image-id]] > 0) }
+      :if (!$unpacked) do={
         $discard $next
         :error "the image could not be fetched or unpacked{{if not .InPlace}}, and the old container is unchanged{{end}}: see /log/print where topics~\"container\""
       }
@@ -113,19 +113,19 @@
         :set seconds 0
         :while (([:len [/container/find where comment~$current and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
       }
-      :onerror ignored in={ /container/start ($fresh->0) } do={}
+      :onerror ignored in={ /container/start ($candidate->0) } do={}
       :delay 15s
       :local failure ""
       :local doubt ""
       :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "stopped again" }
       # A release may start and still not work. That only shows if the old one worked.
       :if ($loggedIn && ([:len $failure] = 0)) do={
-        :local condition [$stateOf ($fresh->0)]
+        :local condition [$stateOf ($candidate->0)]
         :set seconds 15
         :while ((!($condition ~ "Running")) && ($seconds < 120)) do={
           :delay 5s
           :set seconds ($seconds + 5)
-          :set condition [$stateOf ($fresh->0)]
+          :set condition [$stateOf ($candidate->0)]
         }
         :if (!($condition ~ "Running")) do={
           :if ([:len $old] > 0) do={ :set failure "was not logged in after two minutes" } else={ :set doubt ", but was not logged in after two minutes" }
@@ -142,9 +142,9 @@
       }
       # From here on, a reboot starts the new container.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
-      /container/set ($fresh->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
+      /container/set ($candidate->0) start-on-boot={{.OnBoot}}{{template "lasting" .}} comment=($container . " " . $identity)
       $discard ("^" . $last)
-      :onerror ignored in={ /container/set ($fresh->0) name={{q .Name}} } do={}
+      :onerror ignored in={ /container/set ($candidate->0) name={{q .Name}} } do={}
       :if ([:len $doubt] > 0) do={ :log warning ("{{.Name}} was updated" . $doubt) } else={ :log info ("{{.Name}} was updated: " . $identity) }
       :put ("{{.Name}} was updated" . $doubt)
     }

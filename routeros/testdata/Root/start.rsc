@@ -84,14 +84,14 @@
       # This directory exists if a script has added a container since the boot. RouterOS may still be unpacking
       # its image.
       :local present [/container/find where comment~$current]
-      :local good false
+      :local unpacked false
       :local updating false
       :if ([:len [/file/find where name="tailscale-tmp/started"]] > 0) do={
         :set updating ([:len [/container/find where comment~$next]] > 0)
         :if ((!$updating) && ([:len $present] > 0)) do={
           :local seconds 0
           :while (([:len [/container/get ($present->0) image-id]] = 0) && ($seconds < 900)) do={ :delay 2s; :set seconds ($seconds + 2) }
-          :set good ([:len [/container/get ($present->0) image-id]] > 0)
+          :set unpacked ([:len [/container/get ($present->0) image-id]] > 0)
         }
       }
 
@@ -99,7 +99,7 @@
         :set trying false
         :error "an update is running, or was interrupted: /import flash/tailscale-update.rsc"
       }
-      :if (!$good) do={
+      :if (!$unpacked) do={
         # The image that the tag refers to. RouterOS fetches texts of up to 64512 bytes, and an image index has
         # about 2000. :deserialize and :onerror exist since RouterOS 7.13.
         :local headers "Accept: application/vnd.docker.distribution.manifest.v2+json,Accept: application/vnd.docker.distribution.manifest.list.v2+json,Accept: application/vnd.oci.image.manifest.v1+json,Accept: application/vnd.oci.image.index.v1+json"
@@ -111,15 +111,15 @@
         :set headers ($headers . ",Authorization: Bearer " . $token)
         :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
         :set manifest [:deserialize from=json value=($manifest->"data")]
-        :local wanted [/system/resource/get architecture-name]
-        :local kind ""
-        :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
-        :if ($wanted = "arm") do={ :set kind "v7" }
+        :local architecture [/system/resource/get architecture-name]
+        :local variant ""
+        :if ($architecture ~ "^x86") do={ :set architecture "amd64" }
+        :if ($architecture = "arm") do={ :set variant "v7" }
         :local identity ""
         :if ([:typeof ($manifest->"manifests")] = "array") do={
           :foreach entry in=($manifest->"manifests") do={
-            :local offered ($entry->"platform")
-            :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+            :local platform ($entry->"platform")
+            :if ((($platform->"architecture") = $architecture) && (($variant = "") || (($platform->"variant") = $variant))) do={
               :set identity ($entry->"digest")
             }
           }
@@ -129,7 +129,7 @@
           :set identity ($configuration->"digest")
         }
         :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
-          :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
+          :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $architecture . $variant)
         }
         # Containers from before the boot have lost their files. Starting or pulling them again is not enough: RouterOS
         # may not unpack an image that it has unpacked before.

@@ -75,15 +75,15 @@
     :set headers ($headers . ",Authorization: Bearer " . $token)
     :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
     :set manifest [:deserialize from=json value=($manifest->"data")]
-    :local wanted [/system/resource/get architecture-name]
-    :local kind ""
-    :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
-    :if ($wanted = "arm") do={ :set kind "v7" }
+    :local architecture [/system/resource/get architecture-name]
+    :local variant ""
+    :if ($architecture ~ "^x86") do={ :set architecture "amd64" }
+    :if ($architecture = "arm") do={ :set variant "v7" }
     :local identity ""
     :if ([:typeof ($manifest->"manifests")] = "array") do={
       :foreach entry in=($manifest->"manifests") do={
-        :local offered ($entry->"platform")
-        :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+        :local platform ($entry->"platform")
+        :if ((($platform->"architecture") = $architecture) && (($variant = "") || (($platform->"variant") = $variant))) do={
           :set identity ($entry->"digest")
         }
       }
@@ -93,7 +93,7 @@
       :set identity ($configuration->"digest")
     }
     :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
-      :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
+      :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $architecture . $variant)
     }
     :set identity ($container . " " . $identity)
 

@@ -73,11 +73,11 @@
     :if ([:len [/interface/veth/find where comment=$container]] = 0) do={ :error "it is not installed" }
 
     # Leftovers of an interrupted run. A new container whose old one is already replaced has passed its trial.
-    :local fresh [/container/find where comment~$next]
-    :if ([:len $fresh] > 0) do={
+    :local candidate [/container/find where comment~$next]
+    :if ([:len $candidate] > 0) do={
       :if (([:len [/container/find where comment~$current]] = 0) && ([:len [/container/find where comment=$last]] > 0)) do={
-        :local known [/container/get ($fresh->0) comment]
-        /container/set ($fresh->0) start-on-boot=yes comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
+        :local known [/container/get ($candidate->0) comment]
+        /container/set ($candidate->0) start-on-boot=yes comment=($container . [:pick $known ([:find $known " next "] + 5) [:len $known]])
       } else={
         $discard $next
       }
@@ -95,15 +95,15 @@
     :set headers ($headers . ",Authorization: Bearer " . $token)
     :local manifest [/tool/fetch url="https://ghcr.io/v2/me/tailscale/manifests/stable" http-header-field=$headers check-certificate=yes output=user as-value]
     :set manifest [:deserialize from=json value=($manifest->"data")]
-    :local wanted [/system/resource/get architecture-name]
-    :local kind ""
-    :if ($wanted ~ "^x86") do={ :set wanted "amd64" }
-    :if ($wanted = "arm") do={ :set kind "v7" }
+    :local architecture [/system/resource/get architecture-name]
+    :local variant ""
+    :if ($architecture ~ "^x86") do={ :set architecture "amd64" }
+    :if ($architecture = "arm") do={ :set variant "v7" }
     :local identity ""
     :if ([:typeof ($manifest->"manifests")] = "array") do={
       :foreach entry in=($manifest->"manifests") do={
-        :local offered ($entry->"platform")
-        :if ((($offered->"architecture") = $wanted) && (($kind = "") || (($offered->"variant") = $kind))) do={
+        :local platform ($entry->"platform")
+        :if ((($platform->"architecture") = $architecture) && (($variant = "") || (($platform->"variant") = $variant))) do={
           :set identity ($entry->"digest")
         }
       }
@@ -113,7 +113,7 @@
       :set identity ($configuration->"digest")
     }
     :if (!([:tostr $identity] ~ "^sha256:[0-9a-f]+\$")) do={
-      :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $wanted . $kind)
+      :error ("ghcr.io/me/tailscale:stable" . " has no image for " . $architecture . $variant)
     }
 
     :local old [/container/find where comment~$current]
@@ -143,10 +143,10 @@
         :delay 2s
         :set seconds ($seconds + 2)
       }
-      :set fresh [/container/find where comment=$mark and stopped]
-      :local good ([:len $fresh] > 0)
-      :if ($good) do={ :set good ([:len [/container/get ($fresh->0) image-id]] > 0) }
-      :if (!$good) do={
+      :set candidate [/container/find where comment=$mark and stopped]
+      :local unpacked ([:len $candidate] > 0)
+      :if ($unpacked) do={ :set unpacked ([:len [/container/get ($candidate->0) image-id]] > 0) }
+      :if (!$unpacked) do={
         $discard $next
         :error "the image could not be fetched or unpacked, and the old container is unchanged: see /log/print where topics~\"container\""
       }
@@ -157,19 +157,19 @@
         :set seconds 0
         :while (([:len [/container/find where comment~$current and !stopped]] > 0) && ($seconds < 60)) do={ :delay 1s; :set seconds ($seconds + 1) }
       }
-      :onerror ignored in={ /container/start ($fresh->0) } do={}
+      :onerror ignored in={ /container/start ($candidate->0) } do={}
       :delay 15s
       :local failure ""
       :local doubt ""
       :if ([:len [/container/find where comment=$mark and !stopped]] = 0) do={ :set failure "stopped again" }
       # A release may start and still not work. That only shows if the old one worked.
       :if ($loggedIn && ([:len $failure] = 0)) do={
-        :local condition [$stateOf ($fresh->0)]
+        :local condition [$stateOf ($candidate->0)]
         :set seconds 15
         :while ((!($condition ~ "Running")) && ($seconds < 120)) do={
           :delay 5s
           :set seconds ($seconds + 5)
-          :set condition [$stateOf ($fresh->0)]
+          :set condition [$stateOf ($candidate->0)]
         }
         :if (!($condition ~ "Running")) do={
           :if ([:len $old] > 0) do={ :set failure "was not logged in after two minutes" } else={ :set doubt ", but was not logged in after two minutes" }
@@ -183,9 +183,9 @@
       }
       # From here on, a reboot starts the new container.
       :if ([:len $old] > 0) do={ /container/set ($old->0) start-on-boot=no comment=$last }
-      /container/set ($fresh->0) start-on-boot=yes comment=($container . " " . $identity)
+      /container/set ($candidate->0) start-on-boot=yes comment=($container . " " . $identity)
       $discard ("^" . $last)
-      :onerror ignored in={ /container/set ($fresh->0) name="tailscale" } do={}
+      :onerror ignored in={ /container/set ($candidate->0) name="tailscale" } do={}
       :if ([:len $doubt] > 0) do={ :log warning ("tailscale was updated" . $doubt) } else={ :log info ("tailscale was updated: " . $identity) }
       :put ("tailscale was updated" . $doubt)
     }
