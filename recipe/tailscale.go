@@ -11,19 +11,6 @@ import (
 // sourceDir is the directory of Tailscale's source in a stage, relative to BuildDir.
 const sourceDir = "tailscale"
 
-// inlined are the packages that are compiled with inlining: the ciphers of the tailnet's packets, and what they call.
-// On processors without assembly for them, such as ARM, each of their steps would otherwise be a function call.
-var inlined = []string{
-	"encoding/binary",
-	"golang.org/x/crypto/blake2s",
-	"golang.org/x/crypto/chacha20",
-	"golang.org/x/crypto/chacha20poly1305",
-	"golang.org/x/crypto/internal/alias",
-	"golang.org/x/crypto/internal/poly1305",
-	"internal/byteorder",
-	"math/bits",
-}
-
 // Tailscale returns the stage that compiles the daemon and the CLI into one binary, with only the resolved features.
 //
 // Inlining is off (-l) except for some packages, because it costs a tenth of the compressed size. Symbols are left
@@ -54,6 +41,7 @@ func (p Plan) Tailscale() Stage {
 		p.builtInRoots(&s)
 		tags += "," + builtInRootsTag
 	}
+	addFasterPackets(&s, t.Architecture)
 	build := []string{"go", "-C", sourceDir, "build"}
 	if !c.StockRuntime {
 		s.Steps = append(s.Steps, smallSpanSets())

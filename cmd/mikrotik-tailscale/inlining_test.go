@@ -1,41 +1,38 @@
 package main
 
 import (
-	"cmp"
 	"debug/elf"
 	"debug/gosym"
-	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/image/assembly"
 	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
-	"dagger/mikrotik-tailscale/recipe"
 )
 
-// On processors without assembly for the tailnet's cipher, function calls in it make it several times slower.
-func TestTheCipherIsInlined(t *testing.T) {
+// Calls in the code that every packet passes are inlined, and the ARM programs contain the faster checksum.
+func TestThePathOfPacketsIsInlined(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	o := newOptions()
 	if err := o.resolve(); err != nil {
 		t.Fatal(err)
 	}
-	arm := slices.DeleteFunc(platform.All(), func(p platform.Target) bool { return p.Architecture != "arm" })
+	arm := slices.DeleteFunc(platform.All(), func(p platform.Target) bool { return p.Architecture == "amd64" })
 	err := o.products(t.Context(), arm, newProgress(io.Discard), func(_ assembly.StageRunner, products []assembly.Product, _ string) error {
 		for _, p := range products {
+			const tun = "github.com/tailscale/wireguard-go/tun."
 			functions := functionsOf(t, p.Programs["tailscale"])
-			if blocks := "golang.org/x/crypto/chacha20.(*Cipher).xorKeyStreamBlocksGeneric"; !functions[blocks] {
-				t.Errorf("%s: no function %s", p.Target, blocks)
+			if !functions[tun+"handleGRO"] {
+				t.Errorf("%s: no function %shandleGRO", p.Target, tun)
 			}
-			if step := "golang.org/x/crypto/chacha20.quarterRound"; functions[step] {
-				t.Errorf("%s: %s is not inlined", p.Target, step)
+			if small := tun + "(*groDisablementFlags).canTCPGRO"; functions[small] {
+				t.Errorf("%s: %s is not inlined", p.Target, small)
+			}
+			if faster := tun + "checksumWords"; functions[faster] != (p.Target.Architecture == "arm") {
+				t.Errorf("%s: has %s: %v", p.Target, faster, functions[faster])
 			}
 		}
 		return nil
@@ -66,60 +63,4 @@ func functionsOf(t *testing.T, program string) map[string]bool {
 		names[f.Name] = true
 	}
 	return names
-}
-
-// BenchmarkCipher measures how long it takes to encrypt a packet: without inlining, with the image's inlining, and
-// with inlining in all packages. ARM is emulated, so its times can only be compared with each other.
-func BenchmarkCipher(b *testing.B) {
-	testtools.Require(b, local.Tool{Command: "qemu-arm-static", Package: "qemu-user-static"})
-	o := newOptions()
-	if err := o.resolve(); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		fmt.Println()
-		for _, target := range platform.All() {
-			fmt.Printf("%8s: no inlining %7s ns", target.Name, encrypting(b, target, "all=-l"))
-			fmt.Printf(", that of the image %7s ns", encrypting(b, target, compilerFlags(recipe.Plan{Target: target, Config: o.config, Resolved: recipe.Resolved{}}.Tailscale())...))
-			fmt.Printf(", all %7s ns\n", encrypting(b, target))
-		}
-	}
-}
-
-// compilerFlags returns the values of -gcflags that a stage compiles with.
-func compilerFlags(s recipe.Stage) (flags []string) {
-	for _, step := range s.Steps {
-		for i, arg := range step {
-			if arg == "-gcflags" {
-				flags = append(flags, step[i+1])
-			}
-		}
-	}
-	return flags
-}
-
-// encrypting returns the nanoseconds per packet.
-func encrypting(b *testing.B, target platform.Target, flags ...string) string {
-	b.Helper()
-	program := filepath.Join(b.TempDir(), "cipher")
-	args := []string{"build", "-o", program}
-	for _, f := range flags {
-		args = append(args, "-gcflags", f)
-	}
-	build := exec.CommandContext(b.Context(), "go", append(args, "./testdata/cipher")...)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
-	e := emulators[target.Name]
-	cmd := exec.CommandContext(b.Context(), program)
-	if e.program != "" {
-		cmd = exec.CommandContext(b.Context(), e.program, program)
-		cmd.Env = append(os.Environ(), "QEMU_CPU="+cmp.Or(e.cpu, "max"))
-	}
-	out, err := cmd.Output()
-	if err != nil {
-		b.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
 }

@@ -13,6 +13,7 @@ func TestTheModulesOfAProgram(t *testing.T) {
 		{Path: "golang.org/x/net", Version: "v0.50.0", Sum: "h1:abc="},
 		{Path: "github.com/old/one", Version: "v1.0.0", Sum: "h1:old=", Replace: &debug.Module{Path: "github.com/new/one", Version: "v1.0.1", Sum: "h1:new="}},
 		{Path: "github.com/without/sum", Version: "v2.0.0"},
+		{Path: "github.com/changed/copy", Version: "v3.0.0", Replace: &debug.Module{Path: "../copy", Version: "(devel)"}},
 	}}
 	var got []string
 	for _, c := range goModules(info) {
@@ -27,6 +28,7 @@ func TestTheModulesOfAProgram(t *testing.T) {
 		"pkg:golang/golang.org/x/net@v0.50.0 library golang.org/x/net v0.50.0 pkg:golang/golang.org/x/net@v0.50.0 [{go:sum h1:abc=}]",
 		"pkg:golang/github.com/new/one@v1.0.1 library github.com/new/one v1.0.1 pkg:golang/github.com/new/one@v1.0.1 [{go:sum h1:new=}]",
 		"pkg:golang/github.com/without/sum@v2.0.0 library github.com/without/sum v2.0.0 pkg:golang/github.com/without/sum@v2.0.0",
+		"pkg:golang/github.com/changed/copy@v3.0.0 library github.com/changed/copy v3.0.0 pkg:golang/github.com/changed/copy@v3.0.0",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("modules are %q; want %q", got, want)

@@ -117,7 +117,8 @@ func tailscale(c recipe.Config) cdx.Component {
 func goModules(info *debug.BuildInfo) []cdx.Component {
 	all := []cdx.Component{golang(cdx.ComponentTypeLibrary, "std", strings.TrimPrefix(info.GoVersion, "go"), licensed("BSD-3-Clause"), "")}
 	for _, m := range info.Deps {
-		if m.Replace != nil {
+		// A module that the build changes is a copy without a version. It is listed as the module that was copied.
+		if m.Replace != nil && m.Replace.Version != "(devel)" {
 			m = m.Replace
 		}
 		all = append(all, golang(cdx.ComponentTypeLibrary, m.Path, m.Version, nil, m.Sum))

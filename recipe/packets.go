@@ -1,0 +1,71 @@
+package recipe
+
+import "dagger/mikrotik-tailscale/daemon/checksum"
+
+// inlined are the packages that are compiled with inlining, because every packet of the tailnet passes them. A call is
+// only inlined if both the caller and the called function are in these packages.
+var inlined = []string{
+	"encoding/binary",
+	"github.com/gaissmai/bart",
+	"github.com/gaissmai/bart/internal/bitset",
+	"github.com/gaissmai/bart/internal/sparse",
+	"github.com/tailscale/wireguard-go/device",
+	"github.com/tailscale/wireguard-go/replay",
+	"github.com/tailscale/wireguard-go/tun",
+	"golang.org/x/crypto/chacha20",
+	"golang.org/x/crypto/chacha20poly1305",
+	"golang.org/x/crypto/internal/alias",
+	"golang.org/x/crypto/internal/poly1305",
+	"golang.org/x/net/internal/socket",
+	"internal/byteorder",
+	"internal/runtime/maps",
+	"internal/sync",
+	"math/bits",
+	"net/netip",
+	"sync",
+	"sync/atomic",
+	"tailscale.com/net/batching",
+	"tailscale.com/net/flowtrack",
+	"tailscale.com/net/ipset",
+	"tailscale.com/net/packet",
+	"tailscale.com/net/tstun",
+	"tailscale.com/wgengine/filter",
+}
+
+// addFasterPackets changes code that takes long for each packet, in copies of the modules that contain it. A release
+// with other code there is compiled unchanged.
+func addFasterPackets(s *Stage, architecture string) {
+	s.Steps = append(s.Steps,
+		copyModule("github.com/tailscale/wireguard-go", "wireguard"),
+		// Packets are read in batches, and sorted by their peer. A batch rarely has packets of more than one peer, but
+		// this map has room for 128, and going through it takes longer than anything else.
+		shell(`sed -i 's/\(elemsByPeer *= make(map\[\*Peer\]\*Queue[A-Za-z]*\), [A-Za-z]*)$/\1)/' wireguard/device/send.go wireguard/device/receive.go`))
+	switch architecture {
+	case "arm":
+		// Each packet is added up when the kernel's large packets are split, and again when packets are merged.
+		s.Files = append(s.Files, File{Name: "checksum.go", Content: checksum.Source})
+		s.Steps = append(s.Steps, shell(`sed 's/^package .*/package tun/' "$1" >wireguard/tun/checksum_words.go
+			sed -i 's/\treturn checksumGeneric32(data, initial)$/\treturn checksumWords(data, initial)/' wireguard/tun/checksum_generic.go`,
+			InDir+"/checksum.go"))
+	case "arm64":
+		// The cipher computes four blocks at once, and the first one is the packet's key for the other cipher. This loop
+		// encrypts with the other three.
+		s.Steps = append(s.Steps,
+			copyModule("golang.org/x/crypto", "crypto"),
+			shell(`sed -i '/^\t\tfor i, b := range keyStream {$/i\
+		words := len(keyStream) \&^ 7\
+		for i := 0; i < words; i += 8 {\
+			binary.LittleEndian.PutUint64(dst[i:], binary.LittleEndian.Uint64(src[i:])^binary.LittleEndian.Uint64(keyStream[i:]))\
+		}
+				s/^\t\tfor i, b := range keyStream {$/\t\tfor i := words; i < len(keyStream); i++ {/
+				s/^\t\t\tdst\[i\] = src\[i\] ^ b$/\t\t\tdst[i] = src[i] ^ keyStream[i]/' crypto/chacha20/chacha_generic.go`))
+	}
+}
+
+// copyModule returns the step that copies a module that Tailscale requires, and compiles Tailscale with the copy. The
+// checksum database has verified the module before.
+func copyModule(module, directory string) []string {
+	return shell(`go -C "$1" mod download "$2"
+		cp -R --no-preserve=mode "$(go -C "$1" list -m -f '{{.Dir}}' "$2")" "$3"
+		go -C "$1" mod edit -replace "$2=../$3"`, sourceDir, module, directory)
+}
