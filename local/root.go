@@ -143,7 +143,14 @@ func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, 
 	for _, pattern := range want.Without {
 		argv = append(argv, "--dpkgopt=path-exclude="+pattern)
 	}
-	if os.Geteuid() != 0 {
+	env := []string{"LC_ALL=C.UTF-8"}
+	if os.Geteuid() == 0 {
+		// mmdebstrap mounts /proc and /sys in the directory that it fills. If it is killed, these mounts end with their
+		// namespace, and the directory is removed with this run's other files. Roots of containers may not be allowed
+		// to create a namespace, and then mmdebstrap can't mount anything either.
+		argv = append([]string{"sh", "-c", `unshare --mount true 2>/dev/null && exec unshare --mount "$@"; exec "$@"`, "sh"}, argv...)
+		env = append(env, "TMPDIR="+filepath.Dir(tree))
+	} else {
 		argv = append(argv, "--mode=unshare")
 	}
 	if from.secret {
@@ -156,7 +163,7 @@ func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, 
 	if err != nil {
 		return err
 	}
-	bootstrap := command{argv: argv, env: []string{"LC_ALL=C.UTF-8"}, stdin: from.line(want.Suite), output: write, hide: d.hide}
+	bootstrap := command{argv: argv, env: env, stdin: from.line(want.Suite), output: write, hide: d.hide}
 	// Device nodes need privileges, and the sandbox provides its own.
 	unpack := command{argv: []string{"tar", "-C", tree, "--no-same-owner", "--exclude=./dev/*", "-xf", "-"}, input: read}
 	// The error of the program that failed first is the cause. Unpacking can only fail first while the pipe is open.
