@@ -13,6 +13,8 @@ var (
 	LogFilter string
 	//go:embed _tailscaled/magicdns.go
 	MagicDNS string
+	//go:embed _tailscaled/memory.go
+	Memory string
 	//go:embed _tailscaled/processname.go
 	ProcessName string
 	//go:embed _tailscaled/roots.go

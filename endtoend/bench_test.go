@@ -130,6 +130,7 @@ func measure(t testing.TB, i image) figures {
 		first.must("tailscale status")
 	}
 	f.status = time.Since(began) / times
+	time.Sleep(untilIdle)
 	f.idle = first.memory()
 	first.forgetUse()
 	for i, args := range [][]string{{two.lan4}, {two.lan4, "--reverse"}, {two.lan6}} {
@@ -140,6 +141,10 @@ func measure(t testing.TB, i image) figures {
 	f.busy, f.used = first.memory(), first.programUsed()
 	return f
 }
+
+// untilIdle is how long the routers' memory is left alone before it is measured. The image's daemon returns free memory
+// within this time.
+const untilIdle = 30 * time.Second
 
 // benched starts a router and waits until it is logged in. Without a key, the router uses its state. Upstream's
 // daemon has no supervisor that reads the environment.

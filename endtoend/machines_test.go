@@ -106,6 +106,7 @@ for command in --version status; do
 	for i in 1 2 3 4 5; do tailscale $command; done >/tmp/out 2>&1
 	now "after $command"
 done
+busybox-plain sleep 60 # until the daemon is idle
 memory alone
 tailscale up --login-server=http://127.0.0.1:1 >/tmp/out 2>&1 &
 busybox-plain sleep 10

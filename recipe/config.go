@@ -39,7 +39,7 @@ type Config struct {
 	// KeepSymbols keeps function names, file names and line numbers in Tailscale's program. They are only used in
 	// crash reports and add a third to the image's size.
 	KeepSymbols bool `json:"keepSymbols"`
-	// StockRuntime uses Go's runtime unchanged. Otherwise, the daemon and each command use less memory.
+	// StockRuntime uses Go's runtime and library unchanged. Otherwise, the daemon and each command use less memory.
 	StockRuntime bool `json:"stockRuntime"`
 	// Certificates is where the image has the CA certificates.
 	Certificates CertificatePlace `json:"certificates"`

@@ -14,30 +14,38 @@ import (
 // goReleases are the Go releases that compile the supported Tailscale releases.
 var goReleases = []string{recipe.GoVersion, "1.27.3"}
 
-// Go's own runtime tests pass with small initial lists of spans, which are replaced through the compiler's overlay.
-func TestTheRuntimePassesItsTestsWithSmallSpanSets(t *testing.T) {
+// Go's own tests pass with the changed files, which the compiler reads through its overlay.
+func TestGoPassesItsTestsWithTheChangedFiles(t *testing.T) {
 	testmode.Long(t)
 	for _, release := range goReleases {
 		report := output(t, withRuntime(t, release, []string{"sh", "-euc", `
 			unset GOGC GOMEMLIMIT # they are for the compiler, and change what the tests measure
-			go test -overlay "$2" -short runtime >"$1" || { cat "$1" >&2; exit 1; }
+			go test -overlay "$2" -short runtime slices sort maps >"$1" || { cat "$1" >&2; exit 1; }
 			cat "$2" >>"$1"`,
 			"sh", recipe.OutDir + "/report", recipe.BuildDir + "/overlay.json"}))
-		if !strings.HasPrefix(report, "ok ") || !strings.Contains(report, "/src/runtime/mspanset.go") {
-			t.Errorf("the runtime tests of Go %s print:\n%s", release, report)
+		if strings.Count(report, "ok  \t") != 4 || !strings.Contains(report, "/src/runtime/mspanset.go") || !strings.Contains(report, "/src/slices/sort.go") {
+			t.Errorf("the tests of Go %s print:\n%s", release, report)
 		}
 	}
 }
 
-// An unknown runtime is not changed. The build stops and names the solution.
+// Unknown files are not changed. The build stops and names the solution.
 func TestAnUnknownRuntimeIsRefused(t *testing.T) {
-	s := withRuntime(t, recipe.GoVersion)
-	s.Files = []recipe.File{{Name: "src/runtime/mspanset.go", Content: "package runtime\n"}}
-	s.Env = append(s.Env, recipe.Variable{Name: "GOROOT", Value: recipe.InDir})
-	d := open(t)
-	_, err := d.Output(t.Context(), s)
-	if want := "build with the stock runtime"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("error = %v, want one with %q", err, want)
+	const spans = "\tspanSetBlockEntries = 512 // 4KB\n\tspanSetInitSpineCap = 256 // 64GB\n"
+	for name, c := range map[string]struct{ spans, sort, want string }{
+		"lists of spans": {"package runtime\n", "", "runtime/mspanset.go of "},
+		"sorting":        {spans, "\tpdqsortOrdered(x, 0, n, bits.Len(uint(n)))\n", "slices/sort.go of "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := withRuntime(t, recipe.GoVersion)
+			s.Files = []recipe.File{{Name: "src/runtime/mspanset.go", Content: c.spans}, {Name: "src/slices/sort.go", Content: c.sort}}
+			s.Env = append(s.Env, recipe.Variable{Name: "GOROOT", Value: recipe.InDir})
+			d := open(t)
+			_, err := d.Output(t.Context(), s)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "build with the stock runtime") {
+				t.Errorf("error = %v, want one with %q", err, c.want)
+			}
+		})
 	}
 }
 

@@ -26,7 +26,8 @@ func (p Plan) Tailscale() Stage {
 	if t.GOARM != "" {
 		s.Env = append(s.Env, Variable{"GOARM", t.GOARM})
 	}
-	s.Files = []File{{Name: "logfilter.go", Content: daemon.LogFilter}, {Name: "processname.go", Content: daemon.ProcessName}}
+	s.Files = []File{
+		{Name: "logfilter.go", Content: daemon.LogFilter}, {Name: "memory.go", Content: daemon.Memory}, {Name: "processname.go", Content: daemon.ProcessName}}
 	s.Output = "tailscaled"
 	tags, stamps := r.Tags, ""
 	if supervised(r) {
@@ -44,18 +45,25 @@ func (p Plan) Tailscale() Stage {
 	addFasterPackets(&s, t.Architecture)
 	build := []string{"go", "-C", sourceDir, "build"}
 	if !c.StockRuntime {
-		s.Steps = append(s.Steps, smallSpanSets())
+		s.Steps = append(s.Steps, smallerGo())
 		build = append(withOverlay(), "-C", sourceDir, "build", "-overlay", overlay)
 	}
 	build = append(build, "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l "+noDebug)
 	for _, name := range inlined {
 		build = append(build, "-gcflags", name+"="+noDebug)
 	}
+	link := "-s -w"
+	if t.Architecture == "amd64" {
+		// The linker's default is 32 bytes, so that benchmarks vary less. 16 bytes are enough for the processor, and save
+		// 190 kB of the router's memory.
+		link += " -funcalign=16"
+	}
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
+		[]string{"cp", InDir + "/memory.go", sourceDir + "/cmd/tailscaled/memory.go"},
 		[]string{"cp", InDir + "/processname.go", sourceDir + "/cmd/tailscaled/process_name.go"},
-		append(build, "-ldflags", fmt.Sprintf("-s -w -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
-			c.TailscaleVersion, c.TailscaleVersion+"-mt")+stamps,
+		append(build, "-ldflags", fmt.Sprintf("%s -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
+			link, c.TailscaleVersion, c.TailscaleVersion+"-mt")+stamps,
 			"-o", OutDir+"/"+s.Output, "./cmd/tailscaled"))
 	return s
 }
