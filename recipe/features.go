@@ -70,6 +70,21 @@ func FeatureReason(name string) string {
 	return ""
 }
 
+// undeclared are dependencies that Tailscale's own list lacks: without them, the feature doesn't compile.
+var undeclared = map[string][]string{
+	"acme":      {"serve"},         // it renews the certificates of the names in serve's configuration
+	"syspolicy": {"clientmetrics"}, // it counts policies
+}
+
+// withUndeclared adds undeclared dependencies to a list of features.
+func withUndeclared(features []string) []string {
+	all := slices.Clone(features)
+	for _, f := range features {
+		all = append(all, undeclared[f]...)
+	}
+	return sorted(all)
+}
+
 // Known is a feature that a Tailscale release can be built with.
 type Known struct{ Name, Description string }
 
@@ -120,7 +135,7 @@ func ResolveFeatures(c Config) Stage {
 	s.Steps = append(s.Steps, shell(`
 		cd "$1"
 		{ go run ./cmd/featuretags --list; echo; go run ./cmd/featuretags --min --add="$2"; echo; go env GOVERSION; } >"$3"`,
-		sourceDir, strings.Join(sorted(c.Features), ","), OutDir+"/features"))
+		sourceDir, strings.Join(withUndeclared(c.Features), ","), OutDir+"/features"))
 	s.Output = "features"
 	return s
 }

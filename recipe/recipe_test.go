@@ -162,6 +162,23 @@ func TestFeaturesCanBeChangedOrReplaced(t *testing.T) {
 	}
 }
 
+func TestDependenciesThatTailscaleDoesNotDeclareAreBuilt(t *testing.T) {
+	c := config(t, func(c *Config) { c.Features = []string{"+acme", "+syspolicy"} })
+	steps := ResolveFeatures(c).Steps
+	var added []string
+	for _, arg := range steps[len(steps)-1] {
+		added = append(added, strings.Split(arg, ",")...)
+	}
+	for _, name := range []string{"serve", "clientmetrics"} {
+		if !slices.Contains(added, name) {
+			t.Errorf("%s is not built: %v", name, added)
+		}
+		if slices.Contains(c.Features, name) {
+			t.Errorf("%s is in the configuration, as if the user had asked for it", name)
+		}
+	}
+}
+
 func TestEveryDefaultFeatureHasItsReason(t *testing.T) {
 	for _, f := range Features() {
 		if FeatureReason(f) == "" {
