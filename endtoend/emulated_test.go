@@ -38,18 +38,29 @@ func TestArmImagesLogIn(t *testing.T) {
 	}
 }
 
-// emulated starts an image on an emulated processor, next to a control server, and waits until it is logged in. The
-// emulator is only registered for the container, in a user namespace, so the container has its own network, too. Flag
-// O passes programs to the emulator as open files, because a program unpacked into memory has no path. Flag P passes
-// their own names.
+// emulated starts an image on an emulated processor, next to a control server, and waits until it is logged in.
 func emulated(t testing.TB, i image, state string) *container {
+	t.Helper()
+	c := startEmulated(t, i, options{state: state, env: []string{"TS_USERSPACE=true", "TS_EXTRA_ARGS=" + testcontrol}})
+	start(t, "testcontrol", []string{"HOME=/"}, "nsenter", "--target="+strconv.Itoa(c.init), "--user", "--net", "--preserve-credentials",
+		"--", program(t, "testcontrol")).waitFor("listening")
+	c.running()
+	return c
+}
+
+// startEmulated starts an image on an emulated processor. The emulator is only registered for the container, in a user
+// namespace, so the container has its own network, too. Flag O passes programs to the emulator as open files, because a
+// program unpacked into memory has no path. Flag P passes their own names.
+func startEmulated(t testing.TB, i image, o options) *container {
 	t.Helper()
 	e := emulators[i.target.Name]
 	path, err := exec.LookPath(e.program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	register := fmt.Sprintf(`mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+	o.name, o.image, o.emulated = "router", i, true
+	o.env = append([]string{"QEMU_CPU=" + e.cpu}, o.env...)
+	o.setup = fmt.Sprintf(`mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
 		printf '%%s' ':router:M::\x7fELF\x%02x\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x%02x\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:%s:OPF' >/proc/sys/fs/binfmt_misc/register
 		ip link set lo up
 		ip link add veth-tailnet type veth peer name other
@@ -57,10 +68,5 @@ func emulated(t testing.TB, i image, state string) *container {
 		ip address add 172.20.0.2/24 dev veth-tailnet
 		ip link set veth-tailnet up
 		ip route add default via 172.20.0.1`, e.class, e.machine, path)
-	c := startContainer(t, options{name: "router", image: i, state: state, emulated: true, setup: register,
-		env: []string{"QEMU_CPU=" + e.cpu, "TS_USERSPACE=true", "TS_EXTRA_ARGS=" + testcontrol}})
-	start(t, "testcontrol", []string{"HOME=/"}, "nsenter", "--target="+strconv.Itoa(c.init), "--user", "--net", "--preserve-credentials",
-		"--", program(t, "testcontrol")).waitFor("listening")
-	c.running()
-	return c
+	return startContainer(t, o)
 }

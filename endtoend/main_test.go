@@ -82,11 +82,18 @@ func builtImage(t testing.TB, arch string, flags ...string) image {
 	if i, ok := images[name]; ok {
 		return i
 	}
+	i := buildImage(t, filepath.Join(scratch, name), arch, flags...)
+	images[name] = i
+	return i
+}
+
+// buildImage builds an image and unpacks it in a directory.
+func buildImage(t testing.TB, dir, arch string, flags ...string) image {
+	t.Helper()
 	target, err := platform.Parse(arch)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(scratch, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +117,6 @@ func builtImage(t testing.TB, arch string, flags ...string) image {
 	if out, err := extract.CombinedOutput(); err != nil {
 		t.Fatalf("unpacking the image: %v\n%s", err, out)
 	}
-	images[name] = i
 	return i
 }
 

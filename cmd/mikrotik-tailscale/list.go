@@ -8,19 +8,30 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"dagger/mikrotik-tailscale/image/size"
 	"dagger/mikrotik-tailscale/recipe"
 )
 
 func featuresCommand(asJSON *bool) *cobra.Command {
 	o := newOptions()
+	var cost bool
 	c := &cobra.Command{
-		Use:   "features",
+		Use:   "features [--cost]",
 		Short: "List the features that Tailscale can be built with",
 		Long: "List the features of a Tailscale release, according to Tailscale's own source. * marks the\n" +
 			"features of the default image, and + their dependencies. Both have the reason why they are\n" +
-			"included; the others have Tailscale's description.",
+			"included; the others have Tailscale's description.\n\n" +
+			"--cost prints what each change of the default features costs: kilobytes of flash by platform, and\n" +
+			"the memory of an idle router on amd64. These are measurements from images that were built with one\n" +
+			"change each. The costs of several features don't add up exactly. The command builds nothing then.",
+		Example: "  mikrotik-tailscale features\n" +
+			"  mikrotik-tailscale features --cost",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cost {
+				return listCosts(cmd, *asJSON)
+			}
 			if err := o.resolve(); err != nil {
 				return err
 			}
@@ -35,7 +46,32 @@ func featuresCommand(asJSON *bool) *cobra.Command {
 	}
 	o.tailscaleFlags(c.Flags())
 	o.builderFlags(c.Flags())
+	c.Flags().BoolVar(&cost, costFlag, false, "print what each change of the default features costs")
 	return c
+}
+
+const costFlag = "cost"
+
+// listCosts prints the measured costs. They don't depend on any other option.
+func listCosts(cmd *cobra.Command, asJSON bool) error {
+	var others []string
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name != costFlag && cmd.InheritedFlags().Lookup(f.Name) == nil {
+			others = append(others, "--"+f.Name)
+		}
+	})
+	if len(others) > 0 {
+		return usageError{fmt.Errorf("--%s with %s: want it alone, because it prints measurements of the default image", costFlag, strings.Join(others, ", "))}
+	}
+	costs, err := size.FeatureCosts()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), costs)
+	}
+	_, err = io.WriteString(cmd.OutOrStdout(), costs.Table())
+	return err
 }
 
 func listFeatures(w io.Writer, asJSON bool, c recipe.Config, r recipe.Resolved) error {

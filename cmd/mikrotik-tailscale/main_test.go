@@ -17,9 +17,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/image/assembly"
 	"dagger/mikrotik-tailscale/image/attest"
+	"dagger/mikrotik-tailscale/image/size"
 	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
@@ -424,6 +427,26 @@ func TestAppletsPrintsAListThatBuildTakes(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(asJSON), &parsed); err != nil || len(parsed.Groups) == 0 || !slices.Contains(parsed.Groups[0].Applets, "ash") {
 		t.Errorf("JSON %v (%v)", parsed, err)
+	}
+}
+
+func TestFeaturesPrintsWhatChangesCost(t *testing.T) {
+	want, err := size.FeatureCosts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := call(t, "features", "--cost")
+	if code != 0 || stdout != want.Table() || !strings.Contains(stdout, "+ssh ") {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	stdout, stderr, code = call(t, "features", "--cost", "--json")
+	got, err := size.ParseCosts(stdout)
+	if diff := cmp.Diff(want, got); code != 0 || err != nil || diff != "" {
+		t.Errorf("exit code %d: %v %s (-want +got):\n%s", code, err, stderr, diff)
+	}
+	_, stderr, code = call(t, "features", "--cost", "--tailscale-version", "1.102.5", "--no-cache")
+	if code != exitUsage || !strings.Contains(stderr, "--cost with --no-cache, --tailscale-version: want it alone") {
+		t.Errorf("exit code %d: %s", code, stderr)
 	}
 }
 
