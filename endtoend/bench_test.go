@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale, which has all
-// features, all symbols and inlining, and isn't packed. Everything else is the same.
+// BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale of the same release,
+// which has all features, all symbols and inlining, and isn't packed. Everything else is the same.
 //
 // The two kinds alternate, with as many rounds as -benchtime 10x says, and each round sends the same number of bytes.
 // On a machine that also does other work, CPU time per gigabyte is more meaningful than Mbit/s, so the table ends
 // with the medians of the ratios within each round.
 func BenchmarkRouters(b *testing.B) {
-	image, plain := builtImage(b, "amd64"), plainImage(b)
+	image, plain := builtImage(b, "amd64"), plainImage(b, newestTailscale)
 	var all []figures
 	var ratios [3][]float64
 	for round := 1; b.Loop(); round++ {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -130,29 +131,62 @@ echo o >/proc/sysrq-trigger
 busybox-plain sleep 60
 `
 
+// machine is an emulator of whole machines, with its arguments, its console, and a kernel for it.
+type machine struct {
+	emulator local.Tool
+	args     []string
+	console  string
+	kernel   func() (string, error)
+}
+
+// machines are the machines by the architecture of their kernel.
+var machines = map[string]machine{
+	"amd64": newMachine("amd64", local.Tool{Command: "qemu-system-x86_64", Package: "qemu-system-x86"}, "ttyS0", "-M", "q35", "-cpu", "max"),
+	"arm64": newMachine("arm64", local.Tool{Command: "qemu-system-aarch64", Package: "qemu-system-arm"}, "ttyAMA0", "-M", "virt", "-cpu", "cortex-a53"),
+}
+
+func newMachine(architecture string, emulator local.Tool, console string, args ...string) machine {
+	return machine{emulator, args, console, sync.OnceValues(func() (string, error) { return machineKernel(architecture, emulator) })}
+}
+
+// machineOf returns the machine that runs a platform's programs. An arm64 kernel also runs those for 32-bit ARM.
+func machineOf(target platform.Target) machine {
+	if target.Architecture == "arm" {
+		return machines["arm64"]
+	}
+	return machines[target.Architecture]
+}
+
 // runMachine boots a whole emulated machine with an image and additional files as its only file system, and runs a
 // script on it. It returns the values that the script prints, by name.
 func runMachine(t testing.TB, i image, files map[string]string, script string) map[string]string {
 	t.Helper()
-	kernel, err := arm64Kernel()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	root, initrd := filepath.Join(dir, "rootfs"), filepath.Join(dir, "initrd")
+	root := filepath.Join(t.TempDir(), "rootfs")
 	command(t, "cp", "-a", i.rootfs, root)
 	plain := builtImage(t, i.target.Name, append(packings[0].flags, "--applet-names=ash,awk,cat,cp,date,flock,insmod,ip,mkdir,mknod,mount,mv,nc,ping,rm,sed,sh,sleep,sync")...)
 	command(t, "cp", "-L", filepath.Join(plain.rootfs, "bin/busybox"), filepath.Join(root, "bin/busybox-plain"))
 	for name, path := range files {
 		command(t, "cp", path, filepath.Join(root, name))
 	}
-	command(t, "sh", "-euc", `cp "$1"/*.ko "$2"`, "sh", kernel, root)
-	if err := os.WriteFile(filepath.Join(root, "init"), fmt.Appendf(nil, machineInit, strings.Join(i.config.Env, " "), script), 0o755); err != nil {
+	return machineOf(i.target).run(t, root, i.config.Env, script)
+}
+
+// run boots the machine with a directory as its only file system, and runs a script on it. It returns the values that
+// the script prints, by name.
+func (m machine) run(t testing.TB, root string, env []string, script string, args ...string) map[string]string {
+	t.Helper()
+	kernel, err := m.kernel()
+	if err != nil {
 		t.Fatal(err)
 	}
+	command(t, "sh", "-euc", `cp "$1"/*.ko "$2"`, "sh", kernel, root)
+	if err := os.WriteFile(filepath.Join(root, "init"), fmt.Appendf(nil, machineInit, strings.Join(env, " "), script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	initrd := filepath.Join(t.TempDir(), "initrd")
 	command(t, "sh", "-euc", `cd "$1"; find . | cpio --create --format=newc --quiet >"$2"`, "sh", root, initrd)
-	machine := start(t, "machine", nil, "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-m", "256", "-nographic", "-no-reboot",
-		"-nic", "none", "-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initrd, "-append", "console=ttyAMA0 quiet panic=-1")
+	machine := start(t, "machine", nil, slices.Concat([]string{m.emulator.Command}, m.args, args, []string{"-m", "256", "-nographic", "-no-reboot",
+		"-nic", "none", "-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initrd, "-append", "console=" + m.console + " quiet panic=-1"})...)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	select {
@@ -174,32 +208,33 @@ func runMachine(t testing.TB, i image, files map[string]string, script string) m
 	return printed
 }
 
-// arm64Kernel returns a directory with the Debian release's kernel for virtual arm64 machines, and the modules that
-// the machines need.
-var arm64Kernel = sync.OnceValues(func() (string, error) {
+// machineKernel returns a directory with the Debian release's kernel for virtual machines, and the modules that the
+// machines need. It also installs the emulator.
+func machineKernel(architecture string, emulator local.Tool) (string, error) {
 	ctx := context.Background()
 	if err := local.Require(ctx, func(s string) bool { fmt.Println(s); return true },
-		local.Tool{Command: "qemu-system-aarch64", Package: "qemu-system-arm"},
+		emulator,
 		local.Tool{Command: "cpio", Package: "cpio"},
 		local.Tool{Command: "xz", Package: "xz-utils"}); err != nil {
 		return "", err
 	}
-	dir := filepath.Join(scratch, "kernel")
-	out, err := exec.CommandContext(ctx, "sh", "-euc", `mkdir "$1"
+	dir := filepath.Join(scratch, "kernel-"+architecture)
+	out, err := exec.CommandContext(ctx, "sh", "-euc", `architecture=$2
+		mkdir "$1"
 		cd "$1"
 		mkdir -p lists/partial archives/partial unpacked
 		touch status
-		apt() { program=$1; shift; "$program" -q -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=root \
+		apt() { program=$1; shift; "$program" -q -o APT::Architecture=$architecture -o APT::Architectures=$architecture -o APT::Sandbox::User=root \
 			-o Dir::State="$PWD" -o Dir::State::status="$PWD/status" -o Dir::Cache="$PWD" "$@"; }
 		apt apt-get update
-		apt apt-get download "$(apt apt-cache depends linux-image-cloud-arm64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)"
+		apt apt-get download "$(apt apt-cache depends "linux-image-cloud-$architecture" | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)"
 		dpkg-deb -x linux-image-*.deb unpacked
 		mv unpacked/boot/vmlinuz-* vmlinuz
 		for module in tun dummy; do
 			find unpacked -name "$module.ko" -o -name "$module.ko.xz" | xargs xz -dcf >$module.ko # -f: or as it is
-		done`, "sh", dir).CombinedOutput()
+		done`, "sh", dir, architecture).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("downloading a kernel: %w\n%s", err, out)
 	}
 	return dir, nil
-})
+}

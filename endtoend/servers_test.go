@@ -33,17 +33,35 @@ const (
 	controlURL     = "http://" + controlAddress + ":8080"
 )
 
-// programs are built from published modules, each in a module of its own.
-var programs = map[string]struct{ module, version string }{
-	"github.com/juanfont/headscale/cmd/headscale": {"github.com/juanfont/headscale", headscaleVersion},
-	"tailscale.com/cmd/testcontrol":               {"tailscale.com", "v" + serversVersion},
-	"tailscale.com/cmd/derper":                    {"tailscale.com", "v" + serversVersion},
-	"tailscale.com/cmd/stund":                     {"tailscale.com", "v" + serversVersion},
+// source is a published module. Programs are built from it in a module of their own, without tags.
+type source struct {
+	module, version string
+	// replace is a replacement for a module that not every proxy has, for "go mod edit", or empty.
+	replace string
+}
+
+var (
+	headscale        = source{module: "github.com/juanfont/headscale", version: headscaleVersion}
+	tailscaleServers = source{module: "tailscale.com", version: "v" + serversVersion}
+	// newestTailscale is the image's own release. With a kernel's TUN device, gVisor only answers packets to
+	// 100.100.100.100, so its version makes no difference to others.
+	newestTailscale = source{module: "tailscale.com", version: "v" + recipe.TailscaleVersion,
+		replace: "gvisor.dev/gvisor=gvisor.dev/gvisor@" + gvisorOfServers}
+)
+
+// gvisorOfServers is the version that serversVersion requires.
+const gvisorOfServers = "v0.0.0-20260224225140-573d5e7127a8"
+
+// programs are the servers and the client.
+var programs = map[string]source{
+	"github.com/juanfont/headscale/cmd/headscale": headscale,
+	"tailscale.com/cmd/testcontrol":               tailscaleServers,
+	"tailscale.com/cmd/derper":                    tailscaleServers,
+	"tailscale.com/cmd/stund":                     tailscaleServers,
 	// Its source is in testdata.
-	"./relaycontrol": {"tailscale.com", "v" + serversVersion},
-	// Built without tags, like upstream's own.
-	"tailscale.com/cmd/tailscale":  {"tailscale.com", "v" + serversVersion},
-	"tailscale.com/cmd/tailscaled": {"tailscale.com", "v" + serversVersion},
+	"./relaycontrol":               tailscaleServers,
+	"tailscale.com/cmd/tailscale":  tailscaleServers,
+	"tailscale.com/cmd/tailscaled": tailscaleServers,
 }
 
 // program builds a program for this machine and returns its path.
@@ -52,49 +70,63 @@ func program(t testing.TB, name string) string {
 	return programFor(t, runtime.GOARCH, name)
 }
 
-// programFor builds a program and returns its path. The directory is kept, so that later runs are fast.
+// programFor builds a program and returns its path.
 func programFor(t testing.TB, architecture, name string) string {
+	t.Helper()
+	for pkg, source := range programs {
+		if path.Base(pkg) == name {
+			return source.build(t, architecture, pkg)
+		}
+	}
+	t.Fatalf("unknown program %s", name)
+	return ""
+}
+
+// build builds a package's program and returns its path. The directory is kept, so that later runs are fast.
+func (s source) build(t testing.TB, architecture, pkg string) string {
 	t.Helper()
 	cache, err := local.DefaultCache()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for pkg, source := range programs {
-		if path.Base(pkg) != name {
-			continue
-		}
-		dir := filepath.Join(cache+"-tests", strings.ReplaceAll(source.module, "/", "_")+"@"+source.version)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		lock := flock.New(filepath.Join(dir, "lock"))
-		if err := lock.Lock(); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = lock.Unlock() }()
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-			write(t, filepath.Join(dir, "go.mod"), fmt.Sprintf("module servers\n\ngo 1.26.1\n\nrequire %s %s\n", source.module, source.version))
-		}
-		if strings.HasPrefix(pkg, "./") {
-			source, err := os.ReadFile(filepath.Join("testdata", name, "main.go"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			write(t, filepath.Join(dir, name, "main.go"), string(source))
-		}
-		build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-trimpath", "-o", filepath.Join(architecture, name), pkg)
-		build.Dir = dir
-		build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0", "GOARCH="+architecture)
-		if out, err := build.CombinedOutput(); err != nil {
+	dir := filepath.Join(cache+"-tests", strings.ReplaceAll(s.module, "/", "_")+"@"+s.version)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(filepath.Join(dir, "lock"))
+	if err := lock.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	run := func(args ...string) {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = dir
+		// The module may need a later Go release than this machine's.
+		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0", "GOTOOLCHAIN=auto", "GOARCH="+architecture)
+		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("building %s: %v\n%s", pkg, err, out)
 		}
-		return filepath.Join(dir, architecture, name)
 	}
-	t.Fatalf("unknown program %s", name)
-	return ""
+	if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || !strings.Contains(string(mod), s.module+" "+s.version) {
+		write(t, filepath.Join(dir, "go.mod"), "module servers\n\ngo 1.26.1\n")
+		if s.replace != "" {
+			run("mod", "edit", "-replace", s.replace)
+		}
+		run("get", s.module+"@"+s.version)
+	}
+	if own, ok := strings.CutPrefix(pkg, "./"); ok {
+		text, err := os.ReadFile(filepath.Join("testdata", own, "main.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, own), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, own, "main.go"), string(text))
+	}
+	name := filepath.Join(architecture, path.Base(pkg))
+	run("build", "-mod=mod", "-trimpath", "-o", name, pkg)
+	return filepath.Join(dir, name)
 }
 
 // control is a headscale server.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -106,8 +107,8 @@ func (w *world) router(i image, s site, name string, env ...string) *container {
 	return startContainer(w.t, options{name: name, image: i, network: s.container, env: append([]string{"TS_LOGIN_SERVER=" + controlURL}, env...)})
 }
 
-// plainImage returns upstream's Tailscale: built without tags, not packed.
-func plainImage(t testing.TB) image {
+// plainImage returns a release of upstream's Tailscale: built without tags, not packed.
+func plainImage(t testing.TB, release source) image {
 	t.Helper()
 	i := builtImage(t, "amd64")
 	i.plain = true
@@ -118,7 +119,7 @@ func plainImage(t testing.TB) image {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		command(t, "cp", program(t, name), path)
+		command(t, "cp", release.build(t, runtime.GOARCH, "tailscale.com/cmd/"+name), path)
 	}
 	return i
 }
@@ -128,7 +129,7 @@ func (w *world) client(key string) (c *container, address4, address6 string) {
 	w.t.Helper()
 	n := newNamespace(w.t, "client")
 	address4, address6 = w.plug(n, 20)
-	c = startContainer(w.t, options{name: "client", image: plainImage(w.t), network: n,
+	c = startContainer(w.t, options{name: "client", image: plainImage(w.t, tailscaleServers), network: n,
 		args: []string{"/usr/local/bin/tailscaled", "--no-logs-no-support"}})
 	eventually(w.t, "the client's daemon answers", func() bool { _, err := c.sh("tailscale status --json"); return err == nil })
 	c.must("tailscale up --accept-routes --login-server=" + controlURL + " --auth-key=" + key)
