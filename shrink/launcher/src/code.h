@@ -119,7 +119,8 @@ static void code_arm(struct code *c)
 			c->failed = 1;
 			return;
 		}
-		memcpy(c->scratch, c->bytes + 4 * (words - c->constants), 4 * c->constants);
+		if (c->constants) /* without any there is no scratch memory, and memcpy takes no null pointer */
+			memcpy(c->scratch, c->bytes + 4 * (words - c->constants), 4 * c->constants);
 		memmove(c->bytes + 4 * c->constants, c->bytes, 4 * (words - c->constants));
 		from = c->constants;
 	}
