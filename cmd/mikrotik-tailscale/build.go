@@ -133,6 +133,17 @@ func (o *options) products(ctx context.Context, targets []platform.Target, p *pr
 	return o.productsAfter(ctx, targets, p, func(recipe.Resolved) error { return nil }, use)
 }
 
+// describe builds the root filesystems, and returns the text that about returns for them.
+func (o *options) describe(cmd *cobra.Command, targets []platform.Target, about func(run assembly.StageRunner, products []assembly.Product) (string, error)) (text string, err error) {
+	p := newProgress(cmd.ErrOrStderr())
+	defer p.close()
+	err = o.products(cmd.Context(), targets, p, func(run assembly.StageRunner, products []assembly.Product, _ string) (err error) {
+		text, err = about(run, products)
+		return err
+	})
+	return text, err
+}
+
 // productsAfter is like products, and calls check with the resolved features before it builds Tailscale.
 func (o *options) productsAfter(ctx context.Context, targets []platform.Target, p *progress, check func(recipe.Resolved) error, use func(run assembly.StageRunner, products []assembly.Product, scratch string) error) (err error) {
 	if err := assembly.CheckFiles(o.extra, targets, o.config, os.TempDir()); err != nil {

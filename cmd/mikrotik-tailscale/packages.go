@@ -33,23 +33,20 @@ func packagesCommand(asJSON *bool) *cobra.Command {
 			if err := size.CheckPackages(target, o.config); err != nil {
 				return usageError{err}
 			}
-			p := newProgress(cmd.ErrOrStderr())
-			text := ""
-			err = o.products(cmd.Context(), []platform.Target{target}, p, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
+			text, err := o.describe(cmd, []platform.Target{target}, func(run assembly.StageRunner, products []assembly.Product) (string, error) {
 				symbols, err := attest.Symbols(cmd.Context(), run, products[0])
 				if err != nil {
-					return err
+					return "", err
 				}
 				program, err := size.MeasurePackages(products[0], symbols)
-				if err != nil {
-					return fmt.Errorf("measuring the packages for %s: %w", target, err)
+				switch {
+				case err != nil:
+					return "", fmt.Errorf("measuring the packages for %s: %w", target, err)
+				case *asJSON:
+					return program.JSON()
 				}
-				if text = program.Table(); *asJSON {
-					text, err = program.JSON()
-				}
-				return err
+				return program.Table(), nil
 			})
-			p.close()
 			if err != nil {
 				return err
 			}

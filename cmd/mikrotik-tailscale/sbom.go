@@ -36,13 +36,9 @@ func sbomCommand(asJSON *bool) *cobra.Command {
 					return usageError{err}
 				}
 			}
-			p := newProgress(cmd.ErrOrStderr())
-			text := ""
-			err = o.products(cmd.Context(), []platform.Target{target}, p, func(run assembly.StageRunner, products []assembly.Product, _ string) error {
-				text, err = attest.SBOM(cmd.Context(), run, products[0])
-				return err
+			text, err := o.describe(cmd, []platform.Target{target}, func(run assembly.StageRunner, products []assembly.Product) (string, error) {
+				return attest.SBOM(cmd.Context(), run, products[0])
 			})
-			p.close()
 			if err != nil {
 				return err
 			}

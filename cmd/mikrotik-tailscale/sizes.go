@@ -32,22 +32,18 @@ func sizesCommand(asJSON *bool) *cobra.Command {
 			if err := o.resolve(); err != nil {
 				return err
 			}
-			p := newProgress(cmd.ErrOrStderr())
-			text := ""
-			err = o.products(cmd.Context(), targets, p, func(_ assembly.StageRunner, products []assembly.Product, _ string) error {
+			text, err := o.describe(cmd, targets, func(_ assembly.StageRunner, products []assembly.Product) (string, error) {
 				report, err := size.Measure(products)
 				switch {
 				case err != nil:
+					return "", err
 				case *asJSON:
-					text, err = report.JSON()
+					return report.JSON()
 				case asSVG:
-					text, err = report.SVG()
-				default:
-					text = report.Table()
+					return report.SVG()
 				}
-				return err
+				return report.Table(), nil
 			})
-			p.close()
 			if err != nil {
 				return err
 			}
