@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(buildCommand(&asJSON), sizesCommand(&asJSON), featuresCommand(&asJSON), appletsCommand(&asJSON),
 		publishCommand(&asJSON), verifyCommand(&asJSON), sbomCommand(&asJSON), sourcesCommand(&asJSON), compressCommand(&asJSON), routerosCommand(&asJSON), cleanCommand(&asJSON),
 		lockCommand())
@@ -95,11 +96,29 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return code
 }
 
-func noArguments(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q: want only --flags", args[0])}
+// flagError returns the error for a flag. If the flag's value can't be parsed, it says what the flag accepts.
+func flagError(_ *cobra.Command, err error) error {
+	accepted := map[string]string{
+		"bool": "true or false", "int": "a whole number", "stringSlice": "values with commas between, and quotes in pairs",
 	}
-	return nil
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		if want, known := accepted[invalid.GetFlag().Value.Type()]; known {
+			err = fmt.Errorf("malformed value %q of --%s: want %s", invalid.GetValue(), invalid.GetFlag().Name, want)
+		}
+	}
+	return usageError{err}
+}
+
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	want := "only --flags"
+	for _, sub := range c.Commands() {
+		want += ", or the command " + sub.Name()
+	}
+	return usageError{fmt.Errorf("unexpected argument %q: want %s", args[0], want)}
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -75,6 +75,9 @@ func TestWrongCallsAreRejectedBeforeAnythingIsBuilt(t *testing.T) {
 	}{
 		"no platform":         {nil, []string{"no platform", "amd64, arm64, arm, armv5"}},
 		"unknown platform":    {[]string{"--arch", "mips"}, []string{`unknown platform "mips"`, "armv5 (also armel, arm32v5, linux/arm/v5)"}},
+		"no number":           {[]string{"--arch", "arm", "--jobs", "two"}, []string{`malformed value "two" of --jobs: want a whole number`}},
+		"neither yes nor no":  {[]string{"--arch", "arm", "--keep-symbols=maybe"}, []string{`malformed value "maybe" of --keep-symbols: want true or false`}},
+		"unpaired quote":      {[]string{"--arch", `"arm`}, []string{`of --arch: want values with commas between`}},
 		"malformed version":   {[]string{"--arch", "arm", "--tailscale-version", "latest"}, []string{`malformed Tailscale version "latest"`, recipe.TailscaleVersion}},
 		"forgotten plus":      {[]string{"--arch", "arm", "--features", "ssh"}, []string{"lack cli, ipnbus, unixsocketidentity", "write +ssh to add"}},
 		"needed feature":      {[]string{"--arch", "arm", "--features", "-cli"}, []string{"lack cli", "your own entrypoint"}},
