@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,15 +13,17 @@ import (
 	"dagger/mikrotik-tailscale/local"
 )
 
-// Nobody can clean up after SIGKILL. But a Debian root that is being made has /proc and /sys in it, so whoever then removed
-// the leftovers as root would also reach into those.
+// A killed build can't clean up. But while it makes a Debian root, /proc and /sys are mounted in there. If they stayed
+// mounted, somebody who removes the leftovers as root would remove files of the running system.
 func TestAKilledBuildLeavesNoMounts(t *testing.T) {
 	testtools.Require(t, local.Tools()...)
 	if os.Geteuid() != 0 {
 		t.Skip("mmdebstrap mounts nothing outside of a user namespace unless it runs as root")
 	}
 	cache, tmp := t.TempDir(), t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "build", "--arch", "arm", "--cache-dir", cache, "--output", filepath.Join(emptyDir(t), "x.tar"))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "build", "--arch", "arm", "--cache-dir", cache, "--output", filepath.Join(emptyDir(t), "x.tar"))
 	cmd.Env = append(os.Environ(), asCommand+"=1", "TMPDIR="+tmp)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -44,6 +47,9 @@ func TestAKilledBuildLeavesNoMounts(t *testing.T) {
 		t.Fatalf("a killed build leaves mounts on this machine (unmounted: %v %s)", err, out)
 	}
 	for mounted("/proc/[0-9]*/mounts", cache, tmp) { // until the killed build's programs have ended
+		if err := ctx.Err(); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	if left, _ := os.ReadDir(tmp); len(left) > 0 {
