@@ -146,8 +146,8 @@ func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, 
 	env := []string{"LC_ALL=C.UTF-8"}
 	if os.Geteuid() == 0 {
 		// mmdebstrap mounts /proc and /sys in the directory that it fills. If it is killed, these mounts end with their
-		// namespace, and the directory is removed with this run's other files. Roots of containers may not be allowed
-		// to create a namespace, and then mmdebstrap can't mount anything either.
+		// namespace, and the next run removes the directory. In a container, root may not be allowed to create a
+		// namespace. Then mmdebstrap can't mount anything either.
 		argv = append([]string{"sh", "-c", `unshare --mount true 2>/dev/null && exec unshare --mount "$@"; exec "$@"`, "sh"}, argv...)
 		env = append(env, "TMPDIR="+filepath.Dir(tree))
 	} else {

@@ -10,7 +10,7 @@ var errStream = errors.New("the LZMA stream is damaged")
 // decode decodes an LZMA stream without a header, of which the properties and the size are known. It returns the
 // decoded bytes, and how many bits each of them takes in the stream. The bits of a repetition are spread over its bytes.
 //
-// This is not for unpacking, for which there are libraries: none of them says what a byte takes.
+// Libraries can unpack such streams as well, but they don't tell how many bits each byte takes.
 func decode(in []byte, properties byte, size int) ([]byte, []float32, error) {
 	if properties >= 9*5*5 || len(in) < 5 {
 		return nil, nil, errStream
