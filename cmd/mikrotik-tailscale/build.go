@@ -58,7 +58,7 @@ func buildCommand(asJSON *bool) *cobra.Command {
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringSliceVar(&arch, "arch", nil, "platforms to build for, or \"all\"")
-	flags.StringVarP(&output, "output", "o", "", "file to write for one platform (default tailscale-ARCH.tar), directory for several (default dist)")
+	flags.StringVarP(&output, "output", "o", "", "file to write for one platform (default tailscale-ARCH.tar), directory for several (default dist); missing directories are created")
 	o.imageFlags(flags)
 	flags.StringVar(&o.config.Tag, "tag", "", "repository and tag in the tarball (default "+o.config.DefaultTag()+")")
 	o.builderFlags(flags)
