@@ -140,9 +140,7 @@ func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, 
 		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
 		// A crash loses the whole root anyway, and waiting for the disk takes most of the time.
 		"--dpkgopt=force-unsafe-io"}
-	for _, pattern := range want.Without {
-		argv = append(argv, "--dpkgopt=path-exclude="+pattern)
-	}
+	argv = append(argv, withoutFiles(want.Without)...)
 	env := []string{"LC_ALL=C.UTF-8"}
 	if os.Geteuid() == 0 {
 		// mmdebstrap mounts /proc and /sys in the directory that it fills. If it is killed, these mounts end with their
@@ -180,5 +178,20 @@ func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, 
 	default:
 		closed := write.Close()
 		return cmp.Or(err, <-unpacked, closed)
+	}
+}
+
+// withoutFiles returns mmdebstrap's options to install packages without the files that match patterns. dpkg's own option
+// would make mmdebstrap filter each package, which takes a quarter of the time. So dpkg reads the patterns in the root, and
+// a hook removes the files that mmdebstrap has unpacked before it calls dpkg.
+func withoutFiles(patterns []string) []string {
+	quoted, below := "", ""
+	for _, p := range patterns {
+		quoted += " '" + p + "'"
+		below += " ." + p
+	}
+	return []string{
+		`--setup-hook=mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && printf 'path-exclude=%s\n'` + quoted + ` >"$1/etc/dpkg/dpkg.cfg.d/unused"`,
+		`--extract-hook=cd "$1" && rm -rf` + below,
 	}
 }
