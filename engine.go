@@ -46,16 +46,25 @@ func (m *MikrotikTailscale) base(s recipe.Stage) *dagger.Container {
 			WithMountedCache(recipe.GoModCache, m.volume("go-mod")).
 			WithMountedCache(recipe.GoBuildCache, m.volume("go-build"))
 	}
+	return m.installed(s.Packages)
+}
+
+// installed returns the Debian container with packages.
+func (m *MikrotikTailscale) installed(p recipe.Packages) *dagger.Container {
+	c := m.image(recipe.BaseDebian)
+	if p.Base != nil {
+		c = m.installed(*p.Base)
+	}
 	// apt locks its directories, so only one stage at a time may use them.
 	locked := dagger.ContainerWithMountedCacheOpts{Sharing: dagger.CacheSharingModeLocked}
-	c := m.withAddress(m.image(s.Base), recipe.DebianMirrorVariable).
+	c = m.withAddress(c, recipe.DebianMirrorVariable).
 		WithMountedCache("/var/cache/apt", m.volume("apt-cache"), locked).
 		WithMountedCache("/var/lib/apt/lists", m.volume("apt-lists"), locked).
-		WithExec(installPackages(s.Packages)).
+		WithExec(installPackages(p)).
 		WithoutMount("/var/cache/apt").WithoutMount("/var/lib/apt/lists").
 		WithoutSecretVariable(recipe.DebianMirrorVariable)
-	if len(s.Packages.Locked) > 0 {
-		c = c.WithExec(recipe.CheckPackages(s.Packages))
+	if len(p.Locked) > 0 {
+		c = c.WithExec(recipe.CheckPackages(p))
 	}
 	return c
 }

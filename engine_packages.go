@@ -8,7 +8,8 @@ import (
 
 // installPackages returns the step that installs a stage's Debian packages. It also sets every package of the container
 // to the release's version. Packages come from the mirror in the environment, or from the snapshot, or from the archive
-// that the image is configured for if the snapshot can't be reached.
+// that the image is configured for if the snapshot can't be reached. If packages were installed in the container before,
+// the archive is the same.
 func installPackages(p recipe.Packages) []string {
 	return []string{"sh", "-euc", installScript, "sh", recipe.DebianSuite, recipe.SnapshotArchive,
 		recipe.OriginMirror, recipe.OriginSnapshot, recipe.OriginArchive, strings.Join(p.Names, " "), strings.Join(recipe.UnusedFiles, " ")}
@@ -37,6 +38,8 @@ use() {
 
 if [ -n "$mirror" ]; then
 	use "" "$mirror" "$from_mirror"
+elif [ -e ` + recipe.OriginFile + ` ]; then # other packages were installed before, from the same archive
+	apt-get update -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=30 --error-on=any
 else
 	use check-valid-until=no "$snapshot" "$from_snapshot" || use "" "${archive:-` + recipe.DebianArchive + `}" "$from_archive"
 fi

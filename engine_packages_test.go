@@ -32,8 +32,10 @@ func TestPackagesOfTheReleaseWinOverNewerOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	packages := recipe.Musl(target, recipe.Default()).Packages
-	if out, err := inRoot(t, root, installPackages(packages)); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, p := range []recipe.Packages{*packages.Base, packages} {
+		if out, err := inRoot(t, root, installPackages(p)); err != nil {
+			t.Fatalf("%s: %v\n%s", p.Set, err, out)
+		}
 	}
 	if newer := contents(t, status); strings.Contains(newer, suffix) {
 		t.Error("a package is still newer than in the release")

@@ -232,7 +232,7 @@ func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given 
 	var rootErr error
 	early.Go(func() {
 		var unlock func()
-		if _, unlock, rootErr = d.root(ctx, s); rootErr == nil {
+		if _, unlock, rootErr = d.root(ctx, s.Packages); rootErr == nil {
 			unlock()
 		}
 	})
@@ -244,7 +244,7 @@ func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given 
 	for _, f := range given {
 		inputs[f.Input] = f.path
 	}
-	root, unlockRoot, err := d.root(ctx, s)
+	root, unlockRoot, err := d.root(ctx, s.Packages)
 	if err != nil {
 		return "", err
 	}

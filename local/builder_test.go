@@ -278,7 +278,7 @@ func TestFreshRunsEveryStageOnce(t *testing.T) {
 	}
 	fresh, seen := open(t, Options{Cache: cache})
 	fresh.Fresh = true
-	root, err := keyOf(rootOf(s))
+	root, err := keyOf(rootOf(s.Packages))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,26 +22,26 @@ type debianRoot struct {
 	Without []string
 }
 
-func rootOf(s recipe.Stage) debianRoot {
-	return debianRoot{Suite: recipe.DebianSuite, Packages: s.Packages, Without: recipe.UnusedFiles}
+func rootOf(p recipe.Packages) debianRoot {
+	return debianRoot{Suite: recipe.DebianSuite, Packages: p, Without: recipe.UnusedFiles}
 }
 
 // mountPoints are the directories in a root on which the sandbox mounts something.
 var mountPoints = []string{recipe.BuildDir, recipe.InDir, recipe.OutDir, recipe.GoModCache, recipe.GoBuildCache, goRoot}
 
-// root returns the directory of the Debian root that a stage starts from, and creates it if it is not in the cache.
+// root returns the directory of the Debian root that has the given packages, and creates it if it is not in the cache.
 // The root is locked against replacement.
-func (d *Builder) root(ctx context.Context, s recipe.Stage) (dir string, unlock func(), err error) {
+func (d *Builder) root(ctx context.Context, p recipe.Packages) (dir string, unlock func(), err error) {
 	if err := checkArchitecture(); err != nil {
 		return "", nil, err
 	}
-	want := rootOf(s)
+	want := rootOf(p)
 	key, err := keyOf(want)
 	if err != nil {
 		return "", nil, err
 	}
 	dir = filepath.Join(d.Cache, "roots", key)
-	title := strings.TrimSpace("debian " + s.Packages.Set)
+	title := strings.TrimSpace("debian " + p.Set)
 	_, err, _ = d.flights.Do(key, func() (any, error) { return nil, d.provideRoot(ctx, want, dir, key, title) })
 	if err != nil {
 		return "", nil, err
@@ -71,6 +71,16 @@ func (d *Builder) provideRoot(ctx context.Context, want debianRoot, dir, key, ti
 			return nil
 		}
 	}
+	// The base is locked first: a build that has locked a root never waits for its base.
+	base := ""
+	if want.Packages.Base != nil {
+		below, unlock, err := d.root(ctx, *want.Packages.Base)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		base = below
+	}
 	found, unlock, err := there(true)
 	if err != nil {
 		return err
@@ -79,14 +89,16 @@ func (d *Builder) provideRoot(ctx context.Context, want debianRoot, dir, key, ti
 	if found {
 		return nil
 	}
-	if err := d.observed(ctx, title, func() error { return d.makeRoot(ctx, want, dir) }); err != nil {
+	if err := d.observed(ctx, title, func() error { return d.makeRoot(ctx, want, base, dir) }); err != nil {
 		return err
 	}
 	d.markMade(key)
 	return nil
 }
 
-func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) error {
+// makeRoot creates a root in the directory dir. The directory base is the root with the packages to install first, or
+// empty.
+func (d *Builder) makeRoot(ctx context.Context, want debianRoot, base, dir string) error {
 	work, err := os.MkdirTemp(d.scratch, "root-*")
 	if err != nil {
 		return fmt.Errorf("making a Debian root: %w", err)
@@ -97,7 +109,13 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 		return fmt.Errorf("making a Debian root: %w", err)
 	}
 	from := d.source()
-	if err := d.bootstrap(ctx, want, from, tree); err != nil {
+	options := append([]string{"--variant=apt", "--include=" + strings.Join(want.Packages.Names, ",")}, withoutFiles(want.Without)...)
+	if base != "" {
+		if options, err = onBase(ctx, want, base, work); err != nil {
+			return fmt.Errorf("making a Debian root: %w", err)
+		}
+	}
+	if err := d.bootstrap(ctx, want, from, options, tree); err != nil {
 		return fmt.Errorf("making a Debian root with mmdebstrap: %w", err)
 	}
 	for _, p := range mountPoints {
@@ -132,15 +150,15 @@ func (d *Builder) makeRoot(ctx context.Context, want debianRoot, dir string) err
 	return nil
 }
 
-// bootstrap installs a root's packages in the directory tree. mmdebstrap writes an archive, because it can write a directory
-// only for root. The archive goes through a pipe, because it is as large as the root.
-func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, tree string) error {
-	argv := []string{"mmdebstrap", "--format=tar", "--variant=apt",
-		"--include=" + strings.Join(want.Packages.Names, ","),
+// bootstrap installs a root's packages in the directory tree, with mmdebstrap's options for them. mmdebstrap writes an
+// archive, because it can write a directory only for root. The archive goes through a pipe, because it is as large as the
+// root.
+func (d *Builder) bootstrap(ctx context.Context, want debianRoot, from archive, options []string, tree string) error {
+	argv := []string{"mmdebstrap", "--format=tar",
 		`--aptopt=Acquire::Retries "1"`, `--aptopt=Acquire::http::Timeout "30"`, `--aptopt=Acquire::https::Timeout "30"`,
 		// A crash loses the whole root anyway, and waiting for the disk takes most of the time.
 		"--dpkgopt=force-unsafe-io"}
-	argv = append(argv, withoutFiles(want.Without)...)
+	argv = append(argv, options...)
 	env := []string{"LC_ALL=C.UTF-8"}
 	if os.Geteuid() == 0 {
 		// mmdebstrap mounts /proc and /sys in the directory that it fills. If it is killed, these mounts end with their
@@ -194,4 +212,21 @@ func withoutFiles(patterns []string) []string {
 		`--setup-hook=mkdir -p "$1/etc/dpkg/dpkg.cfg.d" && printf 'path-exclude=%s\n'` + quoted + ` >"$1/etc/dpkg/dpkg.cfg.d/unused"`,
 		`--extract-hook=cd "$1" && rm -rf` + below,
 	}
+}
+
+// onBase returns mmdebstrap's options to install a root's packages in a copy of the root base, which has some of them. work
+// is a directory for a file. Only this user can read all files of base, but mmdebstrap runs as another one unless this user
+// is root. So it gets an archive.
+func onBase(ctx context.Context, want debianRoot, base, work string) ([]string, error) {
+	copied := filepath.Join(work, "base.tar")
+	argv := []string{"tar", "-C", base, "--owner=0", "--group=0", "--numeric-owner"}
+	// mmdebstrap has its own, and makeRoot writes them again.
+	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/apt/sources.list", recipe.OriginFile} {
+		argv = append(argv, "--exclude=."+file)
+	}
+	if _, err := runCommand(ctx, nil, append(argv, "-cf", copied, ".")...); err != nil {
+		return nil, err
+	}
+	return []string{"--variant=custom", "--setup-hook=tar-in '" + copied + "' /",
+		`--customize-hook=chroot "$1" apt-get --yes -q --no-install-recommends install ` + strings.Join(want.Packages.Names, " ")}, nil
 }

@@ -31,7 +31,7 @@ func TestStepsCannotLeaveTheSandboxNorChangeTheCache(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := attack
 			s.Network = network
-			root, unlock, err := d.root(t.Context(), s)
+			root, unlock, err := d.root(t.Context(), s.Packages)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -139,7 +139,7 @@ func TestABuildTrimsTheCacheAndRecordsUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := filepath.Join(cache, "stages", key)
-	root, unlock, err := d.root(t.Context(), s)
+	root, unlock, err := d.root(t.Context(), s.Packages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestABuildTrimsTheCacheAndRecordsUse(t *testing.T) {
 	if _, err := d2.Output(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if _, unlock, err = d2.root(t.Context(), s); err != nil {
+	if _, unlock, err = d2.root(t.Context(), s.Packages); err != nil {
 		t.Fatal(err)
 	}
 	unlock()

@@ -13,6 +13,8 @@ import (
 type Packages struct {
 	// Set is the name of the set.
 	Set string
+	// Base are packages to install first, which other sets need as well. It may be nil.
+	Base *Packages `json:",omitempty"`
 	// Names are the packages that a stage asks for.
 	Names []string
 	// Locked are all packages that this installs, each as a line with name, architecture and version. It is empty on
@@ -36,15 +38,17 @@ var Machines = []string{"amd64", "arm64"}
 type PackageSet struct {
 	Name     string
 	Packages []string
+	// Base is a set whose packages are all in this set. It may be nil.
+	Base *PackageSet
 }
 
 // tools are installed for stages that need no compiler. All these stages use the same set, so that they share one
 // root filesystem. It is small, so that the longest stages start early.
-var tools = PackageSet{"tools", []string{"ca-certificates", "upx-ucl"}}
+var tools = PackageSet{Name: "tools", Packages: []string{"ca-certificates", "upx-ucl"}}
 
 // compilers are installed for stages that compile C. All these stages share one root filesystem with the compilers for all
-// targets. One root for each target takes longer to create.
-var compilers = PackageSet{"compilers", compilerPackages()}
+// targets. One root for each target takes longer to create, and so does a root that doesn't begin with the tools.
+var compilers = PackageSet{Name: "compilers", Packages: append(compilerPackages(), tools.Packages...), Base: &tools}
 
 func compilerPackages() []string {
 	names := []string{"bzip2", "gcc", "libc6-dev", "make"} // gcc and libc6-dev compile the build's own tools
@@ -66,7 +70,12 @@ func PackageSets() []PackageSet { return []PackageSet{tools, compilers} }
 
 // packages returns the set with the versions that are recorded for this machine's architecture.
 func (s PackageSet) packages() Packages {
-	return Packages{Set: s.Name, Names: s.Packages, Locked: s.lockedFor(runtime.GOARCH, packagesLock)}
+	p := Packages{Set: s.Name, Names: s.Packages, Locked: s.lockedFor(runtime.GOARCH, packagesLock)}
+	if s.Base != nil {
+		base := s.Base.packages()
+		p.Base = &base
+	}
+	return p
 }
 
 func (s PackageSet) lockedFor(machine, lock string) []string {
