@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -24,14 +25,16 @@ func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inp
 	}
 	defer func() { _ = RemoveAll(work) }()
 	sandbox := newSandbox(root)
-	for place, writable := range map[string]string{recipe.BuildDir: "build", recipe.OutDir: "out", "/tmp": "tmp"} {
+	for place, writable := range map[string]string{recipe.OutDir: "out", "/tmp": "tmp"} {
 		dir := filepath.Join(work, writable)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return "", fmt.Errorf("creating a scratch directory: %w", err)
 		}
 		sandbox.mount("--bind", dir, place)
 	}
-	sandbox.args = append(sandbox.args, "--tmpfs", recipe.InDir)
+	// Sources have thousands of small files, which a disk's file system takes longer to create and remove than all else
+	// that is done with most of them. They need less than 100 MB of memory.
+	sandbox.args = append(sandbox.args, "--tmpfs", recipe.BuildDir, "--tmpfs", recipe.InDir)
 	for _, f := range s.Files {
 		path := filepath.Join(work, "in", f.Name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -61,16 +64,52 @@ func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inp
 	for _, v := range s.Env {
 		sandbox.setenv(v.Name, v.Value)
 	}
-	for i, step := range s.Steps {
-		if _, err := sandbox.command(step).run(ctx); err != nil {
-			return "", fmt.Errorf("step %d of %d, %s: %w", i+1, len(s.Steps), abbreviate(step), err)
-		}
+	if err := sandbox.runSteps(ctx, s.Steps, filepath.Join(work, "started")); err != nil {
+		return "", err
 	}
 	output := filepath.Join(work, "out", s.Output)
 	if info, err := os.Lstat(output); err != nil || !info.Mode().IsRegular() {
 		return "", fmt.Errorf("its steps did not write the file %s", s.Output)
 	}
 	return d.keep(key, output)
+}
+
+// runSteps runs steps in one sandbox, which ends with them. started is the path of a file for their numbers.
+func (s *sandbox) runSteps(ctx context.Context, steps [][]string, started string) error {
+	numbers, err := os.Create(started)
+	if err != nil {
+		return fmt.Errorf("creating a scratch file: %w", err)
+	}
+	defer func() { _ = numbers.Close() }()
+	all := s.command([]string{"sh", "-c", inOrder(steps)})
+	all.output = numbers
+	_, failure := all.run(ctx)
+	if failure == nil {
+		return nil
+	}
+	text, err := os.ReadFile(started)
+	if err != nil {
+		return errors.Join(failure, err)
+	}
+	last := len(strings.Fields(string(text)))
+	if last == 0 {
+		return fmt.Errorf("starting the sandbox: %w", failure)
+	}
+	return fmt.Errorf("step %d of %d, %s: %w", last, len(steps), abbreviate(steps[last-1]), failure)
+}
+
+// inOrder returns a shell script that runs steps until one fails. It prints the number of each step before it starts. The
+// output of steps goes to standard error.
+func inOrder(steps [][]string) string {
+	var script strings.Builder
+	for i, step := range steps {
+		fmt.Fprintf(&script, "echo %d\n(exec", i+1)
+		for _, word := range step {
+			script.WriteString(" '" + strings.ReplaceAll(word, "'", `'\''`) + "'")
+		}
+		script.WriteString(") >&2 || exit\n")
+	}
+	return script.String()
 }
 
 // sandbox collects the arguments of a bubblewrap command.
