@@ -65,19 +65,23 @@ type Event struct {
 	State State
 	// Took is how long a stage ran. It is set after its end.
 	Took time.Duration
+	// Note is a line that the stage wrote for the user. It is set in the state Noted.
+	Note string
 }
 
 // State is the state of a stage.
 type State string
 
 // Final reports whether the state is the last one of a stage.
-func (s State) Final() bool { return s != Waiting && s != Started }
+func (s State) Final() bool { return s != Waiting && s != Started && s != Noted }
 
-// The states of a stage. All but Waiting and Started are final. A stage waits while another build runs it or replaces
-// its Debian root. It is stopped if another stage has failed, or if the user interrupts the build.
+// The states of a stage. All but Waiting, Started and Noted are final. A stage waits while another build runs it or
+// replaces its Debian root. It is noted if it wrote something for the user, just before it is done. It is stopped if
+// another stage has failed, or if the user interrupts the build.
 const (
 	Waiting State = "waiting"
 	Started State = "started"
+	Noted   State = "note"
 	Cached  State = "cached"
 	Done    State = "done"
 	Failed  State = "failed"

@@ -319,6 +319,22 @@ func TestStagesOnOneRootRunAtTheSameTime(t *testing.T) {
 	}
 }
 
+func TestNotesOfAStageAreShown(t *testing.T) {
+	d, seen := open(t, Options{})
+	if _, err := d.Output(t.Context(), stage("talkative", "echo one two | tee -a "+recipe.NotesFile+" >/out/out; echo three >>"+recipe.NotesFile)); err != nil {
+		t.Fatal(err)
+	}
+	var notes []string
+	for _, e := range seen.all {
+		if e.State == Noted {
+			notes = append(notes, e.Title+": "+e.Note)
+		}
+	}
+	if want := []string{"talkative: one two", "talkative: three"}; !slices.Equal(notes, want) {
+		t.Errorf("notes: %q, want %q", notes, want)
+	}
+}
+
 func TestAStageThatWaitsForAnotherBuildIsShown(t *testing.T) {
 	cache := newCache(t)
 	d, seen := open(t, Options{Cache: cache})

@@ -67,6 +67,13 @@ func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inp
 	if err := sandbox.runSteps(ctx, s.Steps, filepath.Join(work, "started")); err != nil {
 		return "", err
 	}
+	notes, err := os.ReadFile(filepath.Join(work, "out", filepath.Base(recipe.NotesFile)))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("reading its notes: %w", err)
+	}
+	for note := range strings.Lines(string(notes)) {
+		d.Observe(Event{Title: s.Title(), State: Noted, Note: strings.TrimSpace(note)})
+	}
 	output := filepath.Join(work, "out", s.Output)
 	if info, err := os.Lstat(output); err != nil || !info.Mode().IsRegular() {
 		return "", fmt.Errorf("its steps did not write the file %s", s.Output)

@@ -1,6 +1,10 @@
 package recipe
 
-import "dagger/mikrotik-tailscale/daemon/checksum"
+import (
+	"strconv"
+
+	"dagger/mikrotik-tailscale/daemon/checksum"
+)
 
 // inlined are the packages that are compiled with inlining, because every packet of the tailnet passes them. A call is
 // only inlined if both the caller and the called function are in these packages.
@@ -35,34 +39,59 @@ var inlined = []string{
 // addFasterPackets changes code that takes long for each packet, in copies of the modules that contain it. A release
 // with other code there is compiled unchanged.
 func addFasterPackets(s *Stage, architecture string) {
-	s.Steps = append(s.Steps,
-		copyModule("github.com/tailscale/wireguard-go", "wireguard"),
+	s.Steps = append(s.Steps, copyModule("github.com/tailscale/wireguard-go", "wireguard"))
+	changes := []change{
 		// Packets are read in batches, and sorted by their peer. A batch rarely has packets of more than one peer, but
 		// this map has room for 128, and going through it takes longer than anything else.
-		shell(`sed -i 's/\(elemsByPeer *= make(map\[\*Peer\]\*Queue[A-Za-z]*\), [A-Za-z]*)$/\1)/' wireguard/device/send.go wireguard/device/receive.go`),
+		{"wireguard/device/send.go", smallMap, 1}, {"wireguard/device/receive.go", smallMap, 1},
 		// When packets are merged, each of 128 lists has room for 128 packets from the start: 400 kB on 64-bit machines.
 		// They grow as needed, and keep their size.
-		shell(`sed -i 's/\(iov := make(\[\]\[\]byte, 1\), conn.IdealBatchSize)$/\1, 2)/' wireguard/tun/offload_linux.go`))
+		{"wireguard/tun/offload_linux.go", `s/\(iov := make(\[\]\[\]byte, 1\), conn.IdealBatchSize)$/\1, 2)/`, 1},
+	}
 	switch architecture {
 	case "arm":
 		// Each packet is added up when the kernel's large packets are split, and again when packets are merged.
 		s.Files = append(s.Files, File{Name: "checksum.go", Content: checksum.Source})
-		s.Steps = append(s.Steps, shell(`sed 's/^package .*/package tun/' "$1" >wireguard/tun/checksum_words.go
-			sed -i 's/\treturn checksumGeneric32(data, initial)$/\treturn checksumWords(data, initial)/' wireguard/tun/checksum_generic.go`,
-			InDir+"/checksum.go"))
+		s.Steps = append(s.Steps, shell(`sed 's/^package .*/package tun/' "$1" >wireguard/tun/checksum_words.go`, InDir+"/checksum.go"))
+		changes = append(changes, change{"wireguard/tun/checksum_generic.go",
+			`s/\treturn checksumGeneric32(data, initial)$/\treturn checksumWords(data, initial)/`, 1})
 	case "arm64":
 		// The cipher computes four blocks at once, and the first one is the packet's key for the other cipher. This loop
 		// encrypts with the other three.
-		s.Steps = append(s.Steps,
-			copyModule("golang.org/x/crypto", "crypto"),
-			shell(`sed -i '/^\t\tfor i, b := range keyStream {$/i\
+		s.Steps = append(s.Steps, copyModule("golang.org/x/crypto", "crypto"))
+		changes = append(changes, change{"crypto/chacha20/chacha_generic.go", `/^\t\tfor i, b := range keyStream {$/i\
 		words := len(keyStream) \&^ 7\
 		for i := 0; i < words; i += 8 {\
 			binary.LittleEndian.PutUint64(dst[i:], binary.LittleEndian.Uint64(src[i:])^binary.LittleEndian.Uint64(keyStream[i:]))\
 		}
 				s/^\t\tfor i, b := range keyStream {$/\t\tfor i := words; i < len(keyStream); i++ {/
-				s/^\t\t\tdst\[i\] = src\[i\] ^ b$/\t\t\tdst[i] = src[i] ^ keyStream[i]/' crypto/chacha20/chacha_generic.go`))
+				s/^\t\t\tdst\[i\] = src\[i\] ^ b$/\t\t\tdst[i] = src[i] ^ keyStream[i]/`, 6})
 	}
+	for _, c := range changes {
+		s.Steps = append(s.Steps, c.step())
+	}
+}
+
+const smallMap = `s/\(elemsByPeer *= make(map\[\*Peer\]\*Queue[A-Za-z]*\), [A-Za-z]*)$/\1)/`
+
+// change is a change of a file of a copied module. It is made as a whole or not at all.
+type change struct {
+	// file is relative to BuildDir.
+	file string
+	// edit is a sed script.
+	edit string
+	// lines is how many lines the edited file has that the original hasn't.
+	lines int
+}
+
+// step returns the step that makes the change. If the file has other code, the step says so and leaves it as it is.
+func (c change) step() []string {
+	return shell(`new=$([ ! -e "$1" ] || sed "$2" "$1" | tee changed | diff "$1" - | grep -c '^>' || true)
+		if [ "$new" = "$3" ]; then
+			cp changed "$1"
+		else
+			echo "$1 of this release has other code, and is compiled unchanged" | tee -a "$4"
+		fi`, c.file, c.edit, strconv.Itoa(c.lines), NotesFile)
 }
 
 // copyModule returns the step that copies a module that Tailscale requires, and compiles Tailscale with the copy. The

@@ -23,6 +23,8 @@ const (
 	InDir = "/in"
 	// OutDir is where a stage writes its output.
 	OutDir = "/out"
+	// NotesFile is where a step writes lines for the user.
+	NotesFile = OutDir + "/notes"
 	// GoModCache and GoBuildCache are kept between Go stages. They make a stage faster, but never change its output.
 	GoModCache   = "/go/pkg/mod"
 	GoBuildCache = "/go/build-cache"

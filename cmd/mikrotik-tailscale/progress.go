@@ -45,6 +45,8 @@ func (p *progress) observe(e local.Event) {
 	switch e.State {
 	case local.Waiting:
 		p.say(e.Title + ": " + string(e.State) + waitsFor)
+	case local.Noted:
+		p.say(e.Title + ": " + string(e.State) + ": " + e.Note)
 	case local.Started:
 		p.bars[e.Title] = p.spin(e.Title)
 	case local.Failed, local.Stopped:
@@ -72,6 +74,8 @@ func (p *progress) print(e local.Event) {
 	switch {
 	case e.State == local.Waiting:
 		more = waitsFor
+	case e.State == local.Noted:
+		more = ": " + e.Note
 	case e.State.Final() && e.State != local.Cached:
 		more = " after " + e.Took.Round(100*time.Millisecond).String()
 	}
