@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dagger/mikrotik-tailscale/daemon"
+	"dagger/mikrotik-tailscale/daemon/idle"
 )
 
 // sourceDir is the directory of Tailscale's source in a stage, relative to BuildDir.
@@ -27,7 +28,8 @@ func (p Plan) Tailscale() Stage {
 		s.Env = append(s.Env, Variable{"GOARM", t.GOARM})
 	}
 	s.Files = []File{
-		{Name: "logfilter.go", Content: daemon.LogFilter}, {Name: "memory.go", Content: daemon.Memory}, {Name: "processname.go", Content: daemon.ProcessName}}
+		{Name: "logfilter.go", Content: daemon.LogFilter}, {Name: "memory.go", Content: daemon.Memory}, {Name: "idle/idle.go", Content: idle.Source},
+		{Name: "processname.go", Content: daemon.ProcessName}}
 	s.Output = "tailscaled"
 	tags, stamps := r.Tags, ""
 	if supervised(r) {
@@ -61,6 +63,7 @@ func (p Plan) Tailscale() Stage {
 	s.Steps = append(s.Steps,
 		[]string{"cp", InDir + "/logfilter.go", sourceDir + "/cmd/tailscaled/verbosity_filter.go"},
 		[]string{"cp", InDir + "/memory.go", sourceDir + "/cmd/tailscaled/memory.go"},
+		[]string{"cp", "-R", InDir + "/idle", sourceDir + "/cmd/tailscaled/"},
 		[]string{"cp", InDir + "/processname.go", sourceDir + "/cmd/tailscaled/process_name.go"},
 		append(build, "-ldflags", fmt.Sprintf("%s -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
 			link, c.TailscaleVersion, c.TailscaleVersion+"-mt")+stamps,

@@ -1,4 +1,5 @@
-// This file is added to Tailscale's cmd/tailscaled. It returns memory to the kernel that the daemon doesn't use.
+// This file is added to Tailscale's cmd/tailscaled, with package idle. It returns memory to the kernel that the daemon
+// doesn't use.
 
 package main
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/tailscale/wireguard-go/tun"
 
+	"tailscale.com/cmd/tailscaled/idle"
 	"tailscale.com/types/logger"
 )
 
@@ -24,21 +26,10 @@ func init() {
 		debug.FreeOSMemory()
 		return create(logf, name)
 	}
-	go returnMemory()
-}
-
-// returnMemory returns memory when the daemon becomes idle. Go's runtime keeps freed memory for what is allocated
-// before the next garbage collection, and an idle daemon allocates little.
-func returnMemory() {
-	var stats debug.GCStats
-	var last, own int64 // numbers of garbage collections: until the last look, and until the last one of this function
-	for range time.Tick(10 * time.Second) {
-		debug.ReadGCStats(&stats)
-		if stats.NumGC == last && last != own {
-			debug.FreeOSMemory()
-			debug.ReadGCStats(&stats)
-			own = stats.NumGC
+	go func() {
+		var memory idle.Memory
+		for range time.Tick(10 * time.Second) {
+			memory.Look()
 		}
-		last = stats.NumGC
-	}
+	}()
 }
