@@ -132,6 +132,7 @@ func ResolveFeatures(c Config) Stage {
 		use = toolchain(c.GoVersion)
 	}
 	s := goStage("features", c, use)
+	s.Env = toolEnv(use)
 	s.Steps = append(s.Steps, shell(`
 		cd "$1"
 		{ go run ./cmd/featuretags --list; echo; go run ./cmd/featuretags --min --add="$2"; echo; go env GOVERSION; } >"$3"`,

@@ -52,7 +52,7 @@ func Musl(t platform.Target, c Config) Stage {
 		shell(`
 			./configure "--target=$1" "--prefix=$2" --disable-shared --enable-wrapper=gcc "CFLAGS=$3" >log
 			make -s -j"$(nproc)"
-			make -s install
+			make -s install INSTALL=install # musl's own is a script that starts several programs for each file
 			tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf "$4" "${2##*/}"`,
 			t.Triple, muslDir, strings.Join(t.CFlags, " "), OutDir+"/"+s.Output))
 	return s
