@@ -128,8 +128,11 @@ func (r Resolved) Has(feature string) bool { return slices.Contains(r.Features, 
 // configured ones. Resolve parses its output.
 func ResolveFeatures(c Config) Stage {
 	use := toolchain(GoVersion) + "+auto"
-	if c.GoVersion != "" {
+	switch {
+	case c.GoVersion != "":
 		use = toolchain(c.GoVersion)
+	case c.TailscaleVersion == TailscaleVersion:
+		use = toolchain(TailscaleGo) + "+auto"
 	}
 	s := goStage("features", c, use)
 	s.Env = toolEnv(use)

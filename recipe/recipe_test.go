@@ -72,14 +72,18 @@ func TestResolveRefusesFeaturesThatTailscaleIgnores(t *testing.T) {
 
 // The Tailscale release decides which Go release compiles it, unless one is configured.
 func TestTheGoReleaseOfATailscaleRelease(t *testing.T) {
-	for configured, want := range map[string]string{"": "go1.27.3", "1.26.9": "go1.26.9"} {
-		c := config(t, func(c *Config) { c.GoVersion, c.Features = configured, []string{"cli", "ipnbus", "unixsocketidentity"} })
-		asked := Variable{"GOTOOLCHAIN", "go" + GoVersion + "+auto"}
-		if configured != "" {
-			asked.Value = want
-		}
+	for _, c := range []struct{ configured, release, asked, want string }{
+		{"", TailscaleVersion, "go" + TailscaleGo + "+auto", "go1.27.3"},
+		{"", PreviousTailscaleVersion, "go" + GoVersion + "+auto", "go1.27.3"},
+		{"1.26.9", TailscaleVersion, "go1.26.9", "go1.26.9"},
+	} {
+		configured, want := c.configured, c.want
+		asked := Variable{"GOTOOLCHAIN", c.asked}
+		c := config(t, func(config *Config) {
+			config.TailscaleVersion, config.GoVersion, config.Features = c.release, configured, []string{"cli", "ipnbus", "unixsocketidentity"}
+		})
 		if !slices.Contains(ResolveFeatures(c).Env, asked) {
-			t.Errorf("with Go version %q, the release is asked with %v", configured, ResolveFeatures(c).Env)
+			t.Errorf("with Go version %q, Tailscale %s is asked with %v", configured, c.TailscaleVersion, ResolveFeatures(c).Env)
 		}
 		got := Plan{platform.All()[0], c, Resolved{Go: "1.27.3"}}.Tailscale().Env
 		if !slices.Contains(got, Variable{"GOTOOLCHAIN", want}) {

@@ -11,6 +11,9 @@ import (
 const (
 	// TailscaleVersion is the default Tailscale release. Even minor versions are Tailscale's stable releases.
 	TailscaleVersion = "1.104.5"
+	// TailscaleGo is the Go release that TailscaleVersion requires. A build would find it out, but only with another release,
+	// and would have to download and unpack both.
+	TailscaleGo = "1.27.3"
 	// PreviousTailscaleVersion is the newest release of the last stable minor version, which is tested as well.
 	PreviousTailscaleVersion = "1.102.5"
 	// BusyboxVersion is the default busybox release.
