@@ -136,10 +136,10 @@ func ResolveFeatures(c Config) Stage {
 	}
 	s := goStage("features", c, use)
 	s.Env = toolEnv(use)
-	s.Steps = append(s.Steps, shell(`
+	s.Steps = append(s.Steps, append(oneThread(), shell(`
 		cd "$1"
 		{ go run ./cmd/featuretags --list; echo; go run ./cmd/featuretags --min --add="$2"; echo; go env GOVERSION; } >"$3"`,
-		sourceDir, strings.Join(withUndeclared(c.Features), ","), OutDir+"/features"))
+		sourceDir, strings.Join(withUndeclared(c.Features), ","), OutDir+"/features")...))
 	s.Output = "features"
 	return s
 }

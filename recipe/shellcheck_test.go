@@ -35,8 +35,10 @@ func TestTheScriptsOfStagesHaveNoMistakes(t *testing.T) {
 	scripts := map[string]string{} // with the stage that runs each
 	for _, s := range allStages(t) {
 		for _, step := range s.Steps {
-			if step[0] == "sh" {
-				scripts[step[2]] = s.Title()
+			for i, word := range step {
+				if word == "-euc" { // a script may call another one
+					scripts[step[i+1]] = s.Title()
+				}
 			}
 		}
 	}
