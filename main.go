@@ -117,7 +117,7 @@ func New(
 	//
 	// +optional
 	keepSymbols bool,
-	// Use Go's runtime and library unchanged. By default, four changed lines in them save about 1 MB of the router's memory.
+	// Use Go's runtime and library unchanged. By default, a few changed lines in them save more than 1 MB of the router's memory.
 	//
 	// +optional
 	stockRuntime bool,

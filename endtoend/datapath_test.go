@@ -115,6 +115,7 @@ func dataPaths(b *testing.B) map[string]string {
 	if err != nil {
 		b.Fatal(err)
 	}
+	c.KeepSymbols = true // otherwise, programs only start when they are stripped
 	roots := map[string]string{}
 	for _, target := range platform.All() {
 		root := filepath.Join(b.TempDir(), target.Name)

@@ -27,17 +27,25 @@ func packer(t *testing.T) string {
 // itself, so here it is enough that it uses its filters.
 func TestFiltersForGoPrograms(t *testing.T) {
 	pack := packer(t)
-	for architecture, filters := range map[string]string{"amd64": "GO_X86", "arm64": "GO_ARM64", "arm": "GO_ARM"} {
-		t.Run(architecture, func(t *testing.T) {
+	for name, c := range map[string]struct {
+		architecture, filter string
+		strip                func([]byte) error
+	}{
+		"amd64":                   {"amd64", "GO_X86", pclntab.StripShort},
+		"arm64":                   {"arm64", "GO_ARM64", pclntab.StripShort},
+		"arm":                     {"arm", "GO_ARM", pclntab.StripShort},
+		"amd64 with long records": {"amd64", "GO_X86", pclntab.Strip},
+	} {
+		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			program := filepath.Join(dir, "program")
 			build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-o", program, "../shrink/pclntab/strip")
-			build.Env = append(os.Environ(), "GOARCH="+architecture, "CGO_ENABLED=0")
+			build.Env = append(os.Environ(), "GOARCH="+c.architecture, "CGO_ENABLED=0")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			content := read(t, program)
-			if err := errors.Join(pclntab.Strip(content), os.WriteFile(program, content, 0o755)); err != nil {
+			if err := errors.Join(c.strip(content), os.WriteFile(program, content, 0o755)); err != nil {
 				t.Fatal(err)
 			}
 			list := filepath.Join(dir, "filters.h")
@@ -46,7 +54,7 @@ func TestFiltersForGoPrograms(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			used := string(read(t, list))
-			for _, f := range []string{"TABLE", filters, "PCS"} {
+			for _, f := range []string{"TABLE", c.filter, "PCS"} {
 				if !strings.Contains(used, fmt.Sprintf("#define HAS_%s\n", f)) {
 					t.Errorf("filter %s isn't used:\n%s", f, used)
 				}

@@ -14,11 +14,14 @@ import (
 // goReleases are the Go releases that compile the supported Tailscale releases.
 var goReleases = []string{recipe.GoVersion, "1.27.3"}
 
-// Go's own tests pass with the changed files, which the compiler reads through its overlay.
+// Go's own tests pass with the changed files, which the compiler reads through its overlay. Package pclntab tests short
+// records.
 func TestGoPassesItsTestsWithTheChangedFiles(t *testing.T) {
 	testmode.Long(t)
 	for _, release := range goReleases {
-		report := output(t, withRuntime(t, release, []string{"sh", "-euc", `
+		c := validConfig(t)
+		c.KeepSymbols = true // the tests aren't stripped
+		report := output(t, withRuntime(t, c, release, []string{"sh", "-euc", `
 			unset GOGC GOMEMLIMIT GOFLAGS # they are for the compiler, and change what the tests see
 			go test -overlay "$2" -short runtime slices sort maps >"$1" || { cat "$1" >&2; exit 1; }
 			cat "$2" >>"$1"`,
@@ -31,21 +34,57 @@ func TestGoPassesItsTestsWithTheChangedFiles(t *testing.T) {
 
 // Unknown files are not changed. The build stops and names the solution.
 func TestAnUnknownRuntimeIsRefused(t *testing.T) {
-	const spans = "\tspanSetBlockEntries = 512 // 4KB\n\tspanSetInitSpineCap = 256 // 64GB\n"
-	for name, c := range map[string]struct{ spans, sort, want string }{
-		"lists of spans": {"package runtime\n", "", "runtime/mspanset.go of "},
-		"sorting":        {spans, "\tpdqsortOrdered(x, 0, n, bits.Len(uint(n)))\n", "slices/sort.go of "},
+	known := map[string]string{
+		"runtime/mspanset.go": "\tspanSetBlockEntries = 512 // 4KB\n\tspanSetInitSpineCap = 256 // 64GB\n",
+		"slices/sort.go":      "\tpdqsortOrdered(x, 0, n, bits.Len(uint(n)))\n\tpdqsortCmpFunc(x, 0, n, bits.Len(uint(n)), cmp)\n",
+		"runtime/runtime2.go": "type _func struct {\n\tnameOff  int32 // name\n\tpcfile    uint32\n\tpcln      uint32\n\tnpcdata   uint32\n\tcuOffset  uint32 // unit\n" +
+			"\tstartLine int32 // line\n\t_         [1]byte // pad\n}\n",
+		"runtime/symtab.go": "a function that reads records in another way\n",
+	}
+	for name, c := range map[string]struct{ path, content string }{
+		"lists of spans": {"runtime/mspanset.go", "package runtime\n"},
+		"sorting":        {"slices/sort.go", "\tpdqsortOrdered(x, 0, n, bits.Len(uint(n)))\n"},
+		"records":        {"runtime/runtime2.go", "type _func struct {\n\tpcfile    uint32\n}\n"},
+		"their users":    {"runtime/symtab.go", known["runtime/symtab.go"]},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := withRuntime(t, recipe.GoVersion)
-			s.Files = []recipe.File{{Name: "src/runtime/mspanset.go", Content: c.spans}, {Name: "src/slices/sort.go", Content: c.sort}}
+			s := withRuntime(t, validConfig(t), recipe.GoVersion)
+			s.Files = nil
+			for path, content := range known {
+				if path == c.path {
+					content = c.content
+				}
+				s.Files = append(s.Files, recipe.File{Name: "src/" + path, Content: content})
+			}
 			s.Env = append(s.Env, recipe.Variable{Name: "GOROOT", Value: recipe.InDir})
 			d := open(t)
 			_, err := d.Output(t.Context(), s)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "build with the stock runtime") {
-				t.Errorf("error = %v, want one with %q", err, c.want)
+			if err == nil || !strings.Contains(err.Error(), c.path+" of ") || !strings.Contains(err.Error(), "build with the stock runtime") {
+				t.Errorf("error = %v, want one with %q", err, c.path)
 			}
 		})
+	}
+}
+
+// Records are only short in programs that are stripped. Others don't start with such a runtime.
+func TestOnlyStrippedProgramsHaveShortRecords(t *testing.T) {
+	for name, c := range map[string]struct {
+		keepSymbols, stockRuntime, short bool
+	}{
+		"default":       {false, false, true},
+		"keep symbols":  {true, false, false},
+		"stock runtime": {false, true, false},
+		"both":          {true, true, false},
+	} {
+		config := validConfig(t)
+		config.KeepSymbols, config.StockRuntime = c.keepSymbols, c.stockRuntime
+		p := recipe.Plan{Target: native(t), Config: config, Resolved: recipe.Resolved{}}
+		has := func(s recipe.Stage, word string) bool {
+			return slices.ContainsFunc(s.Steps, func(step []string) bool { return slices.Contains(step, word) })
+		}
+		if changed, stripped := has(p.Tailscale(), "runtime/symtab.go"), has(p.Stripped(), "-short"); changed != c.short || stripped != c.short {
+			t.Errorf("%s: the runtime is changed: %v, records are shortened: %v, want %v", name, changed, stripped, c.short)
+		}
 	}
 }
 
@@ -61,9 +100,9 @@ func TestTheStockRuntimeIsUnchanged(t *testing.T) {
 
 // withRuntime returns the stage that compiles Tailscale, with all steps removed except for the one that changes the
 // runtime, followed by the given ones.
-func withRuntime(t *testing.T, goRelease string, steps ...[]string) recipe.Stage {
+func withRuntime(t *testing.T, c recipe.Config, goRelease string, steps ...[]string) recipe.Stage {
 	t.Helper()
-	s := recipe.Plan{Target: native(t), Config: validConfig(t), Resolved: recipe.Resolved{Go: goRelease}}.Tailscale()
+	s := recipe.Plan{Target: native(t), Config: c, Resolved: recipe.Resolved{Go: goRelease}}.Tailscale()
 	change := slices.IndexFunc(s.Steps, func(step []string) bool { return strings.Contains(strings.Join(step, " "), "mspanset") })
 	if change < 0 {
 		t.Fatal("no step changes the runtime")

@@ -9,7 +9,11 @@ func (p Plan) Stripped() Stage {
 	if p.Config.KeepSymbols {
 		return linked
 	}
-	return p.tableStage(stripPrefix+linked.Name, "strip", linked, linked.Output)
+	var flags []string
+	if p.hasShortRecords() {
+		flags = append(flags, "-short")
+	}
+	return p.tableStage(stripPrefix+linked.Name, "strip", linked, linked.Output, flags...)
 }
 
 // Symbols returns the stage that writes the symbols file of Tailscale's binary, for the command symbolize. It returns
@@ -20,8 +24,8 @@ func (p Plan) Symbols() (Stage, bool) {
 }
 
 // tableStage returns a stage that runs one of the programs of package pclntab.
-func (p Plan) tableStage(name, tool string, linked Stage, output string) Stage {
-	s := toolStage(name, p.toolchain(), embedded(pclntab.Source, ".", "shrink/pclntab/"), "shrink/pclntab/"+tool, linked, output)
+func (p Plan) tableStage(name, tool string, linked Stage, output string, flags ...string) Stage {
+	s := toolStage(name, p.toolchain(), embedded(pclntab.Source, ".", "shrink/pclntab/"), "shrink/pclntab/"+tool, linked, output, flags...)
 	s.Platform = p.Target.Name
 	return s
 }

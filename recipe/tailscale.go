@@ -3,6 +3,7 @@ package recipe
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dagger/mikrotik-tailscale/daemon"
@@ -47,7 +48,7 @@ func (p Plan) Tailscale() Stage {
 	addFasterPackets(&s, t.Architecture)
 	build := []string{"go", "-C", sourceDir, "build"}
 	if !c.StockRuntime {
-		s.Steps = append(s.Steps, smallerGo())
+		s.Steps = append(s.Steps, changedGo(p.changedFiles()))
 		build = append(withOverlay(), "-C", sourceDir, "build", "-overlay", overlay)
 	}
 	build = append(build, "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l "+noDebug)
@@ -141,14 +142,14 @@ func toolEnv(goToolchain string) []Variable {
 
 // toolStage returns a stage that runs a program of this project on the output of another stage. The program is in a
 // directory of the sources, and only needs Go's own library.
-func toolStage(name, goToolchain string, sources []File, directory string, input Stage, output string) Stage {
+func toolStage(name, goToolchain string, sources []File, directory string, input Stage, output string, flags ...string) Stage {
 	return Stage{
 		Name: name, Base: BaseGo, Packages: tools.packages(),
 		Env:    toolEnv(goToolchain),
 		Files:  append(sources, goMod()),
 		Inputs: []Input{{Name: input.Output, Stage: &input}},
-		Steps: [][]string{append(oneThread(), "go", "-C", InDir, "run", "./"+directory,
-			InDir+"/"+input.Output, OutDir+"/"+output)},
+		Steps: [][]string{slices.Concat(oneThread(), []string{"go", "-C", InDir, "run", "./" + directory}, flags,
+			[]string{InDir + "/" + input.Output, OutDir + "/" + output})},
 		Output: output,
 	}
 }

@@ -67,7 +67,7 @@ func (o *options) imageFlags(flags *pflag.FlagSet) {
 	o.appletFlags(flags)
 	o.compressionFlags(flags)
 	flags.BoolVar(&c.KeepSymbols, "keep-symbols", c.KeepSymbols, "keep function names, file names and line numbers in the Tailscale binary, which add a third to the image's size")
-	flags.BoolVar(&c.StockRuntime, "stock-runtime", c.StockRuntime, "use Go's runtime and library unchanged, which takes about 1 MB more of the router's memory")
+	flags.BoolVar(&c.StockRuntime, "stock-runtime", c.StockRuntime, "use Go's runtime and library unchanged, which takes more than 1 MB of the router's memory")
 	flags.StringVar(&o.certificates, "certificates", o.certificates, fmt.Sprintf("where the CA certificates are: %v", recipe.CertificatePlaces()))
 	flags.StringVar(&o.extra, "extra", "", "directory with files to add to the image; they replace files of the same name")
 	flags.StringSliceVar(&c.Entrypoint, "entrypoint", nil, "program that the container starts, with its arguments (default the image's own)")

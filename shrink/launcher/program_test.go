@@ -3,6 +3,8 @@ package launcher_test
 import (
 	"encoding/binary"
 	"math/rand/v2"
+
+	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
 // machines are the processors that the packer supports: amd64, arm64, arm.
@@ -12,8 +14,9 @@ var machines = []int{62, 183, 40}
 type program struct {
 	machine  int
 	sections []section
-	// records is the offset of the function table in its section.
-	records int
+	// records is the offset of the function table in its section, record the size of a function's record in it, and
+	// frames the offset of the pc table with the sizes of frames in a record.
+	records, record, frames int
 }
 
 type section struct {
@@ -33,7 +36,16 @@ type header struct {
 }
 
 // goProgram has random code, including calls, and a table of functions of 16 bytes each.
-func goProgram(machine, functions int) program {
+func goProgram(machine, functions int) program { return goProgramWithRecords(machine, functions, 44) }
+
+// shortProgram is a goProgram whose table has short records.
+func shortProgram(machine, functions int) program {
+	p := goProgramWithRecords(machine, functions, 20)
+	binary.LittleEndian.PutUint32(p.sections[2].content, pclntab.ShortMagic)
+	return p
+}
+
+func goProgramWithRecords(machine, functions, record int) program {
 	random := rand.New(rand.NewPCG(uint64(machine), uint64(functions)))
 	code := make([]byte, 16*functions)
 	for i := range code {
@@ -55,10 +67,13 @@ func goProgram(machine, functions int) program {
 	if machine == 40 {
 		pointer = 4
 	}
-	const record = 44
 	pcs := 8 + 8*pointer
 	table := pcs + 32
-	align := func(n int) int { return (n + pointer - 1) / pointer * pointer }
+	alignment, frames := pointer, 16
+	if record < 44 {
+		alignment, frames = 4, 12
+	}
+	align := func(n int) int { return (n + alignment - 1) / alignment * alignment }
 	first := align(8*functions + 4)
 	content := make([]byte, table+first)
 	put := func(at int, v int) { binary.LittleEndian.PutUint32(content[at:], uint32(v)) }
@@ -75,14 +90,14 @@ func goProgram(machine, functions int) program {
 		data := i % 3
 		content = append(content, make([]byte, align(record+4*data))...)
 		put(table+place, 16*i)
-		put(table+place+16, i%32)
-		content[table+place+43] = byte(data)
+		put(table+place+frames, i%32)
+		content[table+place+record-1] = byte(data)
 		for k := range data {
 			put(table+place+record+4*k, int(random.Uint32()))
 		}
 	}
 	put(table+8*functions, 16*functions)
-	return program{machine, []section{{".text", code}, {".rodata", []byte("constants")}, {".gopclntab", content}, {".data", make([]byte, 9000)}}, table}
+	return program{machine, []section{{".text", code}, {".rodata", []byte("constants")}, {".gopclntab", content}, {".data", make([]byte, 9000)}}, table, record, frames}
 }
 
 // function returns the place in the table with the beginning of a function.
@@ -99,9 +114,9 @@ func (p program) withTables() program {
 	copy(content[p.records-32:p.records], append([]byte{0, 2, step, 0}, make([]byte, 28)...))
 	for i := range binary.LittleEndian.Uint32(content[8:]) {
 		record := uint32(p.records) + binary.LittleEndian.Uint32(p.function(int(i))[4:])
-		binary.LittleEndian.PutUint32(content[record+16:], 1)
-		for k := range uint32(content[record+43]) {
-			binary.LittleEndian.PutUint32(content[record+44+4*k:], i+k)
+		binary.LittleEndian.PutUint32(content[int(record)+p.frames:], 1)
+		for k := range uint32(content[record+uint32(p.record)-1]) {
+			binary.LittleEndian.PutUint32(content[record+uint32(p.record)+4*k:], i+k)
 		}
 	}
 	return p

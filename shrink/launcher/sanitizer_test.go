@@ -179,6 +179,9 @@ func TestThePackerTakesWhatItIsGiven(t *testing.T) {
 		"for amd64":                          {goProgram(62, 40).bytes(nil), ""},
 		"for arm64":                          {goProgram(183, 40).bytes(nil), ""},
 		"for arm":                            {goProgram(40, 40).bytes(nil), ""},
+		"with short records, for amd64":      {shortProgram(62, 40).bytes(nil), ""},
+		"with short records, for arm64":      {shortProgram(183, 40).bytes(nil), ""},
+		"with short records, for arm":        {shortProgram(40, 40).bytes(nil), ""},
 		"a function far away, on amd64":      {far(62), ""},
 		"a function far away, on arm64":      {far(183), ""},
 		"a function far away, on arm":        {far(40), ""},
@@ -222,8 +225,8 @@ func wantOrder(t *testing.T, code, refusal int, text string) {
 // Unpacking frees the memory for a part before the next part, and doesn't rely on what the memory contained.
 func TestUnpackingHoldsTheMemoryOfOnePart(t *testing.T) {
 	unpacker := startLoop(t, "unpacker")
-	for _, machine := range machines[:2] { // the test's own pointers have eight bytes
-		file := goProgram(machine, 200).withTables().bytes(nil)
+	for _, p := range []program{goProgram(62, 200), goProgram(183, 200), shortProgram(62, 200), shortProgram(183, 200), shortProgram(40, 200)} {
+		machine, file := p.machine, p.withTables().bytes(nil)
 		payload := pack(t, file)
 		var used []byte
 		for i := range binary.LittleEndian.Uint32(payload[24:]) {
@@ -243,6 +246,7 @@ func FuzzPacker(f *testing.F) {
 	packer := startLoop(f, "packer")
 	for _, machine := range []int{62, 183, 40} {
 		f.Add(goProgram(machine, 3).bytes(nil))
+		f.Add(shortProgram(machine, 3).bytes(nil))
 	}
 	f.Fuzz(func(t *testing.T, program []byte) {
 		if len(program) == 0 {
@@ -280,8 +284,12 @@ func FuzzGoCode(f *testing.F) {
 // FuzzUnpacker damages the packer's output and corrects its checksum, so that the damage gets further than on a
 // router.
 func FuzzUnpacker(f *testing.F) {
-	for _, machine := range machines {
-		payload := pack(f, goProgram(machine, 20).bytes(nil))
+	for i, machine := range append(machines, machines...) {
+		p := goProgram(machine, 20)
+		if i >= len(machines) {
+			p = shortProgram(machine, 20)
+		}
+		payload := pack(f, p.bytes(nil))
 		f.Add(payload, uint32(0), uint32(0))
 		for at := uint32(16); at < uint32(len(payload)); at += 8 + at/16 { // from the header and the first parts most, then some
 			f.Add(payload, at, uint32(0xffffffff))

@@ -7,18 +7,29 @@ import (
 
 // A function's record (runtime._func): fields of fixed size, then the offsets of its pc tables, then the offsets of
 // its data.
+//
+// A short record lacks the fields that Strip clears: file, line and unit. The number of pc tables is a byte between
+// the function's flags and the number of its data. That byte is otherwise unused. Names begin at multiples of 32, and
+// the name's number is in the five upper bits of the flags.
 const (
 	fixedSize    = 44
 	nameOffset   = 4
+	argsOffset   = 8
 	pcspOffset   = 16
 	pcfileOffset = 20
 	pclnOffset   = 24
 	tablesOffset = 28
 	unitOffset   = 32
 	lineOffset   = 36
+	idOffset     = 40
+	flagsOffset  = 41
 	dataOffset   = 43
 
 	noData = ^uint32(0)
+
+	// These are for short records: the distance of names, and the lowest bit of a name's number in the flags.
+	nameDistance = 32
+	nameBit      = 3
 )
 
 // A call that was inlined into a function (runtime.inlinedCall).

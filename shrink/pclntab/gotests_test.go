@@ -1,7 +1,6 @@
 package pclntab_test
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,7 +8,6 @@ import (
 	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
-	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
 
 // ownTests are the tests of a foreign package, which run in a stripped test program.
@@ -86,7 +84,10 @@ func TestGosOwnTests(t *testing.T) {
 	for _, toolchain := range toolchains {
 		source := filepath.Join(goCommand(t, ".", environment(toolchain, native(t)), "env", "GOROOT"), "src")
 		for _, tests := range goTests {
-			t.Run(toolchain+"/"+tests.pack, func(t *testing.T) { tests.pass(t, toolchain, native(t), source) })
+			t.Run(toolchain+"/"+tests.pack, func(t *testing.T) { tests.pass(t, ordinary(toolchain, native(t)), native(t), source) })
+			t.Run(toolchain+"/short records/"+tests.pack, func(t *testing.T) {
+				tests.pass(t, withShortRecords(t, toolchain, native(t)), native(t), source)
+			})
 		}
 	}
 	source := filepath.Join(goCommand(t, ".", environment(toolchains[0], native(t)), "env", "GOROOT"), "src")
@@ -97,7 +98,7 @@ func TestGosOwnTests(t *testing.T) {
 		for _, tests := range goTests {
 			if more, ok := emulatedTests[tests.pack]; ok {
 				tests.skip = strings.TrimPrefix(tests.skip+more, "|")
-				t.Run(target.Name+"/"+tests.pack, func(t *testing.T) { tests.pass(t, toolchains[0], target, source) })
+				t.Run(target.Name+"/"+tests.pack, func(t *testing.T) { tests.pass(t, ordinary(toolchains[0], target), target, source) })
 			}
 		}
 	}
@@ -114,25 +115,20 @@ func TestTailscalesOwnTests(t *testing.T) {
 	goCommand(t, t.TempDir(), env, "mod", "download", module)
 	source := filepath.Join(goCommand(t, ".", env, "env", "GOMODCACHE"), module)
 	for _, tests := range tailscaleTests {
-		t.Run(tests.pack, func(t *testing.T) { tests.pass(t, toolchains[0], native(t), source, asTailscale...) })
+		t.Run(tests.pack, func(t *testing.T) {
+			tests.pass(t, ordinary(toolchains[0], native(t)), native(t), source, asTailscale...)
+		})
 	}
 }
 
 // pass compiles the tests of a package, strips the program, and runs it in the package's directory.
-func (o ownTests) pass(t *testing.T, toolchain string, target platform.Target, source string, flags ...string) {
+func (o ownTests) pass(t *testing.T, c compiler, target platform.Target, source string, flags ...string) {
 	program := filepath.Join(t.TempDir(), "own.test")
 	args := append([]string{"test", "-c", "-o", program}, flags...)
-	goCommand(t, source, environment(toolchain, target), append(args, "./"+o.pack)...)
-	content := read(t, program)
-	if err := pclntab.Strip(content); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(program, content, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	cmd := command(t, target, program, "-test.short", "-test.v", "-test.timeout=10m", "-test.run="+o.run, "-test.skip="+o.skip)
+	c.run(t, source, append(args, "./"+o.pack)...)
+	cmd := command(t, target, stripWith(t, c.strip, program), "-test.short", "-test.v", "-test.timeout=10m", "-test.run="+o.run, "-test.skip="+o.skip)
 	cmd.Dir = filepath.Join(source, o.pack)
-	out, code := run(t, cmd, "GOTOOLCHAIN="+toolchain)
+	out, code := run(t, cmd, "GOTOOLCHAIN="+c.toolchain)
 	if code != 0 {
 		t.Fatalf("exit code %d:\n%s", code, last(out, 100))
 	}

@@ -2,6 +2,7 @@ package pclntab
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"testing"
@@ -117,6 +118,74 @@ func TestStripKeepsWhatTheRuntimeNeeds(t *testing.T) {
 		if end := after[part.begin+(part.end-part.begin)*9/10 : part.end]; !zeros(end) {
 			t.Errorf("the %s have not become smaller", what)
 		}
+	}
+}
+
+// Short records have everything that Strip keeps in records, and nothing else changes.
+func TestShortRecords(t *testing.T) {
+	long := thisProgram(t)
+	short := slices.Clone(long)
+	if err := errors.Join(Strip(long), StripShort(short)); err != nil {
+		t.Fatal(err)
+	}
+	p, all := functionsOf(t, long)
+	var names []string
+	for number := range 32 {
+		name, _, _ := bytes.Cut(short[p.names.begin+32*number:], []byte{0})
+		names = append(names, string(name))
+	}
+	q := *p
+	q.content = short
+	table := short[p.records.begin:p.records.end]
+	at := 8*len(all) + 4
+	for i, f := range all {
+		if begin, place := le.Uint32(table[8*i:]), le.Uint32(table[8*i+4:]); begin != f.entry || place != uint32(at) {
+			t.Fatalf("function %d begins at %#x and has its record at %d; want %#x and %d", i, begin, place, f.entry, at)
+		}
+		number := byte(slices.Index(names, nameOf(t, p, f.number(nameOffset))))
+		want := slices.Concat(f.fixed[:4], f.fixed[8:20], []byte{f.fixed[40], f.fixed[41] | number<<3, byte(len(f.tables)), byte(len(f.data))})
+		for _, v := range append(f.tables, f.data...) {
+			want = le.AppendUint32(want, v)
+		}
+		if got := table[at:][:len(want)]; !bytes.Equal(got, want) {
+			t.Fatalf("the record of function %d is % x, want % x", i, got, want)
+		}
+		at += len(want)
+		compareInlined(t, p, &q, &f, &f)
+	}
+	if before := lastByte(long[p.records.begin:p.records.end]); lastByte(table) >= at || before < at+24*len(all) {
+		t.Errorf("the records end at %d, and as short ones at %d, after %d functions", before, at, len(all))
+	}
+	if le.Uint32(short[p.table:]) != ShortMagic {
+		t.Error("the table has the mark of long records")
+	}
+	copy(short[p.table:][:4], long[p.table:])
+	copy(table, long[p.records.begin:])
+	copy(short[p.names.begin:p.names.end], long[p.names.begin:])
+	copy(short[p.data:p.dataEnd], long[p.data:])
+	if !bytes.Equal(short, long) {
+		t.Error("something else differs")
+	}
+}
+
+// lastByte returns where the last byte is that isn't zero.
+func lastByte(b []byte) int { return len(bytes.TrimRight(b, "\x00")) - 1 }
+
+// A program with short records is refused: it is already stripped.
+func TestShortRecordsAreRefused(t *testing.T) {
+	content := thisProgram(t)
+	if err := StripShort(content); err != nil {
+		t.Fatal(err)
+	}
+	before := slices.Clone(content)
+	_, err := Symbols(content)
+	for _, err := range []error{err, Strip(content), StripShort(content)} {
+		if !errors.Is(err, errStripped) {
+			t.Errorf("error = %v, want %v", err, errStripped)
+		}
+	}
+	if !bytes.Equal(content, before) {
+		t.Error("the program has changed")
 	}
 }
 

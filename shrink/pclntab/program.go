@@ -15,6 +15,9 @@ import (
 // magic is the first word of the table since Go 1.20 (abi.Go120PCLnTabMagic).
 const magic = 0xfffffff1
 
+// ShortMagic is the first word of a table with short records. Only a runtime that was changed to read them accepts it.
+const ShortMagic = 0xffff00f1
+
 // goFuncWord has the supported Go versions. The value is the index of the word in the module's data
 // (runtime.moduledata) with the address of the functions' data. The words that are used before it are the same in all
 // versions.
@@ -35,6 +38,8 @@ type program struct {
 	ptrSize int
 	// Lengths of code are multiples of quantum.
 	quantum int
+	// table is where the table begins in content.
+	table int
 	// These are ranges of content. units has the file numbers of each compilation unit.
 	names, units, files, pcTables, records span
 	functions                              int
@@ -45,6 +50,9 @@ type program struct {
 }
 
 type span struct{ begin, end int }
+
+// errStripped is the error for a program without symbols.
+var errStripped = errors.New("the program is already stripped: it has no names, files and lines")
 
 // parse finds the function table of a program. It returns an error if anything about the table is unknown.
 func parse(content []byte) (*program, error) {
@@ -97,7 +105,11 @@ func (p *program) locate(file *elf.File, goFunc int) error {
 	if err != nil {
 		return err
 	}
+	p.table = int(table.Offset)
 	header := p.content[table.Offset : table.Offset+table.Size]
+	if len(header) >= 4 && le.Uint32(header) == ShortMagic {
+		return errStripped
+	}
 	if len(header) < 8 || le.Uint32(header) != magic || header[4] != 0 || header[5] != 0 {
 		return errors.New("its header is different")
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,6 +91,11 @@ func environment(toolchain string, target platform.Target) []string {
 // build compiles the directory of testdata with the given name, and returns the path of the program.
 func build(t *testing.T, toolchain string, target platform.Target, name string, flags ...string) string {
 	t.Helper()
+	return ordinary(toolchain, target).build(t, name, flags...)
+}
+
+func (c compiler) build(t *testing.T, name string, flags ...string) string {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
 		t.Fatal(err)
@@ -98,14 +104,67 @@ func build(t *testing.T, toolchain string, target platform.Target, name string, 
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module program\n\ngo 1.25\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	goCommand(t, dir, environment(toolchain, target), append([]string{"build", "-o", name}, flags...)...)
+	c.run(t, dir, append([]string{"build", "-o", name}, flags...)...)
 	return filepath.Join(dir, name)
+}
+
+// compiler is a go command that compiles for a platform, with what strips its programs.
+type compiler struct {
+	toolchain, program string
+	env, flags         []string
+	strip              func([]byte) error
+}
+
+func ordinary(toolchain string, target platform.Target) compiler {
+	return compiler{toolchain: toolchain, program: "go", env: environment(toolchain, target), strip: pclntab.Strip}
+}
+
+// withShortRecords compiles with the recipe's changes to Go's runtime.
+func withShortRecords(t *testing.T, toolchain string, target platform.Target) compiler {
+	t.Helper()
+	c := ordinary(toolchain, target)
+	root, modules := c.run(t, ".", "env", "GOROOT"), c.run(t, ".", "env", "GOMODCACHE")
+	dir := t.TempDir()
+	// The go command doesn't replace files in its module cache, where the toolchain may be.
+	if err := os.Symlink(modules, filepath.Join(dir, "modules")); err != nil {
+		t.Fatal(err)
+	}
+	c.program, c.strip = filepath.Join(root, "bin/go"), pclntab.StripShort
+	c.env = append(c.env, "GOTOOLCHAIN=local", "GOMODCACHE="+filepath.Join(dir, "modules"), "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
+	config := recipe.Default()
+	if err := config.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	steps := recipe.Plan{Target: target, Config: config}.Tailscale().Steps
+	i := slices.IndexFunc(steps, func(step []string) bool { return slices.Contains(step, "runtime/symtab.go") })
+	if i < 0 {
+		t.Fatal("no step changes the runtime")
+	}
+	step := slices.Clone(steps[i])
+	overlay := filepath.Join(dir, "overlay.json")
+	step[slices.Index(step, recipe.BuildDir+"/overlay.json")] = overlay
+	cmd := exec.CommandContext(t.Context(), step[0], step[1:]...)
+	cmd.Dir = dir
+	if out, code := run(t, cmd, c.env...); code != 0 {
+		t.Fatalf("changing the runtime: exit code %d\n%s", code, out)
+	}
+	c.flags = []string{"-overlay", overlay}
+	return c
 }
 
 func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", args...)
-	cmd.Dir, cmd.Env = dir, env
+	return compiler{program: "go", env: env}.run(t, dir, args...)
+}
+
+// run runs the go command, and returns what it prints.
+func (c compiler) run(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	if len(c.flags) > 0 {
+		args = append(append(args[:1:1], c.flags...), args[1:]...)
+	}
+	cmd := exec.CommandContext(t.Context(), c.program, args...)
+	cmd.Dir, cmd.Env = dir, c.env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -118,8 +177,13 @@ func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 // strip writes the stripped program next to the program, and returns its path.
 func strip(t *testing.T, program string) string {
 	t.Helper()
+	return stripWith(t, pclntab.Strip, program)
+}
+
+func stripWith(t *testing.T, strip func([]byte) error, program string) string {
+	t.Helper()
 	content := read(t, program)
-	if err := pclntab.Strip(content); err != nil {
+	if err := strip(content); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(program+".stripped", content, 0o755); err != nil {
@@ -150,7 +214,7 @@ func run(t *testing.T, cmd *exec.Cmd, env ...string) (out string, code int) {
 }
 
 // stripping lists the files that affect a stripped program and how the tests build it.
-var stripping = []string{"program.go", "function.go", "strip.go", "programs_test.go", "testdata"}
+var stripping = []string{"program.go", "function.go", "strip.go", "programs_test.go", "testdata", "../../recipe/runtime.go"}
 
 // passedBefore reports whether the test has passed with the same files and toolchains. If not, it records that when
 // the test passes.

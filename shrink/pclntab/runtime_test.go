@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -20,21 +21,7 @@ func TestStrippedProgramWorks(t *testing.T) {
 	}
 	eachWay(t, func(t *testing.T, toolchain string, target platform.Target, flags []string) {
 		program := build(t, toolchain, target, "program", flags...)
-		got, code := run(t, command(t, target, strip(t, program), "works"))
-		if code != 0 {
-			t.Fatalf("exit code %d:\n%s", code, got)
-		}
-		for _, thing := range whatWorks {
-			if !saysWorking(got, thing) {
-				t.Errorf("%s does not work:\n%s", thing, got)
-			}
-		}
-		if tried := saysWorking(got, "processor profile"); tried != (target.GOARM != "5") {
-			t.Errorf("the processor profile was tried: %v\n%s", tried, got)
-		}
-		if strings.Contains(got, "main.") || !strings.Contains(got, "name: ?.(*?).?\n") {
-			t.Errorf("a name was not removed, or is unexpected:\n%s", got)
-		}
+		got := works(t, target, strip(t, program))
 		if emulated(target) {
 			return
 		}
@@ -43,6 +30,52 @@ func TestStrippedProgramWorks(t *testing.T) {
 			t.Errorf("the program before (exit code %d) has %s calls, stripped %s", code, calls(whole), calls(got))
 		}
 	})
+}
+
+// The same holds for a program with short records. Before it is stripped, it doesn't start.
+func TestProgramWithShortRecordsWorks(t *testing.T) {
+	if passedBefore(t, "runtime_test.go") {
+		return
+	}
+	for i, toolchain := range toolchains {
+		for _, target := range platform.All() {
+			if emulated(target) && (i > 0 || !testmode.IsLong()) {
+				continue
+			}
+			t.Run(toolchain+"/"+target.Name, func(t *testing.T) {
+				c := withShortRecords(t, toolchain, target)
+				program := c.build(t, "program", asTailscale...)
+				got := works(t, target, stripWith(t, c.strip, program))
+				if whole := works(t, target, strip(t, build(t, toolchain, target, "program", asTailscale...))); calls(whole) != calls(got) {
+					t.Errorf("the program has %s calls, with short records %s", calls(whole), calls(got))
+				}
+				if out, code := run(t, command(t, target, program, "works")); code == 0 || !strings.Contains(out, "invalid function symbol table") {
+					t.Errorf("before it is stripped, the program ends with %d:\n%s", code, out)
+				}
+			})
+		}
+	}
+}
+
+// works runs a stripped program, and returns what it prints. Everything that the program tries must work.
+func works(t *testing.T, target platform.Target, stripped string) string {
+	t.Helper()
+	got, code := run(t, command(t, target, stripped, "works"))
+	if code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, got)
+	}
+	for _, thing := range whatWorks {
+		if !saysWorking(got, thing) {
+			t.Errorf("%s does not work:\n%s", thing, got)
+		}
+	}
+	if tried := saysWorking(got, "processor profile"); tried != (target.GOARM != "5") {
+		t.Errorf("the processor profile was tried: %v\n%s", tried, got)
+	}
+	if strings.Contains(got, "main.") || !strings.Contains(got, "name: ?.(*?).?\n") {
+		t.Errorf("a name was not removed, or is unexpected:\n%s", got)
+	}
+	return got
 }
 
 func saysWorking(out, thing string) bool { return strings.Contains("\n"+out, "\n"+thing+"\n") }

@@ -1,7 +1,9 @@
 package pclntab
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -44,7 +46,14 @@ func shortName(name string) string {
 //
 // What remains is moved to the beginning of each part and followed by zeros. The layout of file and memory stays the
 // same, and the zeros compress to almost nothing.
-func Strip(content []byte) error {
+func Strip(content []byte) error { return strip(content, false) }
+
+// StripShort does the same, and also shortens the functions' records, which leaves fewer pages of the table in memory.
+// The program must be linked with a runtime that reads short records. Such a program doesn't start before it is
+// stripped.
+func StripShort(content []byte) error { return strip(content, true) }
+
+func strip(content []byte, short bool) error {
 	p, err := parse(content)
 	if err != nil {
 		return err
@@ -53,7 +62,7 @@ func Strip(content []byte) error {
 	if err != nil {
 		return fmt.Errorf("reading the functions: %w", err)
 	}
-	s := stripper{program: p, names: []byte{0}, nameAt: map[string]uint32{"": 0}, tables: []byte{0}, tableAt: map[uint32]uint32{0: 0},
+	s := stripper{program: p, short: short, names: []byte{0}, nameAt: map[string]uint32{"": 0}, tables: []byte{0}, tableAt: map[uint32]uint32{0: 0},
 		data: slices.Clone(content[p.data:p.dataEnd]), renamed: map[int]bool{}}
 	if err := s.arguments(all); err != nil {
 		return fmt.Errorf("reading the argument data: %w", err)
@@ -84,12 +93,16 @@ func Strip(content []byte) error {
 	put(p.pcTables, s.tables)
 	put(p.records, records)
 	put(span{p.data, p.dataEnd}, s.data)
+	if short {
+		le.PutUint32(content[p.table:], ShortMagic)
+	}
 	return nil
 }
 
 // stripper collects the remaining content.
 type stripper struct {
 	*program
+	short   bool // records
 	names   []byte
 	nameAt  map[string]uint32
 	tables  []byte
@@ -107,6 +120,9 @@ func (s *stripper) name(old uint32) (uint32, error) {
 	short := shortName(name)
 	at, ok := s.nameAt[short]
 	if !ok {
+		for s.short && len(s.names)%nameDistance > 0 {
+			s.names = append(s.names, 0)
+		}
 		at = uint32(len(s.names))
 		s.nameAt[short], s.names = at, append(append(s.names, short...), 0)
 	}
@@ -146,6 +162,9 @@ func (s *stripper) function(f *function) error {
 	for len(f.data) > 0 && f.data[len(f.data)-1] == noData {
 		f.data = f.data[:len(f.data)-1]
 	}
+	if len(f.tables) > math.MaxUint8 {
+		return fmt.Errorf("it has %d pc tables", len(f.tables)) // damaged: the runtime has five kinds
+	}
 	f.setNumber(tablesOffset, uint32(len(f.tables)))
 	f.fixed[dataOffset] = byte(len(f.data))
 	for _, offset := range []int{pcfileOffset, pclnOffset, unitOffset, lineOffset} {
@@ -156,6 +175,9 @@ func (s *stripper) function(f *function) error {
 		return err
 	}
 	f.setNumber(nameOffset, name)
+	if number := name / nameDistance << nameBit; s.short && (number > math.MaxUint8 || f.fixed[flagsOffset]>>nameBit != 0) {
+		return errors.New("its name or its flags don't fit into a short record")
+	}
 	return nil
 }
 
@@ -247,12 +269,18 @@ func (s *stripper) records(all []function) []byte {
 	out := make([]byte, 8*len(all)+4)
 	copy(out[8*len(all):], old[8*len(all):]) // the end of the last function
 	for i, f := range all {
-		for len(out)%s.ptrSize != 0 {
+		fixed := f.fixed[:]
+		if s.short {
+			name := byte(f.number(nameOffset) / nameDistance << nameBit)
+			fixed = slices.Concat(fixed[:nameOffset], fixed[argsOffset:pcfileOffset],
+				[]byte{fixed[idOffset], fixed[flagsOffset] | name, byte(len(f.tables)), byte(len(f.data))})
+		}
+		for !s.short && len(out)%s.ptrSize != 0 {
 			out = append(out, 0)
 		}
 		le.PutUint32(out[8*i:], f.entry)
 		le.PutUint32(out[8*i+4:], uint32(len(out)))
-		out = append(out, f.fixed[:]...)
+		out = append(out, fixed...)
 		for _, v := range append(slices.Clone(f.tables), f.data...) {
 			out = le.AppendUint32(out, v)
 		}

@@ -389,6 +389,7 @@ func TestPrograms(t *testing.T) {
 	goCommand(t, ".", os.Environ(), "build", "-o", dir, "./strip", "./symbols")
 	program := build(t, toolchains[0], native(t), "program", asTailscale...)
 	stripped := string(read(t, strip(t, program)))
+	short := string(read(t, stripWith(t, pclntab.StripShort, program)))
 	out := filepath.Join(dir, "out")
 	for name, c := range map[string]struct {
 		args []string
@@ -396,6 +397,7 @@ func TestPrograms(t *testing.T) {
 		want string
 	}{
 		"strip":              {[]string{"strip", program, out}, 0, stripped},
+		"strip -short":       {[]string{"strip", "-short", program, out}, 0, short},
 		"symbols":            {[]string{"symbols", program, out}, 0, string(symbolsOf(t, program))},
 		"strip no program":   {[]string{"strip", "/bin/true", out}, 1, "strip: stripping /bin/true: reading the build information"},
 		"symbols of none":    {[]string{"symbols", "/bin/true", out}, 1, "symbols: extracting the symbols of /bin/true: reading the build information"},
@@ -403,7 +405,7 @@ func TestPrograms(t *testing.T) {
 		"symbols of nothing": {[]string{"symbols", "/nowhere/x", out}, 1, "/nowhere/x: no such file"},
 		"strip nowhere":      {[]string{"strip", program, "/nowhere/x"}, 1, "/nowhere/x: no such file"},
 		"symbols nowhere":    {[]string{"symbols", program, "/nowhere/x"}, 1, "/nowhere/x: no such file"},
-		"strip usage":        {[]string{"strip", program}, 2, "usage: strip PROGRAM STRIPPED"},
+		"strip usage":        {[]string{"strip", program}, 2, "usage: strip [-short] PROGRAM STRIPPED"},
 		"symbols usage":      {[]string{"symbols"}, 2, "usage: symbols PROGRAM OUTPUT"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,7 @@ func Symbols(content []byte) ([]byte, error) {
 		return nil, fmt.Errorf("reading the functions: %w", err)
 	}
 	if !slices.ContainsFunc(all, func(f function) bool { return f.number(pclnOffset) != 0 }) {
-		return nil, errors.New("the program is already stripped: it has no names, files and lines")
+		return nil, errStripped
 	}
 	tables, data, err := p.onlySymbols(all)
 	if err != nil {

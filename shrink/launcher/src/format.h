@@ -34,7 +34,8 @@ struct part {
 	uint32_t constants; /* for Go code on ARM: number of words of constants at its end; for pc tables: offset of the code */
 	uint8_t properties; /* LZMA's lc, lp and pb in its usual form */
 	uint8_t filter;
-	uint16_t unused;
+	uint8_t short_records; /* 1 if the functions' records are short */
+	uint8_t unused;
 };
 
 #define MAGIC "mt-packed-1\n"

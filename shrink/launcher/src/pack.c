@@ -104,31 +104,37 @@ static uint32_t pointer(uint32_t offset)
  * offsets of the pc tables, if these can be packed with the help of the code. */
 static struct {
 	uint32_t offset, size, count, pcs;
+	int short_records;
 	unsigned char *rows;
 } functions;
+
+#define SHORT_RECORDS 0xffff00f1U /* the first word of a table with short records: pclntab.ShortMagic */
 
 static void find_functions(void)
 {
 	enum { HEADER = 8 }; /* numbers: of functions and files, then the offset of each table */
 	const struct section *s = find(".gopclntab");
-	uint32_t room, record;
+	uint32_t room, record, fixed;
 
 	if (!s)
 		return;
 	if (s->size < 8 + HEADER * pointer_size)
 		fail(".gopclntab is too short");
+	functions.short_records = table_get(program + s->offset) == SHORT_RECORDS;
+	fixed = record_size(functions.short_records);
 	functions.pcs = s->offset + pointer(s->offset + 8 + 6 * pointer_size);
 	functions.offset = s->offset + pointer(s->offset + 8 + 7 * pointer_size);
 	if (functions.pcs < s->offset || functions.pcs > functions.offset || functions.offset - s->offset >= s->size)
 		fail("the header of .gopclntab has an unknown format");
 	room = s->offset + s->size - functions.offset;
 	functions.count = pointer(s->offset + 8);
-	if (!functions.count || functions.count > room / RECORD)
+	if (!functions.count || functions.count > room / fixed)
 		fail(".gopclntab is too small for its functions");
 	record = table_get(program + functions.offset + (functions.count - 1) * 8 + 4);
-	if (record > room - RECORD)
+	if (record > room - fixed)
 		fail("a function of .gopclntab lies outside of it");
-	functions.size = record + RECORD + 4 * (program[functions.offset + record + 28] + program[functions.offset + record + 43]);
+	functions.size = record + fixed + 4 * (program[functions.offset + record + record_tables(functions.short_records)] +
+					       program[functions.offset + record + fixed - 1]);
 	if (functions.size > room)
 		fail("the last function of .gopclntab lies outside of it");
 	functions.rows = allocate(functions.size);
@@ -331,7 +337,8 @@ static uint32_t add_pcs(void)
 		if (filters[i].machine != machine)
 			continue;
 		struct packed p = {{.offset = functions.pcs, .size = room, .functions = functions.count, .other = functions.offset,
-				    .constants = code->offset, .filter = filters[i].filter}, allocate(room)};
+				    .constants = code->offset, .filter = filters[i].filter,
+				    .short_records = functions.short_records}, allocate(room)};
 		struct pcs to = pcs_of(&p.part, program, program_size, memory);
 		if (to.code_size > code->size || to.code_size < 4)
 			break;
@@ -366,7 +373,8 @@ static void add_table(void)
 {
 	uint32_t offset = functions.offset, size = functions.size;
 	unsigned char *columns = allocate(size), *rows = allocate(size);
-	struct table to = {.rows = functions.rows, .size = size, .functions = functions.count, .alignment = pointer_size,
+	struct table to = {.rows = functions.rows, .size = size, .functions = functions.count,
+			   .short_records = functions.short_records, .alignment = functions.short_records ? 4 : pointer_size,
 			   .columns = columns, .packing = 1};
 	struct table back = to;
 
@@ -377,6 +385,7 @@ static void add_table(void)
 	if (!to.failed && !back.failed && !memcmp(rows, functions.rows, size)) {
 		struct packed p = pack(offset, size, columns, FILTER_TABLE, NUMBERS);
 		p.part.functions = functions.count;
+		p.part.short_records = functions.short_records;
 		add_part(p);
 	} else {
 		add_part(pack(offset, size, functions.rows, FILTER_NONE, NUMBERS));

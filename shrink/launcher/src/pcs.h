@@ -23,7 +23,6 @@ enum pcs_code { PCS_X86, PCS_ARM64, PCS_ARM };
 
 enum {
 	PCS_KINDS = 16,
-	PCS_FIXED = 3, /* tables whose offsets are in the fixed part of a record */
 	PCS_PLACES = 1 << 16,
 	PCS_CREDIT = 16,
 	/* The sets of weights. Those for the kinds of tables come first, then these, each for all kinds. */
@@ -44,6 +43,7 @@ struct pcs {
 	enum pcs_code kind;
 	const unsigned char *code;
 	uint32_t code_size;
+	int short_records;
 	unsigned char *table; /* the function table, whose records change */
 	uint32_t table_size, functions;
 	unsigned char *tables; /* the offsets in the records count from here */
@@ -335,7 +335,8 @@ static void pcs_table(struct pcs *p, struct pcs_state s)
 /* Packs the tables to a buffer, or unpacks them from it. */
 static void pcs_walk(struct pcs *p, unsigned char *packed, uint32_t packed_size)
 {
-	uint32_t function, kind, kinds, at, offset;
+	uint32_t function, kind, kinds, at, offset, size = record_size(p->short_records);
+	uint32_t fixed = p->short_records ? 1 : 3; /* tables whose offsets are in the fixed part of a record */
 
 	mix_begin(&p->memory->mix, packed, packed_size, p->packing);
 	memset(p->memory->credit, 0, sizeof(p->memory->credit));
@@ -344,20 +345,20 @@ static void pcs_walk(struct pcs *p, unsigned char *packed, uint32_t packed_size)
 	for (function = 0; function < p->functions && !p->failed; function++) {
 		struct pcs_state s = {.begin = pcs_begin(p, function), .end = pcs_begin(p, function + 1)};
 		at = table_get(p->table + 8 * function + 4);
-		if (at > p->table_size - RECORD || s.begin > s.end || s.end > p->code_size) {
+		if (at > p->table_size - size || s.begin > s.end || s.end > p->code_size) {
 			p->failed = 1;
 			return;
 		}
 		s.grow = pcs_grow(p, s.begin, s.end);
 		while (p->kind == PCS_X86 && s.end > s.begin && p->code[s.end - 1] == 0xcc)
 			s.end--;
-		kinds = PCS_FIXED + p->table[at + 28];
-		if (kinds > PCS_KINDS || 4 * kinds > p->table_size - RECORD - at + 4 * PCS_FIXED) {
+		kinds = fixed + p->table[at + record_tables(p->short_records)];
+		if (kinds > PCS_KINDS || 4 * kinds > p->table_size - size - at + 4 * fixed) {
 			p->failed = 1;
 			return;
 		}
 		for (kind = 0; kind < kinds && !p->failed; kind++) {
-			unsigned char *record = p->table + at + (kind < PCS_FIXED ? 16 + 4 * kind : RECORD + 4 * (kind - PCS_FIXED));
+			unsigned char *record = p->table + at + (kind < fixed ? record_frames(p->short_records) + 4 * kind : size + 4 * (kind - fixed));
 			offset = table_get(record);
 			if (!offset)
 				continue;

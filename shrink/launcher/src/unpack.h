@@ -42,7 +42,7 @@ static uint32_t scratch_size(const struct part *p)
 /* Returns the pc tables that a part contains. */
 static struct pcs pcs_of(const struct part *p, unsigned char *program, uint32_t program_size, struct pcs_memory *memory)
 {
-	return (struct pcs){.kind = p->filter - FILTER_PCS_X86, .code = program + p->constants,
+	return (struct pcs){.kind = p->filter - FILTER_PCS_X86, .short_records = p->short_records, .code = program + p->constants,
 			    .code_size = table_get(program + p->other + 8 * p->functions), .table = program + p->other,
 			    .table_size = program_size - p->other, .functions = p->functions, .tables = program + p->offset,
 			    .size = p->size, .memory = memory};
@@ -75,7 +75,7 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 #if defined(PACKER) || defined(HAS_PCS)
 	if (p->filter >= FILTER_PCS_X86) {
 		struct pcs pcs;
-		if (program_size - p->other < RECORD || p->functions >= (program_size - p->other) / 8)
+		if (program_size - p->other < record_size(p->short_records) || p->functions >= (program_size - p->other) / 8)
 			return 0;
 		pcs = pcs_of(p, program, program_size, (struct pcs_memory *)scratch);
 		if (pcs.code_size < 4 || pcs.code_size > program_size - p->constants)
@@ -93,8 +93,8 @@ static int unpack_part(const struct part *p, const unsigned char *packed, unsign
 		return 1;
 #if defined(PACKER) || defined(HAS_TABLE)
 	case FILTER_TABLE: {
-		struct table t = {.rows = target, .size = p->size, .functions = p->functions, .alignment = pointer_size,
-				  .columns = scratch};
+		struct table t = {.rows = target, .size = p->size, .functions = p->functions, .short_records = p->short_records,
+				  .alignment = p->short_records ? 4 : pointer_size, .columns = scratch};
 		table_walk(&t);
 		return !t.failed;
 	}

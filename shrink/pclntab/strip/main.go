@@ -2,6 +2,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 
@@ -9,22 +10,28 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: strip PROGRAM STRIPPED")
+	short := flag.Bool("short", false, "shorten records, for a runtime that was changed to read them")
+	flag.Parse()
+	if flag.NArg() != 2 {
+		fmt.Fprintln(os.Stderr, "usage: strip [-short] PROGRAM STRIPPED")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := run(flag.Arg(0), flag.Arg(1), *short); err != nil {
 		fmt.Fprintln(os.Stderr, "strip:", err)
 		os.Exit(1)
 	}
 }
 
-func run(program, stripped string) error {
+func run(program, stripped string, short bool) error {
 	content, err := os.ReadFile(program)
 	if err != nil {
 		return err
 	}
-	if err := pclntab.Strip(content); err != nil {
+	strip := pclntab.Strip
+	if short {
+		strip = pclntab.StripShort
+	}
+	if err := strip(content); err != nil {
 		return fmt.Errorf("stripping %s: %w", program, err)
 	}
 	return os.WriteFile(stripped, content, 0o755)
