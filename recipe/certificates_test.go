@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,8 @@ func TestBuiltInRoots(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	stranger, _ := certificate(t, nil, nil)
-	packed, err := roots.Pack(asPEM(authority))
+	other, _ := certificate(t, nil, nil)
+	packed, err := roots.Pack(append(asPEM(other), asPEM(authority)...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,13 +64,26 @@ func TestBuiltInRoots(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-tags", builtInRootsTag, "-o", "tailscaled", ".")
-	build.Dir = dir
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	change := changedGo([]changedFile{lazyCertificates})
+	change[slices.Index(change, overlay)] = filepath.Join(dir, "overlay.json")
+	changed := t.TempDir()
+	for _, args := range [][]string{change,
+		{"go", "build", "-overlay", "overlay.json", "-tags", builtInRootsTag, "-o", "tailscaled", "."},
+		{"go", "build", "-tags", builtInRootsTag, "-o", "stock", "."}} {
+		cmd := exec.Command(args[0], args[1:]...)
+		// The go command doesn't replace files in its module cache, where the toolchain may be.
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOTOOLCHAIN=local", "GOMODCACHE="+filepath.Join(dir, "modules"))
+		if args[0] != "go" {
+			cmd.Dir = changed
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 	const trusted, unknown = "<nil>", "x509: certificate signed by unknown authority"
 	for _, c := range []struct{ command, certificates, want string }{
+		{"stock", "", trusted}, // with Go's library unchanged
+		{"stock", "stranger.pem", unknown},
 		{"tailscaled", "", trusted},
 		{"tailscaled", "stranger.pem", unknown}, // mounted certificates override the built-in ones
 		{"tailscale netcheck", "", trusted},
@@ -92,7 +107,11 @@ func TestBuiltInRoots(t *testing.T) {
 		{"tailscale status", "authority.pem", trusted},
 	} {
 		t.Run(c.command+" "+c.certificates, func(t *testing.T) {
-			cmd := exec.Command(filepath.Join(dir, "tailscaled"))
+			program := "tailscaled"
+			if c.command == "stock" {
+				program = "stock"
+			}
+			cmd := exec.Command(filepath.Join(dir, program))
 			cmd.Args = strings.Fields(c.command)
 			there := filepath.Join(dir, cmp.Or(c.certificates, "not-there"))
 			cmd.Env = []string{"ADDRESS=" + server.URL, "SSL_CERT_FILE=" + there, "SSL_CERT_DIR=" + filepath.Join(dir, "not-there")}

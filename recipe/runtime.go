@@ -29,7 +29,18 @@ type changedFile struct {
 var smallerLibrary = []changedFile{
 	{"runtime/mspanset.go", `s/^\(\tspanSetBlockEntries = \)512 /\132 /; s/^\(\tspanSetInitSpineCap = \)256 /\116 /`, 4},
 	{"slices/sort.go", `s/^\tpdqsortOrdered(x, 0, n, .*/\theapSortOrdered(x, 0, n)/; s/^\tpdqsortCmpFunc(x, 0, n, .*/\theapSortCmpFunc(x, 0, n, cmp)/`, 4},
+	lazyCertificates,
 }
+
+// lazyCertificates gives pools of certificates a method that adds a certificate without parsing and copying it. The
+// daemon's file roots.go calls it for the built-in certificates.
+var lazyCertificates = changedFile{"crypto/x509/cert_pool.go",
+	`/^func (s \*CertPool) addCertFunc(rawSum224 sum224, rawSubject string, getCert func() (\*Certificate, error), /i\
+func (s *CertPool) AddLazily(sum [28]byte, subject string, parse func() (*Certificate, error)) {\
+	s.addCertFunc(sum, subject, parse, nil)\
+}\
+
+`, 4}
 
 // shortRecords makes the runtime read the short records of package pclntab. Fields that the package clears disappear
 // from the records, and their users get zeros instead. The number of pc tables becomes a byte, in an unused place. The

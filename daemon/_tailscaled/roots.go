@@ -7,9 +7,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	_ "embed"
-	"encoding/asn1"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -47,20 +47,81 @@ func init() {
 	if filepath.Base(os.Args[0]) == "tailscale" && slices.Contains(commandsWithoutTLS, cliCommand(os.Args[1:])) {
 		return
 	}
-	// Parsing the certificates takes ten times the memory that they need afterwards, more than everything before.
-	percent := debug.SetGCPercent(10)
 	pool := x509.NewCertPool()
+	lazy, isLazy := any(pool).(lazyPool)
+	percent := 0
+	if !isLazy {
+		// Parsing the certificates takes ten times the memory that they need afterwards, more than everything before.
+		percent = debug.SetGCPercent(10)
+	}
 	for rest := packedRoots; len(rest) > 0; {
-		var one asn1.RawValue
-		next, err := asn1.Unmarshal(rest, &one)
-		if err != nil {
-			panic(err) // the certificates were parsed when they were packed
+		var c certificate
+		c, rest = nextCertificate(rest)
+		if isLazy {
+			lazy.AddLazily(sha256.Sum224(c.start), c.subject, func() (*x509.Certificate, error) { return x509.ParseCertificate(c.whole()) })
+		} else {
+			pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.whole()}))
 		}
-		// This way, the pool keeps a certificate's bytes and parses them only when needed.
-		pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: one.FullBytes}))
-		rest = next
 	}
 	x509.SetFallbackRoots(pool)
-	debug.SetGCPercent(percent)
-	debug.FreeOSMemory()
+	if !isLazy {
+		debug.SetGCPercent(percent)
+		debug.FreeOSMemory()
+	}
+}
+
+// lazyPool is a pool to which a certificate can be added without parsing it, and without a copy of its bytes. The build
+// adds this method to Go's pools, unless it leaves Go's library unchanged.
+type lazyPool interface {
+	AddLazily(sum [sha256.Size224]byte, subject string, parse func() (*x509.Certificate, error))
+}
+
+// certificate is a packed certificate.
+type certificate struct {
+	subject string // in DER
+	start   []byte // without the signature at the end
+	size    int    // with the signature
+}
+
+// whole returns the certificate with zeros as its signature, which nobody checks.
+func (c certificate) whole() []byte {
+	return append(c.start[:len(c.start):len(c.start)], make([]byte, c.size-len(c.start))...)
+}
+
+// nextCertificate returns the first certificate of a list, and the rest of the list.
+func nextCertificate(list []byte) (c certificate, rest []byte) {
+	body, size := header(list)
+	at, end := header(list[body:])
+	at, end = body+at, body+end
+	// Number, algorithm, issuer and validity come before the subject. Before them is the version, except in version 1.
+	skip := 4
+	if list[at]&0x80 != 0 { // its class is context-specific
+		skip++
+	}
+	for range skip {
+		_, n := header(list[at:])
+		at += n
+	}
+	_, n := header(list[at:])
+	c = certificate{subject: string(list[at : at+n]), size: size}
+	_, n = header(list[end:]) // the algorithm
+	bits, _ := header(list[end+n:])
+	signature := end + n + bits + 1 // the number of unused bits comes first
+	c.start = list[:signature]
+	return c, list[signature:]
+}
+
+// header returns where the content of an element in DER begins and ends. The certificates were parsed when they were
+// packed.
+func header(element []byte) (begin, end int) {
+	length := int(element[1])
+	if length < 0x80 {
+		return 2, 2 + length
+	}
+	begin = 2 + length&0x7f
+	length = 0
+	for _, b := range element[2:begin] {
+		length = length<<8 | int(b)
+	}
+	return begin, begin + length
 }

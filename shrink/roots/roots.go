@@ -11,9 +11,9 @@ import (
 	"slices"
 )
 
-// Pack returns the certificates in a PEM text as concatenated DER, with zeros instead of their signatures. Programs
-// trust a root certificate for its name and key, and don't check its own signature. Zeros compress to almost nothing.
-// The rest can't be compressed further, and doesn't change.
+// Pack returns the certificates in a PEM text as concatenated DER, without the signatures at their ends. Programs
+// trust a root certificate for its name and key, and don't check its own signature. The rest can't be compressed
+// further, and doesn't change. Each certificate still says how long it is with its signature.
 func Pack(text []byte) ([]byte, error) {
 	var all []*x509.Certificate
 	for number := 1; ; number++ {
@@ -44,7 +44,7 @@ func Pack(text []byte) ([]byte, error) {
 		if !signed {
 			return nil, fmt.Errorf("the certificate of %s does not end with its signature", certificate.Subject)
 		}
-		packed = append(append(packed, body...), make([]byte, len(certificate.Signature))...)
+		packed = append(packed, body...)
 	}
 	return packed, nil
 }

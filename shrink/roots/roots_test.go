@@ -71,7 +71,7 @@ func TestPackedRootsVerifyTheSameChains(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			again, err := x509.ParseCertificate(packed)
+			again, err := x509.ParseCertificate(append(packed, make([]byte, len(root.Signature))...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,16 +117,12 @@ func TestPackOrdersCertificates(t *testing.T) {
 	if !bytes.Equal(one, two) {
 		t.Error("another order of the same certificates results in other bytes")
 	}
-	all, err := x509.ParseCertificates(one)
-	if err != nil {
-		t.Fatal(err)
+	var want []byte
+	for _, c := range []*x509.Certificate{a, b, c} {
+		want = append(want, bytes.TrimSuffix(c.Raw, c.Signature)...)
 	}
-	var names []string
-	for _, c := range all {
-		names = append(names, c.Subject.CommonName)
-	}
-	if got := strings.Join(names, " "); got != "a b c" {
-		t.Errorf("the certificates are %s", got)
+	if !bytes.Equal(one, want) {
+		t.Error("the certificates are not in the order of their names")
 	}
 }
 
