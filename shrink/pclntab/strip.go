@@ -40,6 +40,11 @@ func shortName(name string) string {
 	return unknownName
 }
 
+// isRuntime reports whether a function is part of the runtime, where goroutines are not stopped.
+func isRuntime(name string) bool {
+	return strings.HasPrefix(name, "runtime.") || strings.HasPrefix(name, "internal/runtime/")
+}
+
 // Strip removes everything from the function table of a linked program that is only used to print crashes. It changes
 // content in place, and leaves it unchanged if it returns an error. It returns an error if anything about the table
 // is unknown.
@@ -84,6 +89,11 @@ func strip(content []byte, short bool) error {
 			return fmt.Errorf("the remaining %d bytes don't fit into %d", len(part.content), part.place.end-part.place.begin)
 		}
 	}
+	for _, calls := range s.unused {
+		if !s.renamed[calls.begin] {
+			clear(s.data[calls.begin:calls.end])
+		}
+	}
 	put := func(place span, with []byte) {
 		clear(content[place.begin+copy(content[place.begin:place.end], with) : place.end])
 	}
@@ -109,6 +119,7 @@ type stripper struct {
 	tableAt map[uint32]uint32 // by the old offset
 	data    []byte
 	renamed map[int]bool // inlined calls, by their offset in the data
+	unused  []span       // of the data: calls that were inlined into the runtime's functions
 }
 
 // name returns the new offset of a shortened name.
@@ -200,11 +211,22 @@ func (s *stripper) allTables(all []function) error {
 	return nil
 }
 
-// inlinedCalls shortens the names of the calls that were inlined into a function, and removes their lines.
+// inlinedCalls shortens the names of the calls that were inlined into a function, and removes their lines. It removes
+// those in the runtime's own functions altogether: the runtime only looks at them to find out that they are its own, and
+// the function's name says so, too.
 func (s *stripper) inlinedCalls(f *function) error {
 	begin, size, err := s.inlineTree(f)
-	if err != nil {
+	if err != nil || size == 0 {
 		return err
+	}
+	name, err := s.text(s.program.names, f.number(nameOffset))
+	if err != nil {
+		return fmt.Errorf("the function's name: %w", err)
+	}
+	if isRuntime(name) {
+		s.unused = append(s.unused, span{begin, begin + size})
+		f.tables[inlineTreeIndex], f.data[inlineTree] = 0, noData
+		return nil
 	}
 	for at := begin; at < begin+size; at += inlinedSize {
 		if s.renamed[at] {
