@@ -47,12 +47,14 @@ func (p Plan) Tailscale() Stage {
 	}
 	addFasterPackets(&s, t.Architecture)
 	build := []string{"go", "-C", sourceDir, "build"}
+	withInlining := inlined
 	if !c.StockRuntime {
-		s.Steps = append(s.Steps, changedGo(p.changedFiles()))
+		s.Steps = append(s.Steps, changedGo(p.changedFiles()), inlineInRuntime())
 		build = append(withOverlay(), "-C", sourceDir, "build", "-overlay", overlay)
+		withInlining = append(slices.Clone(withInlining), "runtime")
 	}
 	build = append(build, "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l "+noDebug)
-	for _, name := range inlined {
+	for _, name := range withInlining {
 		build = append(build, "-gcflags", name+"="+noDebug)
 	}
 	link := "-s -w"
