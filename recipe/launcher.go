@@ -43,6 +43,7 @@ func Packer() Stage {
 // given name.
 func withLauncher(s Stage, t platform.Target, c Config, program, name string) Stage {
 	source, packer := SevenZipSource(), Packer()
+	c.Applets = Default().Applets // other applets need more of the C library, but the launcher doesn't
 	s = withMusl(s, t, c)
 	s.Inputs = append(s.Inputs, Input{Name: source.Output, Stage: &source}, Input{Name: packer.Output, Stage: &packer})
 	s.Files = embedded(launcher.Source, "src", "")

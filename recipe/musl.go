@@ -2,6 +2,7 @@ package recipe
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 
 	"dagger/mikrotik-tailscale/platform"
@@ -25,10 +26,21 @@ const muslDir = BuildDir + "/musl"
 const muslCompiler = muslDir + "/bin/musl-gcc"
 
 // muslNeeded names the source files of the C library that the launcher or any applet of BusyboxVersion needs. Compiling
-// only this third saves a tenth of the time of a build. If a file is missing, the linker names a missing function.
+// only this third saves a tenth of the time of a build. The second part has the files that neither the launcher nor the
+// default applets need. If a file is missing, the linker names a missing function.
 //
 //go:embed musl.needed
 var muslNeeded string
+
+// neededFiles returns the names of the C library's source files that are needed for a configuration. It returns false for
+// another release of busybox, because it isn't known what it needs.
+func neededFiles(c Config) (names string, known bool) {
+	first, others, _ := strings.Cut(muslNeeded, "\n# other applets\n")
+	if slices.Equal(c.Applets.Names(), Default().Applets.Names()) {
+		others = ""
+	}
+	return first + others, c.BusyboxVersion == BusyboxVersion
+}
 
 // Musl returns the stage that compiles the C library for the target. Debian has a package for each architecture, but
 // using them would require the package lists of all architectures.
@@ -40,8 +52,8 @@ func Musl(t platform.Target, c Config) Stage {
 		Output: "musl.tar",
 	}
 	s.Steps = [][]string{{"tar", "-xf", InDir + "/" + source.Output, "--strip-components=1"}}
-	if c.BusyboxVersion == BusyboxVersion { // other releases may need other files
-		s.Files = []File{{Name: "needed", Content: muslNeeded}}
+	if names, known := neededFiles(c); known {
+		s.Files = []File{{Name: "needed", Content: names}}
 		s.Steps = append(s.Steps, shell(`
 			find src compat -name '*.[csS]' | awk -F / '
 				NR == FNR { needed[$1]; next }

@@ -1,6 +1,8 @@
 package recipe_test
 
 import (
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +34,26 @@ func TestTheCLibraryHasWhatEveryAppletNeeds(t *testing.T) {
 	c.Applets = all
 	for _, target := range platform.All() {
 		t.Run(target.Name, func(t *testing.T) { output(t, recipe.Busybox(target, c)) })
+	}
+}
+
+// Other applets need more of the C library. The launcher doesn't, so other applets don't pack Tailscale again.
+func TestTheDefaultAppletsNeedLessOfTheCLibrary(t *testing.T) {
+	c := validConfig(t)
+	minimal, err := applets.Named("minimal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := c
+	other.Applets = minimal
+	names := func(c recipe.Config) []string { return strings.Fields(recipe.Musl(native(t), c).Files[0].Content) }
+	few, all := names(c), names(other)
+	if len(few) < 400 || len(all) < len(few)+90 || !slices.Equal(all[:len(few)], few) {
+		t.Errorf("the default applets need %d files, and any applets need %d", len(few), len(all))
+	}
+	one, two := recipe.Compress(native(t), c, nil), recipe.Compress(native(t), other, nil)
+	if !reflect.DeepEqual(one, two) {
+		t.Error("the launcher depends on the applets")
 	}
 }
 
