@@ -24,7 +24,7 @@ func inlineInRuntime() []string {
 		source=$(go env GOROOT)/src/runtime
 		mkdir -p runtime/changed
 		cd runtime
-		go list -f '{{range .GoFiles}}{{$.Dir}}/{{.}} {{end}}' runtime | xargs cp -t .
+		go list -f '{{range .GoFiles}}{{$.Dir}}/{{.}} {{end}}' runtime | xargs cp --no-preserve=mode -t .
 		tr , '\n' <"$overlay" | sed -n "s|.*\"$source/\([^/\"]*\)\": \"\([^\"]*\)\".*|\1 \2|p" >replaced
 		while read -r file copy; do cp "$copy" "$file"; done <replaced
 		awk -v "inlined=$*" '
