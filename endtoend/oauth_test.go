@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/binary"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -71,16 +73,45 @@ func TestTheSecretOfAnOAuthClient(t *testing.T) {
 	})
 }
 
-// root returns the authority's own certificate, padded to a size, or nil if no padding results in that size.
+// root returns the authority's own certificate without the signature at its end, padded to a size. It returns nil if no
+// padding results in that size.
 func (a *authority) root(size int) []byte {
 	template := *a.cert
 	for filling := max(0, size-600); filling < size; filling++ {
 		template.ExtraExtensions = []pkix.Extension{{Id: []int{1, 3, 6, 1, 4, 1, 32473, 1}, Value: make([]byte, filling)}}
-		if root := a.issue(&template).Raw; len(root) == size {
-			return root
+		root := a.issue(&template)
+		if unsigned := root.Raw[:len(root.Raw)-len(root.Signature)]; len(unsigned) == size {
+			return unsigned
 		}
 	}
 	return nil
+}
+
+// rootAt returns the size of the root certificate at the beginning of a part of the program, or false if there is none.
+// The build removes the signatures at the ends of roots.
+func rootAt(program []byte) (size int, found bool) {
+	var body, algorithm asn1.RawValue
+	if !bytes.HasPrefix(program, []byte{0x30, 0x82}) || len(program) < 4 {
+		return 0, false
+	}
+	rest, err := asn1.Unmarshal(program[4:], &body)
+	if err != nil {
+		return 0, false
+	}
+	if rest, err = asn1.Unmarshal(rest, &algorithm); err != nil || len(rest) < 2 {
+		return 0, false
+	}
+	header := 2 // of the signature, a bit string, and then comes the number of unused bits
+	if length := rest[1]; length >= 0x80 {
+		header += int(length & 0x7f)
+	}
+	size = len(program) - len(rest) + header + 1
+	whole := 4 + int(binary.BigEndian.Uint16(program[2:]))
+	if size > min(whole, len(program)) {
+		return 0, false
+	}
+	root, err := x509.ParseCertificate(slices.Concat(program[:size], make([]byte, whole-size)))
+	return size, err == nil && root.IsCA
 }
 
 // builtIn returns a copy of an image in whose program the authority's root replaces a root of the same size.
@@ -99,16 +130,8 @@ func (a *authority) builtIn(i image) image {
 		t.Fatal(err)
 	}
 	for at := range program {
-		if !bytes.HasPrefix(program[at:], []byte{0x30, 0x82}) || at+4 > len(program) {
-			continue
-		}
-		size := 4 + int(binary.BigEndian.Uint16(program[at+2:]))
-		if at+size > len(program) {
-			continue
-		}
-		// The build removes the roots' own signatures, so no other certificate looks like this.
-		found, err := x509.ParseCertificate(program[at : at+size])
-		if err != nil || !found.IsCA || len(bytes.Trim(found.Signature, "\x00")) > 0 {
+		size, found := rootAt(program[at:])
+		if !found {
 			continue
 		}
 		if root := a.root(size); root != nil {
