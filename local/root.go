@@ -224,7 +224,17 @@ func onBase(ctx context.Context, want debianRoot, base, work string) ([]string, 
 	for _, file := range []string{"/etc/resolv.conf", "/etc/hosts", "/etc/apt/sources.list", recipe.OriginFile} {
 		argv = append(argv, "--exclude=."+file)
 	}
-	if _, err := runCommand(ctx, nil, append(argv, "-cf", copied, ".")...); err != nil {
+	argv = append(argv, "-cf", copied)
+	// The base itself stays out of the archive: each stage that starts from it sets its time, which tar would report as a
+	// change.
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		argv = append(argv, "./"+e.Name())
+	}
+	if _, err := runCommand(ctx, nil, argv...); err != nil {
 		return nil, err
 	}
 	return []string{"--variant=custom", "--setup-hook=tar-in '" + copied + "' /",
