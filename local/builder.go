@@ -276,7 +276,7 @@ func (d *Builder) inputs(ctx context.Context, s recipe.Stage) (map[string]string
 		}
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := recipe.Failures(errs); err != nil {
 		return nil, err
 	}
 	inputs := map[string]string{}

@@ -319,6 +319,19 @@ func TestStagesOnOneRootRunAtTheSameTime(t *testing.T) {
 	}
 }
 
+func TestTheFailureOfASharedInputIsToldOnce(t *testing.T) {
+	d, _ := open(t, Options{})
+	broken := stage("broken", "echo no compiler >&2; exit 1")
+	needs := func(name string) *recipe.Stage {
+		s := stage(name, "cp /in/a /out/out", recipe.Input{Name: "a", Stage: &broken})
+		return &s
+	}
+	_, err := d.Output(t.Context(), stage("last", "true", recipe.Input{Name: "one", Stage: needs("one")}, recipe.Input{Name: "two", Stage: needs("two")}))
+	if err == nil || strings.Count(err.Error(), "broken: step 1 of 1") != 1 {
+		t.Errorf("the last stage fails with %v", err)
+	}
+}
+
 func TestNotesOfAStageAreShown(t *testing.T) {
 	d, seen := open(t, Options{})
 	if _, err := d.Output(t.Context(), stage("talkative", "echo one two | tee -a "+recipe.NotesFile+" >/out/out; echo three >>"+recipe.NotesFile)); err != nil {

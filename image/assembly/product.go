@@ -111,5 +111,5 @@ func runEach(ctx context.Context, run StageRunner, entries []recipe.Entry, stage
 			byPath[e.Path] = files[i]
 		}
 	}
-	return byPath, errors.Join(errs...)
+	return byPath, recipe.Failures(errs)
 }
