@@ -73,7 +73,7 @@ func TestPackagesThatCannotBeMeasuredAreRejectedAtOnce(t *testing.T) {
 	}
 }
 
-func TestSizesNamesItsCommandToWhoeverMistypesIt(t *testing.T) {
+func TestAMistypedCommandOfSizesNamesTheRightOne(t *testing.T) {
 	const want = `unexpected argument "pakages": want only --flags, or the command packages`
 	if _, stderr, code := call(t, "sizes", "pakages"); code != exitUsage || !strings.Contains(stderr, want) {
 		t.Errorf("exit code %d; want the error %q:\n%s", code, want, stderr)

@@ -38,13 +38,13 @@ func symbolizeCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			content, err := os.ReadFile(symbols)
 			if err != nil {
-				return usageError{err}
+				return usageError{fmt.Errorf("reading the symbols file: %w", err)}
 			}
 			crash := cmd.InOrStdin()
 			if len(args) > 0 {
 				file, err := os.Open(args[0])
 				if err != nil {
-					return usageError{err}
+					return usageError{fmt.Errorf("reading the crash report: %w", err)}
 				}
 				defer func() { _ = file.Close() }()
 				crash = file

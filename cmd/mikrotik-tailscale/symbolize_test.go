@@ -90,8 +90,8 @@ func TestWhatSymbolizeRefuses(t *testing.T) {
 		want string
 	}{
 		"no symbols":           {nil, exitUsage, "no symbols: want --symbols"},
-		"absent symbols":       {[]string{"--symbols", "/nowhere", text}, exitUsage, "/nowhere: no such file"},
-		"an absent crash":      {[]string{"--symbols", symbols, "/nowhere"}, exitUsage, "/nowhere: no such file"},
+		"absent symbols":       {[]string{"--symbols", "/nowhere", text}, exitUsage, "reading the symbols file: open /nowhere: no such file"},
+		"an absent crash":      {[]string{"--symbols", symbols, "/nowhere"}, exitUsage, "reading the crash report: open /nowhere: no such file"},
 		"two crashes":          {[]string{"--symbols", symbols, text, text}, exitUsage, "unexpected argument"},
 		"no symbol file":       {[]string{"--symbols", plain, text}, exitFailure, "symbolizing with " + plain + ": reading the symbols: it is not a symbols file"},
 		"no crash":             {[]string{"--symbols", symbols, plain}, exitFailure, "not the crash of a stripped program"},
