@@ -21,9 +21,9 @@ import (
 	"dagger/mikrotik-tailscale/recipe"
 )
 
-// dataPathSteps are the steps of testdata/datapath, each with a number of packets: enough that it doesn't matter how
-// many pages of the program the first packet needs. bulk and single take the whole way
-// through two routers in one process, which send UDP packets to each other.
+// dataPathSteps are the steps of testdata/datapath, each with a number of packets: enough that it doesn't matter how many
+// pages of the program the first packet needs. bulk and single take the whole way through two routers in one process,
+// which send UDP packets to each other.
 var dataPathSteps = []struct {
 	name    string
 	packets int
