@@ -172,9 +172,14 @@ func likeUpstream(s recipe.Stage) recipe.Stage {
 			build = append(build, arg)
 		}
 	}
-	// The first steps download and copy the source. The go command adds the checksums of gVisor's other version.
+	// The first steps download and copy the source. The data path refers to gVisor, but never calls it. Not every module
+	// proxy has the version that this release requires, so it is compiled with the version of the last one. The go command
+	// adds its checksums.
 	s.Env = append(slices.Clone(s.Env), recipe.Variable{Name: "GOFLAGS", Value: "-mod=mod"})
 	s.Steps = slices.Concat(s.Steps[:2], s.Steps[last-1:last], [][]string{
-		{"go", "-C", "tailscale", "mod", "edit", "-replace", newestTailscale.replace}, build})
+		{"go", "-C", "tailscale", "mod", "edit", "-replace", "gvisor.dev/gvisor=gvisor.dev/gvisor@" + previousGVisor}, build})
 	return s
 }
+
+// previousGVisor is the version that recipe.PreviousTailscaleVersion requires.
+const previousGVisor = "v0.0.0-20260224225140-573d5e7127a8"

@@ -34,23 +34,14 @@ const (
 )
 
 // source is a published module. Programs are built from it in a module of their own, without tags.
-type source struct {
-	module, version string
-	// replace is a replacement for a module that not every proxy has, for "go mod edit", or empty.
-	replace string
-}
+type source struct{ module, version string }
 
 var (
 	headscale        = source{module: "github.com/juanfont/headscale", version: headscaleVersion}
 	tailscaleServers = source{module: "tailscale.com", version: "v" + serversVersion}
-	// newestTailscale is the image's own release. With a kernel's TUN device, gVisor only answers packets to
-	// 100.100.100.100, so its version makes no difference to others.
-	newestTailscale = source{module: "tailscale.com", version: "v" + recipe.TailscaleVersion,
-		replace: "gvisor.dev/gvisor=gvisor.dev/gvisor@" + gvisorOfServers}
+	// newestTailscale is the image's own release.
+	newestTailscale = source{module: "tailscale.com", version: "v" + recipe.TailscaleVersion}
 )
-
-// gvisorOfServers is the version that serversVersion requires.
-const gvisorOfServers = "v0.0.0-20260224225140-573d5e7127a8"
 
 // programs are the servers and the client.
 var programs = map[string]source{
@@ -109,9 +100,6 @@ func (s source) build(t testing.TB, architecture, pkg string) string {
 	}
 	if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || !strings.Contains(string(mod), s.module+" "+s.version) {
 		write(t, filepath.Join(dir, "go.mod"), "module servers\n\ngo 1.26.1\n")
-		if s.replace != "" {
-			run("mod", "edit", "-replace", s.replace)
-		}
 		run("get", s.module+"@"+s.version)
 	}
 	if own, ok := strings.CutPrefix(pkg, "./"); ok {
