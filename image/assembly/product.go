@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/sourcegraph/conc"
 
@@ -49,13 +50,37 @@ func MakeAll(ctx context.Context, run StageRunner, targets []platform.Target, c 
 	for i, t := range targets {
 		group.Go(func() {
 			products[i], errs[i] = Make(ctx, run, recipe.Plan{Target: t, Config: c, Resolved: r}, extra, filepath.Join(directory, "rootfs-"+t.Name))
-			if errs[i] != nil {
-				errs[i] = fmt.Errorf("building for %s: %w", t, errs[i])
-			}
 		})
 	}
 	group.Wait()
-	return products, errors.Join(errs...)
+	return products, failures(targets, errs)
+}
+
+// failures returns the errors of platforms as one, or nil if there is none. An error that several platforms have in common
+// is that of a shared stage. It is contained once, with all their names.
+func failures(targets []platform.Target, errs []error) error {
+	names := map[string][]string{}
+	var distinct []error
+	for i, t := range targets {
+		each := []error{errs[i]}
+		if joined, ok := errs[i].(interface{ Unwrap() []error }); ok {
+			each = joined.Unwrap()
+		}
+		for _, err := range each {
+			if err == nil {
+				continue
+			}
+			text := err.Error()
+			if names[text] == nil {
+				distinct = append(distinct, err)
+			}
+			names[text] = append(names[text], t.Name)
+		}
+	}
+	for i, err := range distinct {
+		distinct[i] = fmt.Errorf("building for %s: %w", strings.Join(names[err.Error()], ", "), err)
+	}
+	return errors.Join(distinct...)
 }
 
 // Make runs the stages of a plan at the same time, checks their programs, and writes the root filesystem into the

@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,5 +34,26 @@ func TestTheShellIsMadeWhileFeaturesAreResolved(t *testing.T) {
 	}
 	if len(ended) != len(platform.All()) {
 		t.Errorf("%d of %d stages ended with the error", len(ended), len(platform.All()))
+	}
+}
+
+func TestAFailureOfSeveralPlatformsIsToldOnce(t *testing.T) {
+	shared := errors.New("no Debian root")
+	outputs := func(_ context.Context, s recipe.Stage) (string, error) {
+		if s.Name == "compress busybox" && s.Platform == "arm" {
+			return "", errors.New("no busybox")
+		}
+		return "", shared
+	}
+	resolve := func(context.Context) (recipe.Resolved, error) { return recipe.Resolved{}, nil }
+	_, err := MakeAll(t.Context(), outputs, platform.All(), recipe.Config{}, resolve, "", t.TempDir())
+	want := "building for amd64, arm64, arm, armv5: no Debian root\nbuilding for arm: no busybox"
+	if err == nil || !errors.Is(err, shared) {
+		t.Fatalf("error = %v, want that of the shared stage", err)
+	}
+	lines := strings.Split(err.Error(), "\n")
+	slices.Sort(lines)
+	if got := strings.Join(lines, "\n"); got != want {
+		t.Errorf("error:\n%s\nwant:\n%s", got, want)
 	}
 }
