@@ -30,6 +30,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -101,6 +102,7 @@ type Builder struct {
 
 	mu   sync.Mutex
 	made map[string]bool // keys of stages that ran in this run, which Fresh must not run again
+	told map[string]bool // keys of stages whose notes were reported in this run
 }
 
 // DefaultCache returns the default cache directory.
@@ -135,7 +137,7 @@ func Open(ctx context.Context, o Options) (*Builder, error) {
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
 		return nil, fmt.Errorf("preparing the cache directory: %w", err)
 	}
-	d := &Builder{Options: o, slots: make(chan struct{}, o.Jobs), made: map[string]bool{}}
+	d := &Builder{Options: o, slots: make(chan struct{}, o.Jobs), made: map[string]bool{}, told: map[string]bool{}}
 	d.snapshot = recipe.SnapshotArchive
 	d.source = sync.OnceValue(d.findArchive)
 	unshare, err := d.share(ctx)
@@ -225,7 +227,8 @@ func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given 
 	}
 	defer unlock()
 	if d.usable(key) {
-		if path, ok := d.lookup(key); ok {
+		if path, notes, ok := d.lookup(key); ok {
+			d.tell(s, key, notes)
 			d.Observe(Event{Title: s.Title(), State: Cached})
 			return path, nil
 		}
@@ -308,6 +311,20 @@ func (d *Builder) observed(ctx context.Context, title string, work func() error)
 	}
 	d.Observe(Event{Title: title, State: state, Took: time.Since(began)})
 	return err
+}
+
+// tell reports the notes of a stage, each of which is a line, unless it already has.
+func (d *Builder) tell(s recipe.Stage, key, notes string) {
+	d.mu.Lock()
+	told := d.told[key]
+	d.told[key] = true
+	d.mu.Unlock()
+	if told {
+		return
+	}
+	for note := range strings.Lines(notes) {
+		d.Observe(Event{Title: s.Title(), State: Noted, Note: strings.TrimSpace(note)})
+	}
 }
 
 // usable reports whether the cached output of a key may be used.

@@ -332,19 +332,25 @@ func TestTheFailureOfASharedInputIsToldOnce(t *testing.T) {
 	}
 }
 
-func TestNotesOfAStageAreShown(t *testing.T) {
-	d, seen := open(t, Options{})
-	if _, err := d.Output(t.Context(), stage("talkative", "echo one two | tee -a "+recipe.NotesFile+" >/out/out; echo three >>"+recipe.NotesFile)); err != nil {
-		t.Fatal(err)
-	}
-	var notes []string
-	for _, e := range seen.all {
-		if e.State == Noted {
-			notes = append(notes, e.Title+": "+e.Note)
+func TestEachBuildShowsTheNotesOfAStage(t *testing.T) {
+	cache := newCache(t)
+	talkative := stage("talkative", "echo one two | tee -a "+recipe.NotesFile+" >/out/out; echo three >>"+recipe.NotesFile)
+	for _, when := range []string{"when the stage runs", "when its output is in the cache"} {
+		d, seen := open(t, Options{Cache: cache})
+		for range 2 {
+			if path, err := d.Output(t.Context(), talkative); err != nil || read(t, path) != "one two\n" {
+				t.Fatalf("output %q, error %v", path, err)
+			}
 		}
-	}
-	if want := []string{"talkative: one two", "talkative: three"}; !slices.Equal(notes, want) {
-		t.Errorf("notes: %q, want %q", notes, want)
+		var notes []string
+		for _, e := range seen.all {
+			if e.State == Noted {
+				notes = append(notes, e.Title+": "+e.Note)
+			}
+		}
+		if want := []string{"talkative: one two", "talkative: three"}; !slices.Equal(notes, want) {
+			t.Errorf("%s, the notes are %q, want %q", when, notes, want)
+		}
 	}
 }
 

@@ -11,25 +11,26 @@ import (
 	"strings"
 )
 
-// lookup returns the output of a stage in the cache. A blob with a wrong checksum, for example after a full disk or a
-// crash, counts as missing.
-func (d *Builder) lookup(key string) (string, bool) {
+// lookup returns the output of a stage in the cache, with its notes. A blob with a wrong checksum, for example after a full
+// disk or a crash, counts as missing.
+func (d *Builder) lookup(key string) (path, notes string, found bool) {
 	record := filepath.Join(d.Cache, "stages", key)
 	text, err := os.ReadFile(record)
 	if err != nil {
-		return "", false
+		return "", "", false
 	}
-	path := filepath.Join(d.Cache, "blobs", strings.TrimSpace(string(text)))
+	kept, notes, _ := strings.Cut(string(text), "\n")
+	path = filepath.Join(d.Cache, "blobs", kept)
 	sum, err := sumFile(path)
-	if err != nil || sum != filepath.Base(path) {
-		return "", false
+	if err != nil || sum != kept {
+		return "", "", false
 	}
 	used(record, path)
-	return path, true
+	return path, notes, true
 }
 
-// keep moves a stage's output into the cache.
-func (d *Builder) keep(key, file string) (string, error) {
+// keep moves a stage's output into the cache. Its record is the output's checksum, followed by the stage's notes.
+func (d *Builder) keep(key, file, notes string) (string, error) {
 	sum, err := sumFile(file)
 	if err != nil {
 		return "", err
@@ -40,7 +41,7 @@ func (d *Builder) keep(key, file string) (string, error) {
 	}
 	used(path) // its steps may have set another time
 	record := file + ".record"
-	if err := os.WriteFile(record, []byte(sum+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(record, []byte(sum+"\n"+notes), 0o644); err != nil {
 		return "", fmt.Errorf("keeping the output: %w", err)
 	}
 	if err := errors.Join(syncFile(record), os.Rename(record, filepath.Join(d.Cache, "stages", key))); err != nil {

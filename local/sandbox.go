@@ -71,14 +71,12 @@ func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inp
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("reading its notes: %w", err)
 	}
-	for note := range strings.Lines(string(notes)) {
-		d.Observe(Event{Title: s.Title(), State: Noted, Note: strings.TrimSpace(note)})
-	}
+	d.tell(s, key, string(notes))
 	output := filepath.Join(work, "out", s.Output)
 	if info, err := os.Lstat(output); err != nil || !info.Mode().IsRegular() {
 		return "", fmt.Errorf("its steps did not write the file %s", s.Output)
 	}
-	return d.keep(key, output)
+	return d.keep(key, output, string(notes))
 }
 
 // runSteps runs steps in one sandbox, which ends with them. started is the path of a file for their numbers.
