@@ -76,6 +76,9 @@ var undeclared = map[string][]string{
 	"syspolicy": {"clientmetrics"}, // it counts policies
 }
 
+// only64Bit are features that Tailscale only compiles for 64-bit machines, unless a build tag asks for them.
+var only64Bit = []string{"aws", "kube"}
+
 // withUndeclared adds undeclared dependencies to a list of features.
 func withUndeclared(features []string) []string {
 	all := slices.Clone(features)
@@ -168,6 +171,11 @@ func Resolve(c Config, output string) (Resolved, error) {
 		names = append(names, k.Name)
 		if slices.Contains(built, "ts_include_"+k.Name) || k.Name != "cli" && !slices.Contains(built, "ts_omit_"+k.Name) {
 			r.Features = append(r.Features, k.Name)
+		}
+	}
+	for _, f := range only64Bit {
+		if r.Has(f) {
+			r.Tags += ",ts_" + f
 		}
 	}
 	for _, f := range sorted(c.Features) {

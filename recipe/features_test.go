@@ -2,9 +2,14 @@ package recipe_test
 
 import (
 	"encoding/json"
+	"go/build/constraint"
 	"go/version"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"dagger/mikrotik-tailscale/endtoend/testmode"
@@ -25,6 +30,72 @@ func TestTheRecordedGoIsNotLaterThanTheDefaultReleaseRequires(t *testing.T) {
 		}
 	}
 	t.Errorf("Tailscale %s requires %+v, and TailscaleGo is %s", recipe.TailscaleVersion, required, recipe.TailscaleGo)
+}
+
+// A feature costs nothing on a 32-bit router if its code isn't in the image.
+func TestFeaturesAreCompiledForAllRouters(t *testing.T) {
+	testmode.Machine(t)
+	const known = "aws: \nkube: \n\n%TAGS%\n\ngo" + recipe.GoVersion + "\n"
+	c := recipe.Default()
+	c.Features = []string{"aws", "kube"}
+	resolved, err := recipe.Resolve(c, strings.Replace(known, "%TAGS%", "ts_include_cli", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Features = nil
+	if without, err := recipe.Resolve(c, strings.Replace(known, "%TAGS%", "ts_omit_aws,ts_omit_kube", 1)); err != nil || without.Tags != "ts_omit_aws,ts_omit_kube" {
+		t.Errorf("without the features, the tags are %s, and the error is %v", without.Tags, err)
+	}
+	limited := 0
+	var module struct{ Dir string }
+	goJSON(t, &module, "mod", "download", "-json", "tailscale.com@v"+recipe.TailscaleVersion)
+	for path, x := range constraints(t, module.Dir) {
+		compiled := func(architecture, tags string) bool {
+			return x.Eval(func(tag string) bool {
+				return tag == "linux" || tag == architecture || slices.Contains(strings.Split(tags, ","), tag)
+			})
+		}
+		// Only what features leave out is of interest.
+		if !strings.Contains(x.String(), "ts_omit_") || !compiled("arm64", "") || compiled("arm", "") {
+			continue
+		}
+		limited++
+		if !compiled("arm", resolved.Tags) {
+			t.Errorf("%s is compiled for arm64, but not for arm: %s", path, x)
+		}
+	}
+	if limited == 0 {
+		t.Error("no file is limited to 64-bit machines, so only64Bit is no longer needed")
+	}
+}
+
+// constraints returns the build constraints of all Go files below a directory, by path.
+func constraints(t *testing.T, dir string) map[string]constraint.Expr {
+	t.Helper()
+	all := map[string]constraint.Expr{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			if constraint.IsGoBuild(line) {
+				all[path], err = constraint.Parse(strings.TrimSpace(line))
+				return err
+			}
+			if strings.HasPrefix(line, "package ") {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // goJSON runs the go command, and reads the JSON that it prints.
