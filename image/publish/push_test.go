@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -107,6 +108,7 @@ func TestAnErrorWithoutAPasswordStaysWhole(t *testing.T) {
 
 // The user name and the password reach this registry, and no other server.
 func TestTheRegistryGetsTheCredentials(t *testing.T) {
+	var mu sync.Mutex // requests are served at the same time
 	seen := map[string]bool{}
 	real := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,7 +118,9 @@ func TestTheRegistryGetsTheCredentials(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
+		mu.Lock()
 		seen[name+":"+password] = true
+		mu.Unlock()
 		real.ServeHTTP(w, r)
 	}))
 	defer server.Close()
