@@ -5,9 +5,11 @@ import (
 	"go/build/constraint"
 	"go/version"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -35,39 +37,44 @@ func TestTheRecordedGoIsNotLaterThanTheDefaultReleaseRequires(t *testing.T) {
 // A feature costs nothing on a 32-bit router if its code isn't in the image.
 func TestFeaturesAreCompiledForAllRouters(t *testing.T) {
 	testmode.Machine(t)
-	const known = "aws: \nkube: \n\n%TAGS%\n\ngo" + recipe.GoVersion + "\n"
+	var module struct{ Dir string }
+	goJSON(t, &module, "mod", "download", "-json", "tailscale.com@v"+recipe.TailscaleVersion)
+	compiled := func(x constraint.Expr, architecture, tags string) bool {
+		return x.Eval(func(tag string) bool {
+			return tag == "linux" || tag == architecture || slices.Contains(strings.Split(tags, ","), tag)
+		})
+	}
+	limited, features := map[string]constraint.Expr{}, map[string]bool{}
+	for path, x := range constraints(t, module.Dir) {
+		left := omitted.FindStringSubmatch(x.String())
+		if left != nil && compiled(x, "arm64", "") && !compiled(x, "arm", "") {
+			limited[path], features[left[1]] = x, true
+		}
+	}
+	if len(limited) == 0 {
+		t.Fatal("no file is limited to 64-bit machines, so nothing has to be done for 32-bit ones")
+	}
 	c := recipe.Default()
-	c.Features = []string{"aws", "kube"}
-	resolved, err := recipe.Resolve(c, strings.Replace(known, "%TAGS%", "ts_include_cli", 1))
+	c.Features = slices.Sorted(maps.Keys(features))
+	list := strings.Join(c.Features, ":\n") + ":\n\n"
+	resolved, err := recipe.Resolve(c, list+"ts_include_cli\n\ngo"+recipe.GoVersion+"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Features = nil
-	if without, err := recipe.Resolve(c, strings.Replace(known, "%TAGS%", "ts_omit_aws,ts_omit_kube", 1)); err != nil || without.Tags != "ts_omit_aws,ts_omit_kube" {
-		t.Errorf("without the features, the tags are %s, and the error is %v", without.Tags, err)
-	}
-	limited := 0
-	var module struct{ Dir string }
-	goJSON(t, &module, "mod", "download", "-json", "tailscale.com@v"+recipe.TailscaleVersion)
-	for path, x := range constraints(t, module.Dir) {
-		compiled := func(architecture, tags string) bool {
-			return x.Eval(func(tag string) bool {
-				return tag == "linux" || tag == architecture || slices.Contains(strings.Split(tags, ","), tag)
-			})
-		}
-		// Only what features leave out is of interest.
-		if !strings.Contains(x.String(), "ts_omit_") || !compiled("arm64", "") || compiled("arm", "") {
-			continue
-		}
-		limited++
-		if !compiled("arm", resolved.Tags) {
+	for path, x := range limited {
+		if !compiled(x, "arm", resolved.Tags) {
 			t.Errorf("%s is compiled for arm64, but not for arm: %s", path, x)
 		}
 	}
-	if limited == 0 {
-		t.Error("no file is limited to 64-bit machines, so only64Bit is no longer needed")
+	without := "ts_omit_" + strings.Join(c.Features, ",ts_omit_")
+	c.Features = nil
+	if resolved, err := recipe.Resolve(c, list+without+"\n\ngo"+recipe.GoVersion+"\n"); err != nil || resolved.Tags != without {
+		t.Errorf("without the features, the tags are %s, and the error is %v", resolved.Tags, err)
 	}
 }
+
+// omitted finds the build tag that leaves a feature out.
+var omitted = regexp.MustCompile(`!ts_omit_(\w+)`)
 
 // constraints returns the build constraints of all Go files below a directory, by path.
 func constraints(t *testing.T, dir string) map[string]constraint.Expr {
