@@ -112,7 +112,7 @@ func (m *MikrotikTailscale) Tarballs(
 }
 
 // products builds the root filesystems of several platforms at the same time, or of all platforms if none is named.
-// It returns them with the directory that they are in. The error contains the errors of all platforms.
+// It returns them with the directory that they are in. The first failure stops the other platforms.
 func (m *MikrotikTailscale) products(ctx context.Context, platforms []string) (work string, products []assembly.Product, err error) {
 	targets, c, err := m.planAll(platforms)
 	if err != nil {

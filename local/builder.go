@@ -19,7 +19,6 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,6 +31,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -99,6 +99,7 @@ type Builder struct {
 	source   func() archive
 	slots    chan struct{}
 	flights  singleflight.Group
+	running  sync.WaitGroup
 
 	mu   sync.Mutex
 	made map[string]bool // keys of stages that ran in this run, which Fresh must not run again
@@ -190,8 +191,9 @@ func (d *Builder) Scratch() (string, error) {
 	return dir, nil
 }
 
-// Close removes everything that is unfinished.
+// Close waits for work that is being stopped, and removes everything that is unfinished.
 func (d *Builder) Close() error {
+	d.running.Wait()
 	defer d.release()
 	return RemoveAll(d.scratch)
 }
@@ -213,11 +215,41 @@ func (d *Builder) OutputWith(ctx context.Context, s recipe.Stage, files map[stri
 	if err != nil {
 		return "", err
 	}
-	path, err, _ := d.flights.Do(key, func() (any, error) { return d.output(ctx, s, key, given) })
+	path, err := d.once(ctx, key, func() (any, error) { return d.output(ctx, s, key, given) })
 	if err != nil {
 		return "", err
 	}
 	return path.(string), nil
+}
+
+// once runs work and returns its result. If another caller is running the work of the same key, once waits for that result
+// or for the end of ctx.
+func (d *Builder) once(ctx context.Context, key string, work func() (any, error)) (any, error) {
+	for {
+		var result any
+		var err error
+		var own atomic.Bool
+		ended := make(chan struct{})
+		d.running.Go(func() {
+			defer close(ended)
+			result, err, _ = d.flights.Do(key, func() (any, error) {
+				own.Store(true)
+				return work()
+			})
+		})
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			if !own.Load() {
+				return nil, context.Cause(ctx)
+			}
+			<-ended
+		}
+		if !own.Load() && errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			continue // the other caller was stopped, this one wasn't
+		}
+		return result, err
+	}
 }
 
 func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given []givenFile) (_ string, err error) {
@@ -235,17 +267,18 @@ func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given 
 	}
 	// Making a root takes as long as the inputs. It can't stay locked meanwhile: a build that replaces it may be what an
 	// input waits for.
-	var early sync.WaitGroup
-	var rootErr error
-	early.Go(func() {
-		var unlock func()
-		if _, unlock, rootErr = d.root(ctx, s.Packages); rootErr == nil {
+	var inputs map[string]string
+	err = recipe.Together(ctx, func(ctx context.Context) error {
+		_, unlock, err := d.root(ctx, s.Packages)
+		if err == nil {
 			unlock()
 		}
+		return err
+	}, func(ctx context.Context) (err error) {
+		inputs, err = d.inputs(ctx, s)
+		return err
 	})
-	inputs, err := d.inputs(ctx, s)
-	early.Wait()
-	if err := cmp.Or(err, rootErr); err != nil {
+	if err != nil {
 		return "", err
 	}
 	for _, f := range given {
@@ -271,15 +304,16 @@ func (d *Builder) output(ctx context.Context, s recipe.Stage, key string, given 
 // inputs runs the stages of a stage's inputs at the same time.
 func (d *Builder) inputs(ctx context.Context, s recipe.Stage) (map[string]string, error) {
 	paths := make([]string, len(s.Inputs))
-	errs := make([]error, len(s.Inputs))
-	var wg sync.WaitGroup
+	var runs []func(context.Context) error
 	for i, in := range s.Inputs {
 		if in.Stage != nil {
-			wg.Go(func() { paths[i], errs[i] = d.Output(ctx, *in.Stage) })
+			runs = append(runs, func(ctx context.Context) (err error) {
+				paths[i], err = d.Output(ctx, *in.Stage)
+				return err
+			})
 		}
 	}
-	wg.Wait()
-	if err := recipe.Failures(errs); err != nil {
+	if err := recipe.Together(ctx, runs...); err != nil {
 		return nil, err
 	}
 	inputs := map[string]string{}

@@ -332,6 +332,52 @@ func TestTheFailureOfASharedInputIsToldOnce(t *testing.T) {
 	}
 }
 
+func TestTheFirstFailureStopsTheOtherInputs(t *testing.T) {
+	d, seen := open(t, Options{})
+	endless, broken := stage("endless", "sleep infinity"), stage("broken", "echo no compiler >&2; exit 1")
+	_, err := d.Output(t.Context(), stage("last", "true", recipe.Input{Name: "one", Stage: &endless}, recipe.Input{Name: "two", Stage: &broken}))
+	if err == nil || !strings.Contains(err.Error(), "broken: step 1 of 1") || strings.Contains(err.Error(), "endless") {
+		t.Errorf("the last stage fails with %v", err)
+	}
+	if failed := seen.ended(Failed); !slices.Equal(failed, []string{"broken"}) {
+		t.Errorf("reported as failed: %v", failed)
+	}
+}
+
+func TestAStageOfSeveralCallersEndsWithTheLast(t *testing.T) {
+	d, seen := open(t, Options{})
+	if _, err := d.Output(t.Context(), stage("root", "echo >/out/out")); err != nil {
+		t.Fatal(err) // from here on the root exists
+	}
+	begun := func(times int) {
+		for end := time.Now().Add(5 * time.Minute); len(seen.ended(Started)) < times+1; {
+			if time.Sleep(10 * time.Millisecond); time.Now().After(end) {
+				t.Fatalf("the stage did not start %d times within five minutes", times)
+			}
+		}
+	}
+	endless := stage("endless", "sleep infinity")
+	var callers sync.WaitGroup
+	call := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		callers.Go(func() {
+			if _, err := d.Output(ctx, endless); !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+				t.Errorf("error = %v; want it to be the caller's own cancellation", err)
+			}
+		})
+		return cancel
+	}
+	stopFirst := call()
+	begun(1)
+	stopSecond := call()
+	stopThird := call()
+	stopFirst()
+	begun(2)
+	stopSecond()
+	stopThird()
+	callers.Wait()
+}
+
 func TestEachBuildShowsTheNotesOfAStage(t *testing.T) {
 	cache := newCache(t)
 	talkative := stage("talkative", "echo one two | tee -a "+recipe.NotesFile+" >/out/out; echo three >>"+recipe.NotesFile)

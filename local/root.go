@@ -42,7 +42,7 @@ func (d *Builder) root(ctx context.Context, p recipe.Packages) (dir string, unlo
 	}
 	dir = filepath.Join(d.Cache, "roots", key)
 	title := strings.TrimSpace("debian " + p.Set)
-	_, err, _ = d.flights.Do(key, func() (any, error) { return nil, d.provideRoot(ctx, want, dir, key, title) })
+	_, err = d.once(ctx, key, func() (any, error) { return nil, d.provideRoot(ctx, want, dir, key, title) })
 	if err != nil {
 		return "", nil, err
 	}

@@ -128,7 +128,7 @@ func build(ctx context.Context, o *options, targets []platform.Target, out desti
 }
 
 // products builds the root filesystems of all targets at the same time, and calls use with them and with a scratch
-// directory. The error contains the errors of all platforms.
+// directory. The first failure stops the other platforms.
 func (o *options) products(ctx context.Context, targets []platform.Target, p *progress, use func(run assembly.StageRunner, products []assembly.Product, scratch string) error) error {
 	return o.productsAfter(ctx, targets, p, func(recipe.Resolved) error { return nil }, use)
 }

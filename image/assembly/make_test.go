@@ -119,7 +119,7 @@ func TestALinkedProgramForAnotherMachineIsRefused(t *testing.T) {
 			s.wrong[stage] = other
 			dir := filepath.Join(t.TempDir(), "rootfs")
 			_, err := Make(t.Context(), s.run, plan(t, "arm"), "", dir)
-			if err == nil || !strings.Contains(err.Error(), "checking the output of "+stage+": ") {
+			if err == nil || !strings.Contains(err.Error(), "checking the output of "+stage+" for arm: ") {
 				t.Errorf("%s for %s: error = %v", stage, other, err)
 			}
 			if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
@@ -135,17 +135,14 @@ func TestErrorsOfAllPlatformsAreListed(t *testing.T) {
 	resolve := func(context.Context) (recipe.Resolved, error) { return p.Resolved, nil }
 	s := newStages(t)
 	s.wrong["tailscale"] = "arm64"
-	products, err := MakeAll(t.Context(), s.run, targets, p.Config, resolve, "", t.TempDir())
-	if err == nil || !strings.Contains(err.Error(), "building for arm: ") || !strings.Contains(err.Error(), "building for armv5: ") || strings.Contains(err.Error(), "building for arm64: ") {
+	_, err := MakeAll(t.Context(), s.run, targets, p.Config, resolve, "", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "tailscale for arm: ") || !strings.Contains(err.Error(), "tailscale for armv5: ") || strings.Contains(err.Error(), "tailscale for arm64: ") {
 		t.Errorf("error = %v", err)
-	}
-	if len(products) != 3 {
-		t.Errorf("%d products", len(products))
 	}
 
 	s = newStages(t)
 	directory := t.TempDir()
-	products, err = MakeAll(t.Context(), s.run, targets, p.Config, resolve, "", directory)
+	products, err := MakeAll(t.Context(), s.run, targets, p.Config, resolve, "", directory)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,12 +2,8 @@ package assembly
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
-
-	"github.com/sourcegraph/conc"
 
 	"dagger/mikrotik-tailscale/image/verify"
 	"dagger/mikrotik-tailscale/platform"
@@ -31,56 +27,33 @@ type Product struct {
 }
 
 // MakeAll builds several platforms at the same time, each in a directory below directory. Stages that don't depend on
-// Tailscale's features start while resolve is still running. MakeAll returns the errors of all platforms.
+// Tailscale's features start while resolve is still running. The first failure stops everything else.
 func MakeAll(ctx context.Context, run StageRunner, targets []platform.Target, c recipe.Config, resolve func(context.Context) (recipe.Resolved, error), extra, directory string) ([]Product, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	var early, group conc.WaitGroup
-	defer early.Wait()
-	defer cancel()
+	products := make([]Product, len(targets))
+	runs := []func(context.Context) error{func(ctx context.Context) error {
+		r, err := resolve(ctx)
+		if err != nil {
+			return err
+		}
+		var makes []func(context.Context) error
+		for i, t := range targets {
+			makes = append(makes, func(ctx context.Context) (err error) {
+				products[i], err = Make(ctx, run, recipe.Plan{Target: t, Config: c, Resolved: r}, extra, filepath.Join(directory, "rootfs-"+t.Name))
+				return err
+			})
+		}
+		return recipe.Together(ctx, makes...)
+	}}
 	for _, t := range targets {
-		shell := recipe.PackedBusybox(t, c)
-		// Make runs into the same error, and returns it.
-		early.Go(func() { _, _ = run(ctx, shell) })
-	}
-	r, err := resolve(ctx)
-	if err != nil {
-		return nil, err
-	}
-	products, errs := make([]Product, len(targets)), make([]error, len(targets))
-	for i, t := range targets {
-		group.Go(func() {
-			products[i], errs[i] = Make(ctx, run, recipe.Plan{Target: t, Config: c, Resolved: r}, extra, filepath.Join(directory, "rootfs-"+t.Name))
+		runs = append(runs, func(ctx context.Context) error {
+			_, err := run(ctx, recipe.PackedBusybox(t, c))
+			return err
 		})
 	}
-	group.Wait()
-	return products, failures(targets, errs)
-}
-
-// failures returns the errors of platforms as one, or nil if there is none. An error that several platforms have in common
-// is that of a shared stage. It is contained once, with all their names.
-func failures(targets []platform.Target, errs []error) error {
-	names := map[string][]string{}
-	var distinct []error
-	for i, t := range targets {
-		each := []error{errs[i]}
-		if joined, ok := errs[i].(interface{ Unwrap() []error }); ok {
-			each = joined.Unwrap()
-		}
-		for _, err := range each {
-			if err == nil {
-				continue
-			}
-			text := err.Error()
-			if names[text] == nil {
-				distinct = append(distinct, err)
-			}
-			names[text] = append(names[text], t.Name)
-		}
+	if err := recipe.Together(ctx, runs...); err != nil {
+		return nil, err
 	}
-	for i, err := range distinct {
-		distinct[i] = fmt.Errorf("building for %s: %w", strings.Join(names[err.Error()], ", "), err)
-	}
-	return errors.Join(distinct...)
+	return products, nil
 }
 
 // Make runs the stages of a plan at the same time, checks their programs, and writes the root filesystem into the
@@ -102,7 +75,7 @@ func Make(ctx context.Context, run StageRunner, plan recipe.Plan, extra, dir str
 			continue
 		}
 		if err := verify.Built(program, plan.Target); err != nil {
-			return p, fmt.Errorf("checking the output of %s: %w", e.Component(), err)
+			return p, fmt.Errorf("checking the output of %s for %s: %w", e.Component(), plan.Target.Name, err)
 		}
 		p.Programs[e.Component()] = program
 	}
@@ -122,19 +95,24 @@ func Make(ctx context.Context, run StageRunner, plan recipe.Plan, extra, dir str
 
 // runEach runs one stage for each entry that has one. It returns the outputs by the entry's path.
 func runEach(ctx context.Context, run StageRunner, entries []recipe.Entry, stage func(recipe.Entry) *recipe.Stage) (map[string]string, error) {
-	files, errs := make([]string, len(entries)), make([]error, len(entries))
-	var group conc.WaitGroup
+	files := make([]string, len(entries))
+	var runs []func(context.Context) error
 	for i, e := range entries {
 		if s := stage(e); s != nil {
-			group.Go(func() { files[i], errs[i] = run(ctx, *s) })
+			runs = append(runs, func(ctx context.Context) (err error) {
+				files[i], err = run(ctx, *s)
+				return err
+			})
 		}
 	}
-	group.Wait()
+	if err := recipe.Together(ctx, runs...); err != nil {
+		return nil, err
+	}
 	byPath := map[string]string{}
 	for i, e := range entries {
 		if files[i] != "" {
 			byPath[e.Path] = files[i]
 		}
 	}
-	return byPath, recipe.Failures(errs)
+	return byPath, nil
 }

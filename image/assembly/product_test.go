@@ -3,6 +3,7 @@ package assembly
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -47,7 +48,7 @@ func TestAFailureOfSeveralPlatformsIsToldOnce(t *testing.T) {
 	}
 	resolve := func(context.Context) (recipe.Resolved, error) { return recipe.Resolved{}, nil }
 	_, err := MakeAll(t.Context(), outputs, platform.All(), recipe.Config{}, resolve, "", t.TempDir())
-	want := "building for amd64, arm64, arm, armv5: no Debian root\nbuilding for arm: no busybox"
+	want := "no Debian root\nno busybox"
 	if err == nil || !errors.Is(err, shared) {
 		t.Fatalf("error = %v, want that of the shared stage", err)
 	}
@@ -55,5 +56,38 @@ func TestAFailureOfSeveralPlatformsIsToldOnce(t *testing.T) {
 	slices.Sort(lines)
 	if got := strings.Join(lines, "\n"); got != want {
 		t.Errorf("error:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestTheFirstFailureStopsEverythingElse(t *testing.T) {
+	untilStopped := func(ctx context.Context, s recipe.Stage) (string, error) {
+		<-ctx.Done()
+		return "", fmt.Errorf("%s: %w", s.Title(), context.Cause(ctx))
+	}
+	failing := func(title string) StageRunner {
+		return func(ctx context.Context, s recipe.Stage) (string, error) {
+			if s.Title() == title {
+				return "", errors.New("wrong checksum")
+			}
+			return untilStopped(ctx, s)
+		}
+	}
+	known := func(context.Context) (recipe.Resolved, error) { return recipe.Resolved{}, nil }
+	unknown := func(ctx context.Context) (recipe.Resolved, error) {
+		<-ctx.Done()
+		return recipe.Resolved{}, fmt.Errorf("features: %w", context.Cause(ctx))
+	}
+	for _, c := range []struct {
+		fails   string
+		resolve func(context.Context) (recipe.Resolved, error)
+	}{
+		{"compress busybox arm", known},
+		{"compress busybox arm", unknown},
+		{"compress tailscale arm", known},
+	} {
+		_, err := MakeAll(t.Context(), failing(c.fails), platform.All(), recipe.Config{}, c.resolve, "", t.TempDir())
+		if want := "wrong checksum"; err == nil || err.Error() != want {
+			t.Errorf("%s fails: error = %v, want %s", c.fails, err, want)
+		}
 	}
 }
