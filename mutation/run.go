@@ -36,15 +36,18 @@ const (
 	memory           = 8 << 30 // bytes of address space
 )
 
-// sandboxed runs tests in a sandbox, because a mutant may remove any file. Only /tmp, the copy of the package's directory
-// and Go's build cache are writable, and there is no network.
+// sandboxed runs tests in a sandbox, because a mutant may remove any file. Only temporary files, the copy of the package's
+// directory and Go's build cache are writable, and there is no network.
 func (p *program) sandboxed(ctx context.Context, tests []string, env ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*deadline)
 	defer cancel()
 	work := filepath.Dir(p.path)
-	args := []string{"--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--bind", work, work, "--bind", filepath.Join(work, copied), p.dir,
+	// /tmp stays as it is, only read-only: this project or Go's module cache may be in it.
+	temporary := filepath.Join(work, "tmp")
+	args := []string{"--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--bind", work, work, "--bind", filepath.Join(work, copied), p.dir,
 		"--unshare-net", "--unshare-pid", "--unshare-ipc", "--die-with-parent", "--new-session", "--chdir", p.dir,
-		"--bind-try", p.cache, p.cache, "--setenv", "GOCACHE", p.cache, "--setenv", "XDG_CACHE_HOME", "/tmp/cache"}
+		"--tmpfs", temporary, "--setenv", "TMPDIR", temporary, "--setenv", "XDG_CACHE_HOME", filepath.Join(temporary, "cache"),
+		"--bind-try", p.cache, p.cache, "--setenv", "GOCACHE", p.cache}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
 		args = append(args, "--setenv", name, value)
