@@ -10,6 +10,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 // BenchmarkRouters compares routers that run the image with routers that run upstream's Tailscale of the same release,
@@ -19,7 +21,7 @@ import (
 // On a machine that also does other work, CPU time per gigabyte is more meaningful than Mbit/s, so the table ends
 // with the medians of the ratios within each round.
 func BenchmarkRouters(b *testing.B) {
-	image, plain := builtImage(b, "amd64"), plainImage(b, newestTailscale)
+	image, plain := builtImage(b, "amd64"), plainImage(b, newestTailscale, testtools.Go)
 	var all []figures
 	var ratios [3][]float64
 	for round := 1; b.Loop(); round++ {

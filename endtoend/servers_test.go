@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -66,15 +68,19 @@ func programFor(t testing.TB, architecture, name string) string {
 	t.Helper()
 	for pkg, source := range programs {
 		if path.Base(pkg) == name {
-			return source.build(t, architecture, pkg)
+			return source.build(t, testtools.QuickGo, architecture, pkg)
 		}
 	}
 	t.Fatalf("unknown program %s", name)
 	return ""
 }
 
-// build builds a package's program and returns its path. The directory is kept, so that later runs are fast.
-func (s source) build(t testing.TB, architecture, pkg string) string {
+// goCommand is testtools.Go or testtools.QuickGo.
+type goCommand func(ctx context.Context, subcommand string, args ...string) *exec.Cmd
+
+// build builds a package's program with the given command, and returns its path. The directory is kept, so that later runs
+// are fast.
+func (s source) build(t testing.TB, compile goCommand, architecture, pkg string) string {
 	t.Helper()
 	cache, err := local.DefaultCache()
 	if err != nil {
@@ -89,18 +95,16 @@ func (s source) build(t testing.TB, architecture, pkg string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = lock.Unlock() }()
-	run := func(args ...string) {
-		cmd := exec.CommandContext(t.Context(), "go", args...)
+	run := func(cmd *exec.Cmd) {
 		cmd.Dir = dir
-		// The module may need a later Go release than this machine's.
-		cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0", "GOTOOLCHAIN=auto", "GOARCH="+architecture)
+		cmd.Env = append(cmd.Env, "GOARCH="+architecture)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("building %s: %v\n%s", pkg, err, out)
 		}
 	}
 	if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || !strings.Contains(string(mod), s.module+" "+s.version) {
 		write(t, filepath.Join(dir, "go.mod"), "module servers\n\ngo 1.26.1\n")
-		run("get", s.module+"@"+s.version)
+		run(testtools.Go(t.Context(), "get", s.module+"@"+s.version))
 	}
 	if own, ok := strings.CutPrefix(pkg, "./"); ok {
 		text, err := os.ReadFile(filepath.Join("testdata", own, "main.go"))
@@ -113,7 +117,7 @@ func (s source) build(t testing.TB, architecture, pkg string) string {
 		write(t, filepath.Join(dir, own, "main.go"), string(text))
 	}
 	name := filepath.Join(architecture, path.Base(pkg))
-	run("build", "-mod=mod", "-trimpath", "-o", name, pkg)
+	run(compile(t.Context(), "build", "-mod=mod", "-o", name, pkg))
 	return filepath.Join(dir, name)
 }
 

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"dagger/mikrotik-tailscale/endtoend/testmode"
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
 // world is the network that the routers are connected to: it simulates the internet, with servers.
@@ -108,7 +109,7 @@ func (w *world) router(i image, s site, name string, env ...string) *container {
 }
 
 // plainImage returns a release of upstream's Tailscale: built without tags, not packed.
-func plainImage(t testing.TB, release source) image {
+func plainImage(t testing.TB, release source, compile goCommand) image {
 	t.Helper()
 	i := builtImage(t, "amd64")
 	i.plain = true
@@ -119,7 +120,7 @@ func plainImage(t testing.TB, release source) image {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		command(t, "cp", release.build(t, runtime.GOARCH, "tailscale.com/cmd/"+name), path)
+		command(t, "cp", release.build(t, compile, runtime.GOARCH, "tailscale.com/cmd/"+name), path)
 	}
 	return i
 }
@@ -129,7 +130,7 @@ func (w *world) client(key string) (c *container, address4, address6 string) {
 	w.t.Helper()
 	n := newNamespace(w.t, "client")
 	address4, address6 = w.plug(n, 20)
-	c = startContainer(w.t, options{name: "client", image: plainImage(w.t, tailscaleServers), network: n,
+	c = startContainer(w.t, options{name: "client", image: plainImage(w.t, tailscaleServers, testtools.QuickGo), network: n,
 		args: []string{"/usr/local/bin/tailscaled", "--no-logs-no-support"}})
 	eventually(w.t, "the client's daemon answers", func() bool { _, err := c.sh("tailscale status --json"); return err == nil })
 	c.must("tailscale up --accept-routes --login-server=" + controlURL + " --auth-key=" + key)

@@ -53,9 +53,9 @@ func (p Plan) Tailscale() Stage {
 		build = append(withOverlay(), "-C", sourceDir, "build", "-overlay", overlay)
 		withInlining = append(slices.Clone(withInlining), "runtime")
 	}
-	build = append(build, "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l "+noDebug)
+	build = append(build, "-buildvcs=false", "-tags", tags, "-gcflags", "all=-l "+NoDebug)
 	for _, name := range withInlining {
-		build = append(build, "-gcflags", name+"="+noDebug)
+		build = append(build, "-gcflags", name+"="+NoDebug)
 	}
 	link := "-s -w"
 	if t.Architecture == "amd64" {
@@ -112,22 +112,26 @@ func (p Plan) toolchain() string {
 	return toolchain(cmp.Or(p.Config.GoVersion, p.Resolved.Go, GoVersion))
 }
 
-// noDebug is the compiler's option to leave out debug information, which the linker would drop. It takes a tenth of the
+// NoDebug is the compiler's option to leave out debug information, which the linker would drop. It takes a tenth of the
 // compiler's time.
-const noDebug = "-dwarf=false"
+const NoDebug = "-dwarf=false"
 
 // goEnv returns the environment of every go command.
 func goEnv(goToolchain string) []Variable {
-	return []Variable{
+	env := []Variable{
 		{"CGO_ENABLED", "0"},
 		{"GOENV", "off"},
 		{"GOTOOLCHAIN", goToolchain},
-		{"GOFLAGS", "-mod=readonly -trimpath -gcflags=all=" + noDebug},
-		// Compilers and linkers run briefly, so they only collect garbage if they use a lot of memory.
-		{"GOGC", "off"}, {"GOMEMLIMIT", "512MiB"},
-		{"GOMODCACHE", GoModCache},
-		{"GOCACHE", GoBuildCache},
+		{"GOFLAGS", "-mod=readonly -trimpath -gcflags=all=" + NoDebug},
 	}
+	env = append(env, CompilerMemory()...)
+	return append(env, Variable{"GOMODCACHE", GoModCache}, Variable{"GOCACHE", GoBuildCache})
+}
+
+// CompilerMemory returns the environment of compilers and linkers. They run briefly, so they only collect garbage if they
+// use a lot of memory.
+func CompilerMemory() []Variable {
+	return []Variable{{"GOGC", "off"}, {"GOMEMLIMIT", "512MiB"}}
 }
 
 // toolEnv returns the environment of go commands that compile a program and run it once. Without inlining, compilers take a
@@ -136,7 +140,7 @@ func toolEnv(goToolchain string) []Variable {
 	env := goEnv(goToolchain)
 	for i, v := range env {
 		if v.Name == "GOFLAGS" {
-			env[i].Value = strings.Replace(v.Value, "-gcflags=all="+noDebug, "'-gcflags=all=-l "+noDebug+"'", 1)
+			env[i].Value = strings.Replace(v.Value, "-gcflags=all="+NoDebug, "'-gcflags=all=-l "+NoDebug+"'", 1)
 		}
 	}
 	return env

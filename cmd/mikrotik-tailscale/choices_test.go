@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
@@ -22,6 +23,7 @@ import (
 // The default image is packed by the launcher, has its CA certificates in the program, and no symbols. This one has the
 // other choices, all at once.
 func TestAnImageWithTheOtherChoices(t *testing.T) {
+	testmode.Long(t)
 	testtools.Require(t, append(imageTools, local.Tools()...)...)
 	target, err := platform.Parse(runtime.GOARCH)
 	if err != nil {

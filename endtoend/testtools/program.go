@@ -2,7 +2,6 @@ package testtools
 
 import (
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -20,8 +19,8 @@ func Program(t testing.TB, module string) string {
 	testmode.Machine(t)
 	name, _, _ := strings.Cut(path.Base(module), "@")
 	return CachedProgram(t, module, name, func(directory string) {
-		install := exec.CommandContext(t.Context(), "go", "install", module)
-		install.Env = append(os.Environ(), "GOBIN="+directory, "GOFLAGS=")
+		install := QuickGo(t.Context(), "install", module)
+		install.Env = append(install.Env, "GOBIN="+directory)
 		install.Dir = directory
 		if out, err := install.CombinedOutput(); err != nil {
 			t.Fatalf("building %s: %v\n%s", module, err, out)

@@ -31,7 +31,9 @@ func program(t *testing.T, path, version, folder string) string {
 		if err := os.CopyFS(source, os.DirFS(module(t, path, version))); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := run(t, source, []string{"GOFLAGS=", "GOWORK=off"}, "go", "build", "-o", filepath.Join(directory, name), "./"+folder); err != nil {
+		build := testtools.QuickGo(t.Context(), "build", "-o", filepath.Join(directory, name), "./"+folder)
+		build.Dir = source
+		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("building %s: %v\n%s", path, err, out)
 		}
 	})

@@ -104,6 +104,9 @@ func (c compiler) build(t *testing.T, name string, flags ...string) string {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module program\n\ngo 1.25\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	for _, v := range recipe.CompilerMemory() {
+		c.env = append(c.env, v.Name+"="+v.Value)
+	}
 	c.run(t, dir, append([]string{"build", "-o", name}, flags...)...)
 	return filepath.Join(dir, name)
 }
