@@ -57,7 +57,7 @@ func TestWithNoEnvironmentTheDaemonWaitsForUp(t *testing.T) {
 
 func TestTheEnvironmentReachesTheDaemon(t *testing.T) {
 	t.Parallel()
-	c := startContainer(t, options{name: "router", image: builtImage(t, "amd64", withGVisor...), network: lonely(t), args: []string{"--port=41000"}, env: []string{
+	c := startContainer(t, options{name: "router", image: imageWithFeatures(t), network: lonely(t), args: []string{"--port=41000"}, env: []string{
 		"TS_STATE_DIR=/tmp/state/here", "TS_SOCKET=/tmp/run/sock", "TS_USERSPACE=TRUE", "TS_ACCEPT_DNS=false", "TS_HOSTNAME=early",
 		"TS_TAILSCALED_EXTRA_ARGS=--verbose=1", "TS_EXTRA_ARGS=--hostname=late " + testcontrol,
 		"TS_AUTH_ONCE=perhaps", "GOGC=", "GOMEMLIMIT=100MiB",
@@ -89,7 +89,7 @@ func TestMissingDevicesAndSettingsAreFixedOrReported(t *testing.T) {
 		}
 	})
 	t.Run("Rights", func(t *testing.T) {
-		c := startContainer(t, options{name: "router", image: builtImage(t, "amd64", withGVisor...), network: lonely(t), without: "net/tun",
+		c := startContainer(t, options{name: "router", image: imageWithFeatures(t), network: lonely(t), without: "net/tun",
 			setup: noForwarding + "mount --bind proc/sys proc/sys; mount -o remount,bind,ro proc/sys; mount -o remount,ro dev",
 			env:   []string{"TS_EXTRA_ARGS=" + testcontrol}})
 		c.running()

@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// imageWithFeatures returns an image with the features that the official image's variables need. Some of them need
-// gVisor.
+// imageWithFeatures returns an image with gVisor's network stack and with the features that the official image's variables
+// need. All tests share it, because each set of features compiles most of Tailscale.
 func imageWithFeatures(t testing.TB) image {
 	t.Helper()
-	return builtImage(t, "amd64", previousRelease, "--features=+oauthkey,+serve,+outboundproxy,+usermetrics,+debug", "--compression=none")
+	return builtImage(t, "amd64", previousRelease, "--features=+netstack,+gro,+oauthkey,+serve,+outboundproxy,+usermetrics,+debug", "--compression=none")
 }
 
 // Variables of the official image that need a feature work in an image with that feature.

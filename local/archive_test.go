@@ -61,11 +61,12 @@ func TestTheArchiveIsTheMirrorTheSnapshotOrDebiansOwn(t *testing.T) {
 	}
 }
 
-// freshRoots opens a builder that has to create its Debian roots, and so asks the archive for them.
+// freshRoots opens a builder that has to create its Debian roots, and so asks the archive for them. That takes long, and
+// shows what is in the archive today.
 func freshRoots(t *testing.T, snapshot string) *Builder {
 	t.Helper()
 	cache := t.TempDir()
-	testmode.Machine(t)
+	testmode.Long(t)
 	if err := Require(t.Context(), func(s string) bool { t.Log(s); return true }, Tools()...); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // goReleases are the Go releases that compile the supported Tailscale releases.
-var goReleases = []string{recipe.GoVersion, "1.27.3"}
+var goReleases = []string{recipe.GoVersion, recipe.TailscaleGo}
 
 // Go's own tests pass with the changed files, which the compiler reads through its overlay. Package pclntab tests short
 // records.
