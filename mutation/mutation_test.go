@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +45,19 @@ func TestWhatTestsDoNotNoticeIsListed(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "tests noticed 6 of 11 changes") {
 		t.Errorf("the score is\n%s", out.String())
+	}
+}
+
+// This project, Go's module cache and other files that tests read may be in the directory for temporary files.
+func TestTestsReadFilesOutsideTheSandboxAndDoNotChangeThem(t *testing.T) {
+	tools(t)
+	outside := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(outside, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("FILE_OUTSIDE", outside)
+	if err := run(t.Context(), []target{{name: "testdata/sample", minimum: 50}}, nil, &strings.Builder{}); err != nil {
+		t.Error(err)
 	}
 }
 

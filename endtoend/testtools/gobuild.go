@@ -18,8 +18,8 @@ func Go(ctx context.Context, subcommand string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// QuickGo is like Go, for "go build" and "go install" of a program with hundreds of packages. Compiling takes half of the
-// processor time, and the program is slower.
+// QuickGo is like Go, for "go build" and "go install" of a program with hundreds of packages. Compiling takes little
+// more than half of the processor time, and the program is slower.
 func QuickGo(ctx context.Context, subcommand string, args ...string) *exec.Cmd {
 	args = append([]string{"-gcflags=all=-l " + recipe.NoDebug, "-ldflags=-s -w"}, args...)
 	var env []string
