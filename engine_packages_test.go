@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/local"
 	"dagger/mikrotik-tailscale/platform"
@@ -19,6 +20,7 @@ import (
 // downgrade it before libc6-dev can be installed. The test runs the engine's own script in such a root, without an
 // engine.
 func TestPackagesOfTheReleaseWinOverNewerOnes(t *testing.T) {
+	testmode.Long(t)
 	testtools.Require(t, local.Tools()...)
 	if os.Geteuid() != 0 {
 		t.Skip("not run: installing packages in a root needs root")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/endtoend/testtools"
+	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
@@ -39,11 +41,7 @@ func TestFiltersForGoPrograms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			program := filepath.Join(dir, "program")
-			build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-o", program, "../shrink/pclntab/strip")
-			build.Env = append(os.Environ(), "GOARCH="+c.architecture, "CGO_ENABLED=0")
-			if out, err := build.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			testtools.BuildFor(t, platform.Target{OS: "linux", Architecture: c.architecture}, program, "../shrink/pclntab/strip")
 			content := read(t, program)
 			if err := errors.Join(c.strip(content), os.WriteFile(program, content, 0o755)); err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/local"
+	"dagger/mikrotik-tailscale/platform"
 )
 
 func TestToolsAreOnlyInstalledWithPermission(t *testing.T) {
@@ -75,13 +76,13 @@ func armProgram(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", "program", "main.go")
-	build.Dir = dir
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm", "GOARM=7")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	arm, err := platform.Parse("arm")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return filepath.Join(dir, "program")
+	program := filepath.Join(dir, "program")
+	testtools.BuildFor(t, arm, program, filepath.Join(dir, "main.go"))
+	return program
 }
 
 func TestWithoutATerminalTheErrorNamesCommandAndFlag(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/image/assembly"
 	"dagger/mikrotik-tailscale/image/attest"
@@ -72,6 +73,7 @@ func (g *guarded) address(password string) string {
 // The marker is the password in every address. The mirrors require it, so the build has used it. The test then
 // searches everything that the build has written and printed.
 func TestPasswordsInAddressesAreNotKept(t *testing.T) {
+	testmode.Long(t)
 	testtools.Require(t, local.Tools()...)
 	marker := "m" + strings.ToLower(rand.Text())
 	goProxy, _, _ := strings.Cut(strings.TrimSpace(tool(t, "go", "env", "GOPROXY")), ",")

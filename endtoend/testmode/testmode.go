@@ -1,5 +1,6 @@
 // Package testmode selects the tests to run. The default is the tests that show that every image works. LONG_TESTS=1
-// adds tests that check more and take longer, and LONG_TESTS=recipe,pclntab only adds those of the named packages.
+// adds tests that check more and take longer, and LONG_TESTS=recipe,pclntab only adds those of the named packages: "." is
+// the one in the module's directory.
 // With -short, tests that need root, a network or an image are skipped.
 package testmode
 
@@ -28,7 +29,15 @@ func Long(t testing.TB) {
 func IsLong() bool {
 	directory, err := os.Getwd()
 	wanted := os.Getenv(LongTests)
-	return wanted == "1" || err == nil && slices.Contains(strings.Split(wanted, ","), filepath.Base(directory))
+	return wanted == "1" || err == nil && slices.Contains(strings.Split(wanted, ","), packageIn(directory))
+}
+
+// packageIn returns the name of a directory's package. A clone may have any name.
+func packageIn(directory string) string {
+	if _, err := os.Stat(filepath.Join(directory, "dagger.json")); err == nil {
+		return "."
+	}
+	return filepath.Base(directory)
 }
 
 // Machine skips a test with -short, because it needs root or a network, or builds an image.

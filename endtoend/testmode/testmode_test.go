@@ -10,3 +10,15 @@ func TestLongTestsOfSomePackages(t *testing.T) {
 		}
 	}
 }
+
+// The directory of the module may have any name.
+func TestLongTestsOfTheModulesOwnPackage(t *testing.T) {
+	t.Setenv(LongTests, ".")
+	if IsLong() {
+		t.Error(`"." selects this package`)
+	}
+	t.Chdir("../..")
+	if !IsLong() {
+		t.Error(`"." doesn't select the package of the module's directory`)
+	}
+}

@@ -2,12 +2,12 @@ package assembly
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/recipe"
 )
@@ -21,11 +21,7 @@ func program(t *testing.T, target platform.Target) string {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "program")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, source)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
+	testtools.BuildFor(t, target, out, source)
 	return out
 }
 

@@ -5,10 +5,10 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"dagger/mikrotik-tailscale/endtoend/testtools"
 	"dagger/mikrotik-tailscale/platform"
 )
 
@@ -126,12 +126,7 @@ func compile(t *testing.T, tg platform.Target) string {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(directory, "hello")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", binary, source)
-	cmd.Dir = directory
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOOS="+tg.OS, "GOARCH="+tg.Architecture, "GOARM="+tg.GOARM)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("compiling for %s: %v\n%s", tg, err, out)
-	}
+	testtools.BuildFor(t, tg, binary, source)
 	return binary
 }
 

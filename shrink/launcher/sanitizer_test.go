@@ -26,6 +26,18 @@ import (
 // Fuzzing runs this test program several times, but compiles the programs once.
 const loopsVariable = "LAUNCHER_TEST_LOOPS"
 
+// loops is the same directory, if this test program has compiled the programs.
+var loops struct {
+	sync.Mutex
+	directory string
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(loops.directory)
+	os.Exit(code)
+}
+
 var (
 	sevenZip  = []string{"LzmaDec", "LzmaEnc", "LzFind", "Bra", "Bra86", "Alloc", "7zCrc", "CpuArch"}
 	sanitizer = []string{"-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"}
@@ -33,10 +45,12 @@ var (
 )
 
 // compileLoops compiles the packer and the launcher's unpacking with AddressSanitizer and UndefinedBehaviorSanitizer,
-// as loops that read their inputs.
+// as loops that read their inputs. All tests share them, because that takes seconds.
 func compileLoops(t testing.TB) string {
 	t.Helper()
 	testmode.Machine(t)
+	loops.Lock()
+	defer loops.Unlock()
 	if dir := os.Getenv(loopsVariable); dir != "" {
 		return dir
 	}
@@ -45,7 +59,10 @@ func compileLoops(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "launcher-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	run := func(name string, args ...string) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), name, args...)
@@ -69,7 +86,7 @@ func compileLoops(t testing.TB) string {
 	if err := os.Setenv(loopsVariable, dir); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.Unsetenv(loopsVariable) })
+	loops.directory = dir
 	return dir
 }
 

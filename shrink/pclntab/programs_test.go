@@ -30,12 +30,12 @@ var toolchains = []string{"go" + recipe.GoVersion, "go" + recipe.TailscaleGo}
 // unknownToolchain is a Go release with an unsupported version.
 const unknownToolchain = "go1.25.5"
 
-// asTailscale are the recipe's compiler flags: no inlining, no symbols.
-var asTailscale = []string{"-trimpath", "-gcflags=all=-l", "-ldflags=-s -w"}
+// asTailscale are the recipe's compiler flags.
+var asTailscale = testtools.Stripped
 
 // eachWay runs do for each platform and toolchain, with a program compiled like Tailscale and with one that has
-// inlined calls. By default, emulators only run programs like Tailscale built with the first toolchain: the tests of the
-// images start programs built with the other one.
+// inlined calls. By default, of the programs for other processors it takes one like Tailscale for arm64, built with the
+// first toolchain: the tests of the images start programs of all platforms, built with the other one.
 func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platform.Target, flags []string)) {
 	for i, toolchain := range toolchains {
 		for _, target := range platform.All() {
@@ -47,7 +47,8 @@ func eachWay(t *testing.T, do func(t *testing.T, toolchain string, target platfo
 						unusual++
 					}
 				}
-				if testing.Short() && (emulated(target) || other) || unusual > 1 && !testmode.IsLong() || unusual > 2 {
+				seldom := unusual > 1 || emulated(target) && target.Name != "arm64"
+				if testing.Short() && (emulated(target) || other) || seldom && !testmode.IsLong() || unusual > 2 {
 					continue
 				}
 				t.Run(toolchain+"/"+target.Name+"/"+how, func(t *testing.T) { do(t, toolchain, target, flags) })
@@ -234,7 +235,7 @@ func passedBefore(t *testing.T, about ...string) bool {
 		t.Fatal(err)
 	}
 	sum := sha256.New()
-	_, _ = fmt.Fprintln(sum, toolchains, runtime.Version(), recipe.PreviousTailscaleVersion)
+	_, _ = fmt.Fprintln(sum, toolchains, runtime.Version(), recipe.PreviousTailscaleVersion, testmode.IsLong())
 	for _, root := range append(about, stripping...) {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.Type().IsRegular() {

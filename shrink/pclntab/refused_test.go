@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"dagger/mikrotik-tailscale/endtoend/testmode"
 	"dagger/mikrotik-tailscale/platform"
 	"dagger/mikrotik-tailscale/shrink/pclntab"
 )
@@ -118,6 +119,7 @@ func resize(t *testing.T, content []byte, name string, size uint64) {
 
 // Damaged programs never make Strip or Symbols panic, and are never half stripped.
 func TestRandomDamage(t *testing.T) {
+	t.Parallel()
 	whole := read(t, build(t, toolchains[0], native(t), "program", asTailscale...))
 	failed := 0
 	for seed := range uint64(200) {
@@ -152,10 +154,13 @@ func TestRandomDamage(t *testing.T) {
 	}
 }
 
-// Programs of other forms and from other Go versions are refused.
+// Programs of other forms and from other Go versions are refused. By default, only those for this
+// machine and one Go release are tried, because every other one compiles a runtime.
 func TestOtherProgramsAreRefused(t *testing.T) {
+	t.Parallel()
 	t.Run("not by Go", func(t *testing.T) { refused(t, read(t, "/bin/true"), "build information") })
 	t.Run("an older Go", func(t *testing.T) {
+		testmode.Long(t)
 		program := build(t, unknownToolchain, native(t), "program")
 		refused(t, read(t, program), "unknown function table of "+unknownToolchain+": want Go 1.26 or 1.27")
 	})
@@ -182,7 +187,13 @@ func TestOtherProgramsAreRefused(t *testing.T) {
 		{"darwin", "arm64", "exe", "bad magic number"},
 	} {
 		t.Run(c.os+" "+c.architecture+" "+c.mode, func(t *testing.T) {
-			for _, toolchain := range toolchains {
+			if c.os != native(t).OS || c.architecture != native(t).Architecture {
+				testmode.Long(t)
+			}
+			for i, toolchain := range toolchains {
+				if i > 0 && !testmode.IsLong() {
+					break
+				}
 				target := platform.Target{OS: c.os, Architecture: c.architecture}
 				program := build(t, toolchain, target, "small", "-buildmode="+c.mode)
 				refused(t, read(t, program), c.want)

@@ -16,6 +16,7 @@ var whatWorks = []string{"callers", "caller", "defer", "goexit", "nil method", "
 
 // Everything that uses the function table works in a stripped program.
 func TestStrippedProgramWorks(t *testing.T) {
+	t.Parallel()
 	if passedBefore(t, "runtime_test.go") {
 		return
 	}
@@ -34,6 +35,7 @@ func TestStrippedProgramWorks(t *testing.T) {
 
 // The same holds for a program with short records. Before it is stripped, it doesn't start.
 func TestProgramWithShortRecordsWorks(t *testing.T) {
+	t.Parallel()
 	if passedBefore(t, "runtime_test.go") {
 		return
 	}

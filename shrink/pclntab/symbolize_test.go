@@ -78,6 +78,7 @@ func symbolize(t *testing.T, symbols []byte, crash string) string {
 // For the goroutine that crashed, a stripped program's symbolized crash has the same calls as the original program's
 // crash: with file and line, and with inlined calls.
 func TestASymbolizedCrashEqualsTheOriginal(t *testing.T) {
+	t.Parallel()
 	if passedBefore(t, "symbols.go", "starts.go", "lookup.go", "symbolize.go", "symbolize_test.go") {
 		return
 	}
@@ -269,6 +270,7 @@ func TestCrashesThatWereCopied(t *testing.T) {
 }
 
 func TestWhatCannotBeSymbolized(t *testing.T) {
+	t.Parallel()
 	program := build(t, toolchains[0], native(t), "program")
 	stripped, symbols := strip(t, program), symbolsOf(t, program)
 	bare, _ := run(t, command(t, native(t), stripped, "panic"), system)
@@ -357,6 +359,7 @@ func unzipped(t *testing.T, file []byte) []byte {
 
 // Damaged symbols result in an error or wrong names, never in a panic.
 func TestDamagedSymbols(t *testing.T) {
+	t.Parallel()
 	program := build(t, toolchains[0], native(t), "program")
 	bare, _ := run(t, command(t, native(t), strip(t, program), "inlined"), system)
 	whole := unzipped(t, symbolsOf(t, program))
