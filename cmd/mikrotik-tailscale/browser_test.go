@@ -36,18 +36,34 @@ type tab struct {
 	requests, complaints []string
 }
 
-// newTab starts a browser for a test.
+// closeBrowser ends the browser of startBrowser.
+var closeBrowser = func() error { return nil }
+
+// startBrowser starts the browser of all tests: a start takes seconds.
+var startBrowser = sync.OnceValues(func() (context.Context, error) {
+	// The browser has no sandbox for root.
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.WindowSize(1366, 1000))
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, _ := chromedp.NewContext(allocator)
+	closeBrowser = func() error {
+		defer cancel()
+		return chromedp.Cancel(ctx)
+	}
+	return ctx, chromedp.Do(ctx)
+})
+
+// newTab opens a tab for a test, which shares neither cookies nor storage with others.
 func newTab(t *testing.T) *tab {
 	t.Helper()
 	testtools.Require(t, local.Tool{Command: "chromium", Package: "chromium"})
-	// The browser has no sandbox for root.
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.WindowSize(1366, 1000))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
+	browser, err := startBrowser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b := &tab{T: t, ctx: ctx}
-	err := chromedp.Listen(ctx, func(event any) {
+	err = chromedp.Listen(ctx, func(event any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		switch e := event.(type) {

@@ -37,7 +37,12 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := closeBrowser(); err != nil {
+		fmt.Fprintln(os.Stderr, "closing the browser:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
 }
 
 // call runs the command within the test. It returns the output and the exit code.

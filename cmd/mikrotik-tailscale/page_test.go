@@ -242,13 +242,13 @@ func TestThePageByKeyboard(t *testing.T) {
 	b.dress("light", 1366, 1000)
 	dir := t.TempDir()
 	b.open(server.URL + "/page.html")
-	events := true
+	events, here := true, chromedp.FromContext(b.ctx).BrowserContextID
 	tell(b, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
-		Behavior: browser.SetDownloadBehaviorBehaviorAllowAndName, DownloadPath: dir, EventsEnabled: &events,
+		BrowserContextID: here, Behavior: browser.SetDownloadBehaviorBehaviorAllowAndName, DownloadPath: dir, EventsEnabled: &events,
 	})
 	for _, name := range []string{"clipboard-read", "clipboard-write"} {
 		tell(b, browser.SetPermission, browser.SetPermissionParams{
-			Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted,
+			BrowserContextID: here, Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted,
 		})
 	}
 
