@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +57,22 @@ func run(m *testing.M) int {
 	}
 	scratch = dir
 	defer func() { _ = os.RemoveAll(dir) }()
+	if err := waitTogether(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
 	return m.Run()
+}
+
+// waitTogether lets twice as many tests run at once as there are processors, unless the user has chosen a number: most of
+// the time, they wait.
+func waitTogether() error {
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if chosen {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 }
 
 // image is an unpacked image.
@@ -157,11 +174,11 @@ func eventually(t testing.TB, what string, holds func() bool) {
 
 // until waits until a condition holds, or until the given time.
 func until(end time.Time, holds func() bool) bool {
-	for time.Now().Before(end) {
+	for pause := 100 * time.Millisecond; time.Now().Before(end); pause = min(2*pause, 500*time.Millisecond) {
 		if holds() {
 			return true
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	return false
 }

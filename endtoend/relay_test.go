@@ -10,8 +10,8 @@ import (
 func TestPeerRelay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	start(t, "relaycontrol", []string{"HOME=/"},
-		w.internet.in(program(t, "relaycontrol"), "-address", controlAddress+":8080", "-derp", serverAddress)...).waitFor("listening")
+	start(t, "testcontrol", []string{"HOME=/"},
+		w.internet.in(program(t, "testcontrol"), "-address", controlAddress+":8080", "-derp", serverAddress)...).waitFor("listening")
 	one, two := w.site(1), w.site(2)
 	for _, s := range []struct {
 		gateway        namespace

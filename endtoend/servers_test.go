@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gofrs/flock"
@@ -35,12 +36,21 @@ const (
 	controlURL     = "http://" + controlAddress + ":8080"
 )
 
-// source is a published module. Programs are built from it in a module of their own, without tags.
-type source struct{ module, version string }
+// source is a published module. Programs are built from it in a module of their own.
+type source struct {
+	module, version string
+	// leftOut are features of Tailscale that the programs don't have.
+	leftOut []string
+}
 
 var (
-	headscale        = source{module: "github.com/juanfont/headscale", version: headscaleVersion}
-	tailscaleServers = source{module: "tailscale.com", version: "v" + serversVersion}
+	headscale = source{module: "github.com/juanfont/headscale", version: headscaleVersion}
+	// The features that no test uses take half of the time to compile.
+	tailscaleServers = source{module: "tailscale.com", version: "v" + serversVersion, leftOut: []string{
+		"acme", "appconnectors", "aws", "captiveportal", "capture", "clientupdate", "conn25", "dbus", "debugportmapper", "doctor", "drive",
+		"kube", "logtail", "netlog", "networkmanager", "outboundproxy", "posture", "remoteconfig", "resolved", "routecheck", "serve",
+		"serviceclientprefs", "ssh", "syspolicy", "taildrop", "tap", "tpm", "wakeonlan", "webclient",
+	}}
 	// newestTailscale is the image's own release.
 	newestTailscale = source{module: "tailscale.com", version: "v" + recipe.TailscaleVersion}
 )
@@ -48,11 +58,10 @@ var (
 // programs are the servers and the client.
 var programs = map[string]source{
 	"github.com/juanfont/headscale/cmd/headscale": headscale,
-	"tailscale.com/cmd/testcontrol":               tailscaleServers,
 	"tailscale.com/cmd/derper":                    tailscaleServers,
 	"tailscale.com/cmd/stund":                     tailscaleServers,
 	// Its source is in testdata.
-	"./relaycontrol":               tailscaleServers,
+	"./testcontrol":                tailscaleServers,
 	"tailscale.com/cmd/tailscale":  tailscaleServers,
 	"tailscale.com/cmd/tailscaled": tailscaleServers,
 }
@@ -78,6 +87,10 @@ func programFor(t testing.TB, architecture, name string) string {
 // goCommand is testtools.Go or testtools.QuickGo.
 type goCommand func(ctx context.Context, subcommand string, args ...string) *exec.Cmd
 
+// compiled has the paths of the programs that this run has built. The go command takes a second to find out that a
+// program is up to date.
+var compiled sync.Map
+
 // build builds a package's program with the given command, and returns its path. The directory is kept, so that later runs
 // are fast.
 func (s source) build(t testing.TB, compile goCommand, architecture, pkg string) string {
@@ -90,11 +103,18 @@ func (s source) build(t testing.TB, compile goCommand, architecture, pkg string)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	program := filepath.Join(dir, architecture, path.Base(pkg))
+	if _, ok := compiled.Load(program); ok {
+		return program
+	}
 	lock := flock.New(filepath.Join(dir, "lock"))
 	if err := lock.Lock(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = lock.Unlock() }()
+	if _, ok := compiled.Load(program); ok {
+		return program
+	}
 	run := func(cmd *exec.Cmd) {
 		cmd.Dir = dir
 		cmd.Env = append(cmd.Env, "GOARCH="+architecture)
@@ -116,9 +136,13 @@ func (s source) build(t testing.TB, compile goCommand, architecture, pkg string)
 		}
 		write(t, filepath.Join(dir, own, "main.go"), string(text))
 	}
-	name := filepath.Join(architecture, path.Base(pkg))
-	run(compile(t.Context(), "build", "-mod=mod", "-o", name, pkg))
-	return filepath.Join(dir, name)
+	var tags []string
+	for _, feature := range s.leftOut {
+		tags = append(tags, "ts_omit_"+feature)
+	}
+	run(compile(t.Context(), "build", "-mod=mod", "-tags="+strings.Join(tags, ","), "-o", program, pkg))
+	compiled.Store(program, nil)
+	return program
 }
 
 // control is a headscale server.

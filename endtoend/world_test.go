@@ -108,7 +108,7 @@ func (w *world) router(i image, s site, name string, env ...string) *container {
 	return startContainer(w.t, options{name: name, image: i, network: s.container, env: append([]string{"TS_LOGIN_SERVER=" + controlURL}, env...)})
 }
 
-// plainImage returns a release of upstream's Tailscale: built without tags, not packed.
+// plainImage returns an image with a release of upstream's Tailscale, not packed.
 func plainImage(t testing.TB, release source, compile goCommand) image {
 	t.Helper()
 	i := builtImage(t, "amd64")

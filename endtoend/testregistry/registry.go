@@ -3,6 +3,8 @@ package testregistry
 
 import (
 	"bufio"
+	"crypto/sha256"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,8 +20,30 @@ import (
 	"dagger/mikrotik-tailscale/endtoend/testtools"
 )
 
-// registryProgram is the most common registry, built from source.
-const registryProgram = "github.com/distribution/distribution/v3/cmd/registry@v3.0.0"
+// The module of the most common registry.
+const (
+	registryModule  = "github.com/distribution/distribution/v3"
+	registryVersion = "v3.0.0"
+)
+
+//go:embed testdata/registry/main.go
+var registrySource string
+
+// program builds the registry and returns its path.
+func program(t testing.TB) string {
+	t.Helper()
+	source := sha256.Sum256([]byte(registrySource))
+	version := fmt.Sprintf("%s@%s-%x", registryModule, registryVersion, source[:8])
+	return testtools.CachedProgram(t, version, "registry", func(directory string) {
+		write(t, directory+"/main.go", registrySource)
+		write(t, directory+"/go.mod", "module registry\n\ngo 1.24\n\nrequire "+registryModule+" "+registryVersion+"\n")
+		build := testtools.QuickGo(t.Context(), "build", "-mod=mod", "-o", "registry", ".")
+		build.Dir = directory
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("building the registry: %v\n%s", err, out)
+		}
+	})
+}
 
 // Start runs the registry on a free port of this machine until the test ends, and returns its host and port. If user
 // is set, the registry requires a login. A read-only registry refuses every push.
@@ -56,7 +80,7 @@ func start(t testing.TB, auth string, readOnly bool) (address string) {
 		config += "auth:\n" + auth
 	}
 	write(t, dir+"/config.yml", config)
-	server := exec.CommandContext(t.Context(), testtools.Program(t, registryProgram), "serve", dir+"/config.yml")
+	server := exec.CommandContext(t.Context(), program(t), "serve", dir+"/config.yml")
 	server.Env = []string{"OTEL_TRACES_EXPORTER=none"}
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	log, err := server.StderrPipe()
