@@ -17,11 +17,17 @@ import (
 // that don't need others, and so share the compiled standard library.
 var Stripped = []string{"-trimpath", "-gcflags=all=-l " + recipe.NoDebug, "-ldflags=-s -w"}
 
+// Environment returns the environment in which the go command compiles for a platform.
+func Environment(target platform.Target) []string {
+	return append(os.Environ(), "GOFLAGS=-buildvcs=false", "GOWORK=off", "CGO_ENABLED=0",
+		"GOOS="+target.OS, "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
+}
+
 // BuildFor compiles a program of this module, or one file, for a platform.
 func BuildFor(t testing.TB, target platform.Target, program, source string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", slices.Concat([]string{"build", "-o", program}, Stripped, []string{source})...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false", "GOWORK=off", "GOOS="+target.OS, "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
+	cmd.Env = Environment(target)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("compiling %s for %s: %v\n%s", source, target, err, out)
 	}

@@ -91,8 +91,7 @@ func native(t *testing.T) platform.Target {
 
 // environment returns the environment in which a toolchain compiles for a platform.
 func environment(toolchain string, target platform.Target) []string {
-	return append(os.Environ(), "GOTOOLCHAIN="+toolchain, "GOFLAGS=-buildvcs=false", "GOWORK=off",
-		"CGO_ENABLED=0", "GOOS="+target.OS, "GOARCH="+target.Architecture, "GOARM="+target.GOARM)
+	return append(testtools.Environment(target), "GOTOOLCHAIN="+toolchain)
 }
 
 // build compiles the directory of testdata with the given name, and returns the path of the program.
