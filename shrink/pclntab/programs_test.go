@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -120,8 +121,10 @@ func (c compiler) build(t *testing.T, name string, flags ...string) string {
 // compiler is a go command that compiles for a platform, with what strips its programs.
 type compiler struct {
 	toolchain, program string
-	env, flags         []string
-	strip              func([]byte) error
+	env                []string
+	// overlay is the path of the file that tells the compiler which files of Go's library to replace, or "".
+	overlay string
+	strip   func([]byte) error
 }
 
 func ordinary(toolchain string, target platform.Target) compiler {
@@ -131,15 +134,8 @@ func ordinary(toolchain string, target platform.Target) compiler {
 // withShortRecords compiles with the recipe's changes to Go's runtime.
 func withShortRecords(t *testing.T, toolchain string, target platform.Target) compiler {
 	t.Helper()
-	c := ordinary(toolchain, target)
-	root, modules := c.run(t, ".", "env", "GOROOT"), c.run(t, ".", "env", "GOMODCACHE")
-	dir := t.TempDir()
-	// The go command doesn't replace files in its module cache, where the toolchain may be.
-	if err := os.Symlink(modules, filepath.Join(dir, "modules")); err != nil {
-		t.Fatal(err)
-	}
-	c.program, c.strip = filepath.Join(root, "bin/go"), pclntab.StripShort
-	c.env = append(c.env, "GOTOOLCHAIN=local", "GOMODCACHE="+filepath.Join(dir, "modules"), "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
+	c := ordinary(toolchain, target).withOverlay(t)
+	c.strip = pclntab.StripShort
 	config := recipe.Default()
 	if err := config.Complete(); err != nil {
 		t.Fatal(err)
@@ -150,14 +146,57 @@ func withShortRecords(t *testing.T, toolchain string, target platform.Target) co
 		t.Fatal("no step changes the runtime")
 	}
 	step := slices.Clone(steps[i])
-	overlay := filepath.Join(dir, "overlay.json")
-	step[slices.Index(step, recipe.BuildDir+"/overlay.json")] = overlay
+	step[slices.Index(step, recipe.BuildDir+"/overlay.json")] = c.overlay
 	cmd := exec.CommandContext(t.Context(), step[0], step[1:]...)
-	cmd.Dir = dir
+	cmd.Dir = filepath.Dir(c.overlay)
 	if out, code := run(t, cmd, c.env...); code != 0 {
 		t.Fatalf("changing the runtime: exit code %d\n%s", code, out)
 	}
-	c.flags = []string{"-overlay", overlay}
+	return c
+}
+
+// withOverlay prepares a compiler to replace files of Go's library.
+func (c compiler) withOverlay(t *testing.T) compiler {
+	t.Helper()
+	root, modules := c.run(t, ".", "env", "GOROOT"), c.run(t, ".", "env", "GOMODCACHE")
+	dir := t.TempDir()
+	// The go command doesn't replace files in its module cache, where the toolchain may be.
+	if err := os.Symlink(modules, filepath.Join(dir, "modules")); err != nil {
+		t.Fatal(err)
+	}
+	c.program, c.overlay = filepath.Join(root, "bin/go"), filepath.Join(dir, "overlay.json")
+	c.env = append(c.env, "GOTOOLCHAIN=local", "GOMODCACHE="+filepath.Join(dir, "modules"), "PATH="+filepath.Join(root, "bin")+":"+os.Getenv("PATH"))
+	return c
+}
+
+// withEndingTests makes tests end that log while a Cleanup runs. Package testing then compares the names of functions
+// until it finds a different one, and a stripped program has no names.
+func (c compiler) withEndingTests(t *testing.T) compiler {
+	t.Helper()
+	replaced := struct{ Replace map[string]string }{map[string]string{}}
+	if c.overlay == "" {
+		c = c.withOverlay(t)
+	} else if err := json.Unmarshal(read(t, c.overlay), &replaced); err != nil {
+		t.Fatal(err)
+	}
+	original := filepath.Join(c.program, "../../src/testing/testing.go")
+	const comparison = "if frame.Function == c.cleanupName {"
+	content := read(t, original)
+	if bytes.Count(content, []byte(comparison)) != 1 {
+		t.Fatalf("%s doesn't have the line to change", original)
+	}
+	changed := filepath.Join(filepath.Dir(c.overlay), "testing.go")
+	if err := os.WriteFile(changed, bytes.Replace(content, []byte(comparison), []byte("if false {"), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	replaced.Replace[original] = changed
+	overlay, err := json.Marshal(replaced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.overlay, overlay, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
@@ -169,8 +208,8 @@ func goCommand(t *testing.T, dir string, env []string, args ...string) string {
 // run runs the go command, and returns what it prints.
 func (c compiler) run(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	if len(c.flags) > 0 {
-		args = append(append(args[:1:1], c.flags...), args[1:]...)
+	if c.overlay != "" {
+		args = append([]string{args[0], "-overlay", c.overlay}, args[1:]...)
 	}
 	cmd := exec.CommandContext(t.Context(), c.program, args...)
 	cmd.Dir, cmd.Env = dir, c.env
