@@ -103,7 +103,7 @@ func changedGo(files []changedFile) []string {
 func withOverlay() []string {
 	return shell(`cache=$1
 		shift
-		ln -s "$GOMODCACHE" "$cache"
+		ln -sfn "$GOMODCACHE" "$cache"
 		toolchain=$(go env GOROOT)
 		GOMODCACHE=$cache GOTOOLCHAIN=local exec "$toolchain/bin/go" "$@"`, BuildDir+"/modules")
 }

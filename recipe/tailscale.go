@@ -46,6 +46,7 @@ func (p Plan) Tailscale() Stage {
 		tags += "," + builtInRootsTag
 	}
 	addFasterPackets(&s, t.Architecture)
+	leaveOutUncalled(&s)
 	build := []string{"go", "-C", sourceDir, "build"}
 	withInlining := inlined
 	if !c.StockRuntime {
@@ -68,7 +69,7 @@ func (p Plan) Tailscale() Stage {
 		[]string{"cp", InDir + "/memory.go", sourceDir + "/cmd/tailscaled/memory.go"},
 		[]string{"cp", "-R", InDir + "/idle", sourceDir + "/cmd/tailscaled/"},
 		[]string{"cp", InDir + "/processname.go", sourceDir + "/cmd/tailscaled/process_name.go"},
-		append(append(oneThread(), build...), "-ldflags", fmt.Sprintf("%s -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
+		append(slices.Concat(withUncalled(), oneThread(), build), "-ldflags", fmt.Sprintf("%s -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
 			link, c.TailscaleVersion, c.TailscaleVersion+"-mt")+stamps,
 			"-o", OutDir+"/"+s.Output, "./cmd/tailscaled"))
 	return s
