@@ -25,7 +25,13 @@ func (d *Builder) run(ctx context.Context, s recipe.Stage, key, root string, inp
 	}
 	defer func() { _ = RemoveAll(work) }()
 	sandbox := newSandbox(root)
-	for place, writable := range map[string]string{recipe.OutDir: "out", "/tmp": "tmp"} {
+	places := map[string]string{recipe.OutDir: "out"}
+	if s.Base == recipe.BaseGo {
+		places["/tmp"] = "tmp" // all compiled packages
+	} else {
+		sandbox.args = append(sandbox.args, "--tmpfs", "/tmp") // a file for each call of a compiler
+	}
+	for place, writable := range places {
 		dir := filepath.Join(work, writable)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return "", fmt.Errorf("creating a scratch directory: %w", err)

@@ -41,6 +41,7 @@ func ConfiguredBusybox(c Config) Stage {
 		shell(`
 			cd "$1"
 			make -s allnoconfig >log
+			: >scripts/gen_build_files.sh # each call of make would write the same files again
 			find . -name Config.in -exec sed -n 's/^[[:space:]]*config \([A-Z0-9a-z_]*\)$/CONFIG_\1/p' {} + | sort -u |
 				awk -F= 'NR == FNR { wanted[$1]; print; next } !($1 in wanted) { print "# " $1 " is not set" }' "$2" - >.config
 			yes "" | make -s oldconfig >log

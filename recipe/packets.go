@@ -55,7 +55,6 @@ var inlined = []string{
 // addFasterPackets changes code that takes long for each packet, in copies of the modules that contain it. A release
 // with other code there is compiled unchanged.
 func addFasterPackets(s *Stage, architecture string) {
-	s.Steps = append(s.Steps, copyModule("github.com/tailscale/wireguard-go", "wireguard"))
 	changes := []change{
 		// Packets are read in batches, and sorted by their peer. A batch rarely has packets of more than one peer, but
 		// this map has room for 128, and going through it takes longer than anything else.
@@ -74,7 +73,6 @@ func addFasterPackets(s *Stage, architecture string) {
 	case "arm64":
 		// The cipher computes four blocks at once, and the first one is the packet's key for the other cipher. This loop
 		// encrypts with the other three.
-		s.Steps = append(s.Steps, copyModule("golang.org/x/crypto", "crypto"))
 		changes = append(changes, change{"crypto/chacha20/chacha_generic.go", `/^\t\tfor i, b := range keyStream {$/i\
 		words := len(keyStream) \&^ 7\
 		for i := 0; i < words; i += 8 {\
@@ -110,10 +108,22 @@ func (c change) step() []string {
 		fi`, c.file, c.edit, strconv.Itoa(c.lines), NotesFile)
 }
 
-// copyModule returns the step that copies a module that Tailscale requires, and compiles Tailscale with the copy. The
-// checksum database has verified the module before.
-func copyModule(module, directory string) []string {
-	return shell(`go -C "$1" mod download "$2"
-		cp -R --no-preserve=mode "$(go -C "$1" list -m -f '{{.Dir}}' "$2")" "$3"
-		go -C "$1" mod edit -replace "$2=../$3"`, sourceDir, module, directory)
+// copyModules returns the step that copies the modules that the build changes, and compiles Tailscale with the copies.
+// The checksum database has verified them before.
+func copyModules(architecture string) []string {
+	copies := []string{"github.com/tailscale/wireguard-go=wireguard", "github.com/gaissmai/bart=" + bartDir}
+	if architecture == "arm64" {
+		copies = append(copies, "golang.org/x/crypto=crypto")
+	}
+	return shell(`
+		source=$1
+		shift
+		printf '%s\n' "$@" | sed 's/=.*//' | xargs go -C "$source" mod download -json >modules.json
+		for copy; do
+			module=${copy%%=*} directory=${copy#*=}
+			cp -R --no-preserve=mode "$(sed -n "\|\"Path\": \"$module\"|,/}/s|.*\"Dir\": \"\(.*\)\".*|\1|p" modules.json)" "$directory"
+			set -- "$@" "-replace=$module=../$directory"
+			shift
+		done
+		go -C "$source" mod edit "$@"`, append([]string{sourceDir}, copies...)...)
 }

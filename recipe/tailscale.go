@@ -45,6 +45,7 @@ func (p Plan) Tailscale() Stage {
 		p.builtInRoots(&s)
 		tags += "," + builtInRootsTag
 	}
+	s.Steps = append(s.Steps, copyModules(t.Architecture))
 	addFasterPackets(&s, t.Architecture)
 	leaveOutUncalled(&s)
 	build := []string{"go", "-C", sourceDir, "build"}

@@ -31,10 +31,9 @@ const bartDir = "bart"
 // whole ends the names of the files that still have all methods.
 const whole = ".whole"
 
-// leaveOutUncalled adds the steps that leave out the methods that nothing calls. A line of theirs becomes an empty one, so
+// leaveOutUncalled adds the step that leaves out the methods that nothing calls. A line of theirs becomes an empty one, so
 // that a crash has upstream's line numbers. An import that only they need becomes a blank one.
 func leaveOutUncalled(s *Stage) {
-	s.Steps = append(s.Steps, copyModule("github.com/gaissmai/bart", bartDir))
 	args := []string{whole}
 	for _, u := range uncalled {
 		args = append(args, u.file, u.typ, u.methods)

@@ -185,6 +185,7 @@ static struct packed pack(uint32_t offset, uint32_t size, const unsigned char *c
 		LzmaEncProps_Init(&props);
 		props.level = 9;
 		props.dictSize = DICTIONARY;
+		props.reduceSize = size; /* otherwise it fills tables for the largest dictionary */
 		props.lc = settings[i].lc;
 		props.lp = settings[i].lp;
 		props.pb = settings[i].pb;
