@@ -70,7 +70,7 @@ func (p Plan) Tailscale() Stage {
 		[]string{"cp", InDir + "/memory.go", sourceDir + "/cmd/tailscaled/memory.go"},
 		[]string{"cp", "-R", InDir + "/idle", sourceDir + "/cmd/tailscaled/"},
 		[]string{"cp", InDir + "/processname.go", sourceDir + "/cmd/tailscaled/process_name.go"},
-		append(slices.Concat(withUncalled(), oneThread(), build), "-ldflags", fmt.Sprintf("%s -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
+		append(slices.Concat(withoutUncalled(), oneThread(), build), "-ldflags", fmt.Sprintf("%s -X tailscale.com/version.shortStamp=%s -X tailscale.com/version.longStamp=%s",
 			link, c.TailscaleVersion, c.TailscaleVersion+"-mt")+stamps,
 			"-o", OutDir+"/"+s.Output, "./cmd/tailscaled"))
 	return s

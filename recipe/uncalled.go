@@ -81,9 +81,9 @@ func leaveOutUncalled(s *Stage) {
 		done`, args...))
 }
 
-// withUncalled begins the call of the go command that compiles Tailscale. If the release calls a method that is left out,
-// it says so and compiles Tailscale with all methods.
-func withUncalled() []string {
+// withoutUncalled begins the call of the go command that compiles Tailscale. If the release calls a method that is left
+// out, it says so and compiles Tailscale with all methods.
+func withoutUncalled() []string {
 	return shell(`whole=$1
 		notes=$2
 		shift 2
